@@ -1,0 +1,2 @@
+//! iscsi
+#![forbid(unsafe_code)]

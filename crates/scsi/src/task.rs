@@ -1,0 +1,47 @@
+//! What crosses the border between a transport and the device server: a plan before data move, a completion after.
+
+/// An I_T nexus (SAM-5 4.6), as numbered by the transport. Never used twice in the life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NexusId(pub u64);
+
+/// What the transport must know of a command before it moves data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The most bytes that the command can return, allocation length and limits considered.
+    pub data_in: u32,
+    /// The bytes of Data-Out that the command takes. 0 where the command will be refused whatever its data say.
+    pub data_out: u32,
+    /// Whether it may wait for the medium; if not, it is done in microseconds.
+    pub may_wait: bool,
+}
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// SAM-5 5.3.
+    pub status: Status,
+    /// Fixed-format sense data (SPC-4 4.5.3), empty unless the status is CHECK CONDITION.
+    pub sense: Vec<u8>,
+    /// Bytes that the command had to return, which may be more than the buffer took.
+    pub data_in: u64,
+    /// Bytes that the command took, or would have taken, of Data-Out.
+    pub data_out: u64,
+}
+
+/// Status codes (SAM-5 5.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    /// Done.
+    Good = 0x00,
+    /// See the sense data.
+    CheckCondition = 0x02,
+    /// The logical unit can't take the command now.
+    Busy = 0x08,
+    /// A reservation of another nexus forbids it.
+    ReservationConflict = 0x18,
+    /// The task set has no room.
+    TaskSetFull = 0x28,
+    /// Aborted, and another nexus asked for it (control mode page, TAS bit).
+    TaskAborted = 0x40,
+}

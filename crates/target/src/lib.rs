@@ -1,0 +1,3 @@
+//! iSCSI target: listeners, connections, scheduling. Moves bytes between sockets, `iscsi` and `scsi`.
+
+#![deny(unsafe_code)]

@@ -1,0 +1,2 @@
+//! timedisk
+fn main() {}
