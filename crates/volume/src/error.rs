@@ -1,6 +1,9 @@
 //! What can go wrong under a disk. The kind picks the sense code; the rest is for people.
 
+use std::io;
 use std::path::PathBuf;
+
+use rustix::io::Errno;
 
 /// What went wrong, small enough to choose a sense code by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,5 +41,41 @@ pub struct VolumeError {
     pub message: String,
     /// The system's own error.
     #[source]
-    pub source: Option<std::io::Error>,
+    pub source: Option<io::Error>,
+}
+
+impl VolumeError {
+    /// An error that concerns no file. `message` says what was attempted and what to do, in one sentence.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            path: None,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// Names the file that the error is about.
+    #[must_use]
+    pub fn at(mut self, path: impl Into<PathBuf>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// Adds the system's own word on it.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<io::Error>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+impl ErrorKind {
+    /// [`NoSpace`](Self::NoSpace) for the errors that say so, else `self`.
+    pub(crate) fn unless_no_space(self, errno: Errno) -> Self {
+        match errno {
+            Errno::NOSPC | Errno::DQUOT | Errno::FBIG => Self::NoSpace,
+            _ => self,
+        }
+    }
 }

@@ -1,95 +1,37 @@
 //! Bytes that last: the storage under a disk.
 //!
 //! [`Volume`] is the one interface that everything above speaks: a run of bytes that can be read, written,
-//! flushed, given back to the file system and asked which parts of it hold data. It knows no blocks, no SCSI and
-//! no client.
+//! flushed, given back to the file system and asked which parts of it hold data. It knows no blocks, no
+//! SCSI and no client.
+//!
+//! [`FileVolume`] keeps them in a sparse file or a block device, [`MemoryVolume`] in memory. [`DiskState`]
+//! is the small file beside an image that remembers who the disk is. Both reach the file system only
+//! through [`FileCalls`], in the order in which things must happen. [`FailingVolume`] and [`HeldVolume`] go
+//! around another volume and make it misbehave.
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
+mod calls;
 mod error;
+mod fault;
+mod file;
+mod memory;
+#[cfg(test)]
+mod model;
+mod range;
+mod state;
+mod volume;
 
+pub use calls::{
+    Access, FileCalls, FileKind, FileStatus, Lock, OpenFile, SpaceChange, SystemCalls,
+    available_space,
+};
 pub use error::{ErrorKind, VolumeError};
+pub use fault::{FailingVolume, HeldVolume, Operation};
+pub use file::{FileVolume, Length, OpenOptions};
+pub use memory::MemoryVolume;
+pub use state::DiskState;
+pub use volume::{Allocation, Durability, Health, Mapping, Volume};
 
 /// Shorthand for the results of this crate.
 pub type Result<T> = std::result::Result<T, VolumeError>;
-
-/// Bytes that last.
-///
-/// All offsets and lengths are in bytes. A range that does not lie within [`capacity`](Volume::capacity) is an
-/// error of kind [`ErrorKind::OutOfRange`] and changes nothing. Calls may come from many threads at once; two that
-/// overlap leave, for each byte, what one of them wrote.
-pub trait Volume: Send + Sync + std::fmt::Debug {
-    /// Size in bytes.
-    fn capacity(&self) -> u64;
-
-    /// Whether writes are refused by configuration.
-    fn is_read_only(&self) -> bool;
-
-    /// Whether the volume still keeps its promises.
-    fn health(&self) -> Health;
-
-    /// Fills `buffer` from `offset`. May wait for the device.
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
-
-    /// Like [`read`](Volume::read), but never waits: answers `false`, with the buffer's content unspecified, where
-    /// the bytes are not at hand or the file system can't tell.
-    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool> {
-        let _ = (offset, buffer);
-        Ok(false)
-    }
-
-    /// Writes `data` at `offset`. With [`Durability::Durable`] the data survive power loss once this returns.
-    fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()>;
-
-    /// Returns once every write that was acknowledged before the call survives power loss.
-    ///
-    /// After one failure every later call fails, and so does every write: see [`Health::FlushFailed`].
-    fn flush(&self) -> Result<()>;
-
-    /// Gives the range back to the file system, where whole blocks of it can be; all of it reads as zeros after.
-    fn deallocate(&self, offset: u64, length: u64) -> Result<()>;
-
-    /// Makes the range read as zeros. [`Allocation::Keep`] leaves space allocated for it, so that later writes to
-    /// it do not fail for want of space.
-    fn write_zeroes(&self, offset: u64, length: u64, allocation: Allocation, durability: Durability) -> Result<()>;
-
-    /// What is at `offset`, and for how many bytes, at most up to the end of the volume.
-    fn mapping(&self, offset: u64) -> Result<Mapping>;
-}
-
-/// Whether a write must survive power loss before it is acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// It may live in a cache until the next flush.
-    Volatile,
-    /// It survives power loss when the call returns.
-    Durable,
-}
-
-/// What happens to the space under zeros.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Allocation {
-    /// Give it back: the range becomes a hole.
-    Release,
-    /// Keep it allocated.
-    Keep,
-}
-
-/// What is at an offset, and for how long it stays so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mapping {
-    /// Whether the range holds data; if not, it is a hole and reads as zeros.
-    pub allocated: bool,
-    /// Length of the range in bytes, from the offset asked for. Never 0 for an offset within the volume.
-    pub length: u64,
-}
-
-/// Whether a volume still keeps its promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// It does.
-    Good,
-    /// A flush has failed, now or in an earlier life: what was written since the last good one may be lost, and
-    /// nothing that this file says about later flushes can be believed. Reads go on, writes and flushes are refused.
-    FlushFailed,
-}

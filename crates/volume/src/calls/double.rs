@@ -1,0 +1,230 @@
+//! A stand-in for tests: real files, with every call written down and any of them made to fail or to wait.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+
+use rustix::io::Errno;
+
+use super::{Access, FileCalls, FileKind, FileStatus, Lock, OpenFile, SpaceChange, SystemCalls};
+
+/// The calls that a test can count, fail and hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Open,
+    Rename,
+    Remove,
+    CreateDirectory,
+    SynchronizeDirectory,
+    Read,
+    ReadWithoutWaiting,
+    Write,
+    SynchronizeData,
+    Synchronize,
+    SetLength,
+    ChangeSpace,
+    Seek,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    log: Vec<(Call, PathBuf)>,
+    faults: VecDeque<(Call, Errno)>,
+    held: Option<Call>,
+    waiting: usize,
+    most: Option<usize>,
+}
+
+/// Real calls, written down. Clones share one log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RecordingCalls {
+    plan: Arc<(Mutex<Plan>, Condvar)>,
+}
+
+#[allow(clippy::unwrap_used)]
+impl RecordingCalls {
+    /// The next such call fails so; several queue up.
+    pub(crate) fn fail(&self, call: Call, errno: Errno) {
+        self.plan.0.lock().unwrap().faults.push_back((call, errno));
+    }
+
+    /// Such calls wait until [`release`](Self::release).
+    pub(crate) fn hold(&self, call: Call) {
+        self.plan.0.lock().unwrap().held = Some(call);
+    }
+
+    /// Lets the waiting calls go.
+    pub(crate) fn release(&self) {
+        self.plan.0.lock().unwrap().held = None;
+        self.plan.1.notify_all();
+    }
+
+    /// Returns when `count` calls are being held.
+    pub(crate) fn until_held(&self, count: usize) {
+        let plan = self.plan.0.lock().unwrap();
+        drop(
+            self.plan
+                .1
+                .wait_while(plan, |plan| plan.waiting < count)
+                .unwrap(),
+        );
+    }
+
+    /// Moves at most so many bytes in one read or write.
+    pub(crate) fn shorten(&self, most: usize) {
+        self.plan.0.lock().unwrap().most = Some(most);
+    }
+
+    /// What was called so far, and on which file.
+    pub(crate) fn log(&self) -> Vec<(Call, PathBuf)> {
+        self.plan.0.lock().unwrap().log.clone()
+    }
+
+    /// What was called so far.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.log().into_iter().map(|(call, _)| call).collect()
+    }
+
+    /// How often it was called.
+    pub(crate) fn count(&self, call: Call) -> usize {
+        self.calls()
+            .into_iter()
+            .filter(|&made| made == call)
+            .count()
+    }
+
+    fn note(&self, call: Call, path: &Path) -> Result<(), Errno> {
+        let (plan, changed) = &*self.plan;
+        let mut plan = plan.lock().unwrap();
+        plan.log.push((call, path.to_owned()));
+        if plan.held == Some(call) {
+            plan.waiting += 1;
+            changed.notify_all();
+            plan = changed
+                .wait_while(plan, |plan| plan.held == Some(call))
+                .unwrap();
+            plan.waiting -= 1;
+        }
+        match plan.faults.iter().position(|(failing, _)| *failing == call) {
+            Some(place) => Err(plan.faults.remove(place).unwrap().1),
+            None => Ok(()),
+        }
+    }
+
+    fn most(&self, length: usize) -> usize {
+        self.plan
+            .0
+            .lock()
+            .unwrap()
+            .most
+            .map_or(length, |most| most.min(length))
+    }
+}
+
+impl FileCalls for RecordingCalls {
+    fn kind(&self, path: &Path) -> Result<FileKind, Errno> {
+        SystemCalls.kind(path)
+    }
+
+    fn open(&self, path: &Path, access: Access) -> Result<Box<dyn OpenFile>, Errno> {
+        self.note(Call::Open, path)?;
+        let file = SystemCalls.open(path, access)?;
+        Ok(Box::new(RecordingFile {
+            calls: self.clone(),
+            path: path.to_owned(),
+            file,
+        }))
+    }
+
+    fn create_directory(&self, path: &Path) -> Result<(), Errno> {
+        self.note(Call::CreateDirectory, path)?;
+        SystemCalls.create_directory(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), Errno> {
+        self.note(Call::Rename, to)?;
+        SystemCalls.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), Errno> {
+        self.note(Call::Remove, path)?;
+        SystemCalls.remove(path)
+    }
+
+    fn synchronize_directory(&self, path: &Path) -> Result<(), Errno> {
+        self.note(Call::SynchronizeDirectory, path)?;
+        SystemCalls.synchronize_directory(path)
+    }
+}
+
+#[derive(Debug)]
+struct RecordingFile {
+    calls: RecordingCalls,
+    path: PathBuf,
+    file: Box<dyn OpenFile>,
+}
+
+impl RecordingFile {
+    fn note(&self, call: Call) -> Result<(), Errno> {
+        self.calls.note(call, &self.path)
+    }
+}
+
+impl OpenFile for RecordingFile {
+    fn status(&self) -> Result<FileStatus, Errno> {
+        self.file.status()
+    }
+
+    fn lock(&self, lock: Lock) -> Result<(), Errno> {
+        self.file.lock(lock)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.note(Call::Read)?;
+        let most = self.calls.most(buffer.len());
+        self.file.read_at(offset, &mut buffer[..most])
+    }
+
+    fn read_at_without_waiting(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.note(Call::ReadWithoutWaiting)?;
+        let most = self.calls.most(buffer.len());
+        self.file
+            .read_at_without_waiting(offset, &mut buffer[..most])
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize, Errno> {
+        self.note(Call::Write)?;
+        self.file
+            .write_at(offset, &data[..self.calls.most(data.len())])
+    }
+
+    fn synchronize_data(&self) -> Result<(), Errno> {
+        self.note(Call::SynchronizeData)?;
+        self.file.synchronize_data()
+    }
+
+    fn synchronize(&self) -> Result<(), Errno> {
+        self.note(Call::Synchronize)?;
+        self.file.synchronize()
+    }
+
+    fn set_length(&self, length: u64) -> Result<(), Errno> {
+        self.note(Call::SetLength)?;
+        self.file.set_length(length)
+    }
+
+    fn change_space(&self, change: SpaceChange, offset: u64, length: u64) -> Result<(), Errno> {
+        self.note(Call::ChangeSpace)?;
+        self.file.change_space(change, offset, length)
+    }
+
+    fn seek_data(&self, offset: u64) -> Result<u64, Errno> {
+        self.note(Call::Seek)?;
+        self.file.seek_data(offset)
+    }
+
+    fn seek_hole(&self, offset: u64) -> Result<u64, Errno> {
+        self.note(Call::Seek)?;
+        self.file.seek_hole(offset)
+    }
+}

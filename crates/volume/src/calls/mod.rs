@@ -1,0 +1,148 @@
+//! The system calls under a volume, as an interface: whatever touches a file goes through here, in order,
+//! so that a test can count the calls, make them fail, and replay what a power cut would have left.
+
+mod space;
+mod system;
+
+#[cfg(test)]
+pub(crate) mod double;
+
+use std::fmt::Debug;
+use std::path::Path;
+
+use rustix::io::Errno;
+
+pub use space::available_space;
+pub use system::SystemCalls;
+
+/// The calls that take a path. Errors are the system's own, uninterpreted.
+pub trait FileCalls: Send + Sync + Debug {
+    /// What is at `path`, symbolic links followed.
+    fn kind(&self, path: &Path) -> Result<FileKind, Errno>;
+
+    /// Opens a file.
+    fn open(&self, path: &Path, access: Access) -> Result<Box<dyn OpenFile>, Errno>;
+
+    /// Makes one directory, with mode 0700.
+    fn create_directory(&self, path: &Path) -> Result<(), Errno>;
+
+    /// Renames a file over another.
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), Errno>;
+
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> Result<(), Errno>;
+
+    /// Makes the names in a directory survive power loss.
+    fn synchronize_directory(&self, path: &Path) -> Result<(), Errno>;
+}
+
+/// The calls on an open file. None of them but those that say so depends on, or moves, a position in the
+/// file.
+pub trait OpenFile: Send + Sync + Debug {
+    /// What the file is, and how long.
+    fn status(&self) -> Result<FileStatus, Errno>;
+
+    /// Takes a lock that lasts as long as the file is open; `WOULDBLOCK` where another opener holds it.
+    fn lock(&self, lock: Lock) -> Result<(), Errno>;
+
+    /// pread(2): at most `buffer.len()` bytes from `offset`; 0 at the end of the file.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno>;
+
+    /// preadv2(2) with RWF_NOWAIT: like [`read_at`](Self::read_at), but `AGAIN` instead of waiting.
+    fn read_at_without_waiting(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno>;
+
+    /// pwrite(2).
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize, Errno>;
+
+    /// fdatasync(2).
+    fn synchronize_data(&self) -> Result<(), Errno>;
+
+    /// fsync(2).
+    fn synchronize(&self) -> Result<(), Errno>;
+
+    /// ftruncate(2).
+    fn set_length(&self, length: u64) -> Result<(), Errno>;
+
+    /// fallocate(2), never changing the length of the file.
+    fn change_space(&self, change: SpaceChange, offset: u64, length: u64) -> Result<(), Errno>;
+
+    /// lseek(2) with SEEK_DATA: the first data at or after `offset`; `NXIO` where there is none.
+    /// Moves the position that nothing else uses.
+    fn seek_data(&self, offset: u64) -> Result<u64, Errno>;
+
+    /// lseek(2) with SEEK_HOLE: the first hole at or after `offset`; the end of the file counts as one.
+    /// Moves the position that nothing else uses.
+    fn seek_hole(&self, offset: u64) -> Result<u64, Errno>;
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// For reading.
+    Read,
+    /// For reading and writing.
+    ReadWrite,
+    /// A block device for reading and writing, refused with `BUSY` if it is mounted or otherwise in use.
+    ReadWriteDevice,
+    /// A new file of mode 0600, for reading and writing; refused with `EXIST` if the name is taken.
+    CreateNew,
+}
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    Regular,
+    /// A block device.
+    BlockDevice,
+    /// A directory.
+    Directory,
+    /// Something that can't hold a disk: a pipe, a socket, a character device.
+    Other,
+}
+
+/// What a file is, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStatus {
+    /// What it is.
+    pub kind: FileKind,
+    /// Length in bytes; of a block device, its size.
+    pub length: u64,
+}
+
+/// Who else may have the file open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// Others that only read.
+    Shared,
+    /// Nobody.
+    Exclusive,
+}
+
+/// What fallocate(2) is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpaceChange {
+    /// Make the range a hole.
+    PunchHole,
+    /// Make the range read as zeros, with space allocated for it.
+    ZeroRange,
+}
+
+/// The directory that holds the name `path`.
+pub(crate) fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => Path::new("/"),
+    }
+}
+
+/// Repeats a call that a signal broke off. Not for fsync: what an interrupted one has done is not known.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}

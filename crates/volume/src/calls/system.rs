@@ -1,0 +1,136 @@
+//! The calls as the operating system answers them.
+
+use std::io::IoSliceMut;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom};
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::{Access, FileCalls, FileKind, FileStatus, Lock, OpenFile, SpaceChange, uninterrupted};
+
+/// The operating system's own files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemCalls;
+
+#[derive(Debug)]
+struct SystemFile(OwnedFd);
+
+impl Access {
+    fn flags(self) -> OFlags {
+        let flags = match self {
+            Self::Read => OFlags::RDONLY,
+            Self::ReadWrite => OFlags::RDWR,
+            Self::ReadWriteDevice => OFlags::RDWR | OFlags::EXCL,
+            Self::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW,
+        };
+        flags | OFlags::CLOEXEC
+    }
+}
+
+impl From<FileType> for FileKind {
+    fn from(file_type: FileType) -> Self {
+        match file_type {
+            FileType::RegularFile => Self::Regular,
+            FileType::BlockDevice => Self::BlockDevice,
+            FileType::Directory => Self::Directory,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl FileCalls for SystemCalls {
+    fn kind(&self, path: &Path) -> Result<FileKind, Errno> {
+        let status = uninterrupted(|| rustix::fs::stat(path))?;
+        Ok(FileType::from_raw_mode(status.st_mode).into())
+    }
+
+    fn open(&self, path: &Path, access: Access) -> Result<Box<dyn OpenFile>, Errno> {
+        let mode = Mode::RUSR | Mode::WUSR;
+        let file = uninterrupted(|| rustix::fs::open(path, access.flags(), mode))?;
+        Ok(Box::new(SystemFile(file)))
+    }
+
+    fn create_directory(&self, path: &Path) -> Result<(), Errno> {
+        rustix::fs::mkdir(path, Mode::RWXU)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), Errno> {
+        rustix::fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), Errno> {
+        rustix::fs::unlink(path)
+    }
+
+    fn synchronize_directory(&self, path: &Path) -> Result<(), Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = uninterrupted(|| rustix::fs::open(path, flags, Mode::empty()))?;
+        rustix::fs::fsync(&directory)
+    }
+}
+
+impl OpenFile for SystemFile {
+    fn status(&self) -> Result<FileStatus, Errno> {
+        let status = rustix::fs::fstat(&self.0)?;
+        let kind = FileType::from_raw_mode(status.st_mode).into();
+        let length = match kind {
+            FileKind::BlockDevice => rustix::fs::seek(&self.0, SeekFrom::End(0))?,
+            _ => u64::try_from(status.st_size).unwrap_or(0),
+        };
+        Ok(FileStatus { kind, length })
+    }
+
+    fn lock(&self, lock: Lock) -> Result<(), Errno> {
+        let operation = match lock {
+            Lock::Shared => FlockOperation::NonBlockingLockShared,
+            Lock::Exclusive => FlockOperation::NonBlockingLockExclusive,
+        };
+        rustix::fs::flock(&self.0, operation)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        rustix::io::pread(&self.0, buffer, offset)
+    }
+
+    fn read_at_without_waiting(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        rustix::io::preadv2(
+            &self.0,
+            &mut [IoSliceMut::new(buffer)],
+            offset,
+            ReadWriteFlags::NOWAIT,
+        )
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize, Errno> {
+        rustix::io::pwrite(&self.0, data, offset)
+    }
+
+    fn synchronize_data(&self) -> Result<(), Errno> {
+        rustix::fs::fdatasync(&self.0)
+    }
+
+    fn synchronize(&self) -> Result<(), Errno> {
+        rustix::fs::fsync(&self.0)
+    }
+
+    fn set_length(&self, length: u64) -> Result<(), Errno> {
+        rustix::fs::ftruncate(&self.0, length)
+    }
+
+    fn change_space(&self, change: SpaceChange, offset: u64, length: u64) -> Result<(), Errno> {
+        let flags = match change {
+            SpaceChange::PunchHole => FallocateFlags::PUNCH_HOLE,
+            SpaceChange::ZeroRange => FallocateFlags::ZERO_RANGE,
+        };
+        rustix::fs::fallocate(&self.0, flags | FallocateFlags::KEEP_SIZE, offset, length)
+    }
+
+    fn seek_data(&self, offset: u64) -> Result<u64, Errno> {
+        rustix::fs::seek(&self.0, SeekFrom::Data(offset))
+    }
+
+    fn seek_hole(&self, offset: u64) -> Result<u64, Errno> {
+        rustix::fs::seek(&self.0, SeekFrom::Hole(offset))
+    }
+}

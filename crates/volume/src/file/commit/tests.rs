@@ -1,0 +1,67 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use super::GroupCommit;
+
+#[test]
+fn every_flush_is_covered_by_a_synchronization_that_began_after_it_and_ended_before_its_answer() {
+    let commit = GroupCommit::default();
+    let clock = AtomicU64::new(0);
+    let tick = || clock.fetch_add(1, Ordering::SeqCst);
+    let synchronized = Mutex::new(Vec::new());
+    let flushed = Mutex::new(Vec::new());
+    let synchronize = || {
+        let began = tick();
+        thread::yield_now();
+        synchronized.lock().unwrap().push((began, tick()));
+        Ok(())
+    };
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    let called = tick();
+                    commit.flush(synchronize).unwrap();
+                    flushed.lock().unwrap().push((called, tick()));
+                }
+            });
+        }
+    });
+    let synchronized = synchronized.into_inner().unwrap();
+    assert!(
+        synchronized.windows(2).all(|pair| pair[0].1 < pair[1].0),
+        "one at a time"
+    );
+    for (called, answered) in flushed.into_inner().unwrap() {
+        assert!(
+            synchronized
+                .iter()
+                .any(|&(began, ended)| called < began && ended < answered)
+        );
+    }
+}
+
+#[test]
+fn one_failure_answers_all_who_wait_and_all_who_come_later() {
+    let commit = GroupCommit::default();
+    let synchronizations = AtomicU64::new(0);
+    let fail_the_tenth = || match synchronizations.fetch_add(1, Ordering::SeqCst) {
+        9 => Err("gone".to_owned()),
+        _ => Ok(()),
+    };
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| while commit.flush(fail_the_tenth).is_ok() {});
+        }
+    });
+    assert_eq!(synchronizations.load(Ordering::SeqCst), 10);
+    assert_eq!(commit.failure(), Some("gone"));
+    assert_eq!(commit.flush(fail_the_tenth), Err("gone".to_owned()));
+    assert_eq!(
+        GroupCommit::new(Some("before".to_owned())).flush(fail_the_tenth),
+        Err("before".to_owned())
+    );
+}

@@ -1,0 +1,120 @@
+//! Reads and writes within the part of a file that is the volume. Ranges are checked by the callers.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::io::Errno;
+
+use crate::calls::{OpenFile, uninterrupted};
+use crate::{ErrorKind, Result, VolumeError};
+
+/// Part of an open file.
+#[derive(Debug)]
+pub(super) struct Extent {
+    pub(super) file: Box<dyn OpenFile>,
+    path: PathBuf,
+    start: u64,
+    capacity: u64,
+    /// The file system has no RWF_NOWAIT: it need not be asked again.
+    always_waits: AtomicBool,
+}
+
+impl Extent {
+    /// `capacity` bytes from `start`; the sum is a position that a file can have.
+    pub(super) fn new(file: Box<dyn OpenFile>, path: PathBuf, start: u64, capacity: u64) -> Self {
+        Self {
+            file,
+            path,
+            start,
+            capacity,
+            always_waits: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// The position in the file of an offset in the volume.
+    pub(super) fn position(&self, offset: u64) -> u64 {
+        self.start + offset
+    }
+
+    pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let mut done = 0;
+        while done < buffer.len() {
+            let at = self.position(offset) + done as u64;
+            let rest = &mut buffer[done..];
+            match uninterrupted(|| self.file.read_at(at, rest)) {
+                Ok(0) => return Err(self.ended(at)),
+                Ok(count) => done += count,
+                Err(errno) => return Err(self.failure(ErrorKind::ReadFailed, "read", at, errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all of the buffer could be filled at once. Errors are left to the read that follows.
+    pub(super) fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> bool {
+        if self.always_waits.load(Ordering::Relaxed) {
+            return false;
+        }
+        let at = self.position(offset);
+        match uninterrupted(|| self.file.read_at_without_waiting(at, buffer)) {
+            Ok(count) => count == buffer.len(),
+            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
+                self.always_waits.store(true, Ordering::Relaxed);
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    pub(super) fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
+        let mut done = 0;
+        while done < data.len() {
+            let at = self.position(offset) + done as u64;
+            match uninterrupted(|| self.file.write_at(at, &data[done..])) {
+                Ok(0) => return Err(self.failure(ErrorKind::WriteFailed, "write", at, Errno::IO)),
+                Ok(count) => done += count,
+                Err(errno) => return Err(self.failure(ErrorKind::WriteFailed, "write", at, errno)),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn synchronize(&self) -> std::result::Result<(), Errno> {
+        self.file.synchronize_data()
+    }
+
+    pub(super) fn failure(
+        &self,
+        kind: ErrorKind,
+        what: &str,
+        at: u64,
+        errno: Errno,
+    ) -> VolumeError {
+        let kind = kind.unless_no_space(errno);
+        let advice = match kind {
+            ErrorKind::NoSpace => ": make room on its file system",
+            _ => "",
+        };
+        let message = format!("can't {what} {} at byte {at}{advice}", self.path.display());
+        VolumeError::new(kind, message)
+            .at(&self.path)
+            .caused_by(errno)
+    }
+
+    fn ended(&self, at: u64) -> VolumeError {
+        let message = format!(
+            "{} ends at byte {at}, within the disk, so something else has shortened the file: \
+             bring it back from a backup, or restart to have zeros there",
+            self.path.display()
+        );
+        VolumeError::new(ErrorKind::ReadFailed, message).at(&self.path)
+    }
+}

@@ -1,0 +1,236 @@
+//! A volume in memory, as sparse as a file: only pages that were written take space.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::range;
+use crate::{Allocation, Durability, ErrorKind, Health, Mapping, Result, Volume, VolumeError};
+
+/// Bytes in a page.
+const PAGE: u64 = 4096;
+
+type Page = [u8; PAGE as usize];
+
+type Pages = BTreeMap<u64, Box<Page>>;
+
+/// A disk in memory, gone with the process. For tests, and for disks whose content nobody needs tomorrow.
+#[derive(Debug)]
+pub struct MemoryVolume {
+    capacity: u64,
+    most_pages: u64,
+    pages: RwLock<Pages>,
+}
+
+/// The part of a range that lies in one page.
+struct Piece {
+    page: u64,
+    start: usize,
+    length: usize,
+}
+
+impl MemoryVolume {
+    /// A volume of `capacity` bytes, all of it a hole.
+    #[must_use]
+    pub fn new(capacity: u64) -> Self {
+        Self {
+            capacity,
+            most_pages: u64::MAX,
+            pages: RwLock::default(),
+        }
+    }
+
+    /// A volume of `capacity` bytes of which only `limit` bytes, rounded up to pages of 4096, can hold data
+    /// at one time: further writes fail with [`ErrorKind::NoSpace`].
+    #[must_use]
+    pub fn with_limit(capacity: u64, limit: u64) -> Self {
+        Self {
+            capacity,
+            most_pages: limit.div_ceil(PAGE),
+            pages: RwLock::default(),
+        }
+    }
+
+    /// Bytes of memory that hold data, in pages of 4096.
+    #[must_use]
+    pub fn allocated(&self) -> u64 {
+        count(&self.reading()) * PAGE
+    }
+
+    fn reading(&self) -> RwLockReadGuard<'_, Pages> {
+        self.pages.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writing(&self) -> RwLockWriteGuard<'_, Pages> {
+        self.pages.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn page<'pages>(&self, pages: &'pages mut Pages, number: u64) -> Result<&'pages mut Page> {
+        let full = count(pages) >= self.most_pages;
+        match pages.entry(number) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(_) if full => {
+                let message = format!(
+                    "the memory disk may hold no more than {} pages of data",
+                    self.most_pages
+                );
+                Err(VolumeError::new(ErrorKind::NoSpace, message))
+            }
+            Entry::Vacant(entry) => Ok(entry.insert(Box::new([0; PAGE as usize]))),
+        }
+    }
+}
+
+fn count(pages: &Pages) -> u64 {
+    pages.len() as u64
+}
+
+/// Cuts a range, already checked, at the borders of pages.
+fn pieces(offset: u64, length: u64) -> impl Iterator<Item = Piece> {
+    let end = offset + length;
+    let mut at = offset;
+    std::iter::from_fn(move || {
+        if at >= end {
+            return None;
+        }
+        let start = at % PAGE;
+        let length = (PAGE - start).min(end - at);
+        let piece = Piece {
+            page: at / PAGE,
+            start: start as usize,
+            length: length as usize,
+        };
+        at += length;
+        Some(piece)
+    })
+}
+
+impl Piece {
+    fn within<'page>(&self, page: &'page mut Page) -> &'page mut [u8] {
+        &mut page[self.start..self.start + self.length]
+    }
+}
+
+impl Volume for MemoryVolume {
+    fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
+    fn health(&self) -> Health {
+        Health::Good
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let length = range::length_of(buffer);
+        range::check(self.capacity, offset, length)?;
+        let pages = self.reading();
+        let mut rest = buffer;
+        for piece in pieces(offset, length) {
+            let (part, after) = std::mem::take(&mut rest).split_at_mut(piece.length);
+            match pages.get(&piece.page) {
+                Some(page) => part.copy_from_slice(&page[piece.start..piece.start + piece.length]),
+                None => part.fill(0),
+            }
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool> {
+        self.read(offset, buffer).map(|()| true)
+    }
+
+    fn write(&self, offset: u64, data: &[u8], _durability: Durability) -> Result<()> {
+        let length = range::length_of(data);
+        range::check(self.capacity, offset, length)?;
+        let mut pages = self.writing();
+        let mut rest = data;
+        for piece in pieces(offset, length) {
+            let (part, after) = rest.split_at(piece.length);
+            piece
+                .within(self.page(&mut pages, piece.page)?)
+                .copy_from_slice(part);
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn deallocate(&self, offset: u64, length: u64) -> Result<()> {
+        range::check(self.capacity, offset, length)?;
+        let end = offset + length;
+        let mut pages = self.writing();
+        // The pages that exist are walked, not the range: it may be as long as the disk.
+        let touched: Vec<u64> = pages
+            .range(offset / PAGE..end.div_ceil(PAGE))
+            .map(|(&number, _)| number)
+            .collect();
+        for number in touched {
+            let first = number * PAGE;
+            let from = offset.max(first);
+            let to = end.min(first.saturating_add(PAGE));
+            if from >= to {
+                continue;
+            }
+            // A page at the end of the disk may be whole with fewer bytes.
+            if from == first && to == self.capacity.min(first.saturating_add(PAGE)) {
+                pages.remove(&number);
+            } else if let Some(page) = pages.get_mut(&number) {
+                page[(from - first) as usize..(to - first) as usize].fill(0);
+            }
+        }
+        Ok(())
+    }
+
+    fn write_zeroes(
+        &self,
+        offset: u64,
+        length: u64,
+        allocation: Allocation,
+        _durability: Durability,
+    ) -> Result<()> {
+        if allocation == Allocation::Release {
+            return self.deallocate(offset, length);
+        }
+        range::check(self.capacity, offset, length)?;
+        let mut pages = self.writing();
+        for piece in pieces(offset, length) {
+            piece.within(self.page(&mut pages, piece.page)?).fill(0);
+        }
+        Ok(())
+    }
+
+    fn mapping(&self, offset: u64) -> Result<Mapping> {
+        range::check_byte(self.capacity, offset)?;
+        let pages = self.reading();
+        let here = offset / PAGE;
+        let mut following = pages.range(here..).map(|(&number, _)| number);
+        let allocated = pages.contains_key(&here);
+        let next = if allocated {
+            let run = following
+                .zip(here..)
+                .take_while(|(number, expected)| number == expected)
+                .count();
+            Some(here + run as u64)
+        } else {
+            following.next()
+        };
+        let end = next.map_or(self.capacity, |page| {
+            page.saturating_mul(PAGE).min(self.capacity)
+        });
+        Ok(Mapping {
+            allocated,
+            length: end - offset,
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! Where the state file of an image is.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::calls::{FileCalls, FileKind};
+use crate::{DiskState, ErrorKind, Result, VolumeError};
+
+/// What is added to the image's name.
+const SUFFIX: &str = ".timedisk";
+
+/// So many characters of the image's name, of at most 4 bytes each, go into a name elsewhere; names end at
+/// 255 bytes.
+const NAME_KEPT: usize = 32;
+
+/// Opens the state file of `image` where it is, or makes it where it can be.
+pub(super) fn open(
+    calls: Arc<dyn FileCalls>,
+    image: &Path,
+    fallback: Option<&Path>,
+) -> Result<DiskState> {
+    let elsewhere = match fallback {
+        Some(directory) => Some(directory.join(name_elsewhere(image)?)),
+        None => None,
+    };
+    if matches!(calls.kind(image), Ok(FileKind::BlockDevice)) {
+        let path = elsewhere.ok_or_else(|| nowhere(image, "is a block device"))?;
+        return DiskState::open_at_with(calls, &path);
+    }
+    let beside = beside(image);
+    if let Some(state) = DiskState::load(Arc::clone(&calls), &beside)? {
+        return Ok(state);
+    }
+    if let Some(path) = &elsewhere
+        && let Some(state) = DiskState::load(Arc::clone(&calls), path)?
+    {
+        return Ok(state);
+    }
+    match DiskState::create(Arc::clone(&calls), &beside) {
+        Err(error) if is_refused(&error) => {
+            let path = elsewhere
+                .ok_or_else(|| nowhere(image, "is in a directory that can't be written"))?;
+            DiskState::create(calls, &path)
+        }
+        result => result,
+    }
+}
+
+fn beside(image: &Path) -> PathBuf {
+    let mut name = OsString::from(image);
+    name.push(SUFFIX);
+    name.into()
+}
+
+/// A name for the state file that tells a person which image it belongs to, and images of equal names apart.
+/// Symbolic links are not followed: that is what keeps names like /dev/disk/by-id/… stable.
+fn name_elsewhere(image: &Path) -> Result<OsString> {
+    let absolute = std::path::absolute(image).map_err(|error| {
+        let message = format!("can't tell in which directory {} is", image.display());
+        VolumeError::new(ErrorKind::CannotOpen, message)
+            .at(image)
+            .caused_by(error)
+    })?;
+    let whole = absolute.as_os_str().as_bytes();
+    let checksum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, whole);
+    let name = image.file_name().unwrap_or_default().to_string_lossy();
+    let kept: String = name.chars().take(NAME_KEPT).collect();
+    Ok(format!("{kept}-{checksum:016x}{SUFFIX}").into())
+}
+
+fn is_refused(error: &VolumeError) -> bool {
+    let kind = error.source.as_ref().map(io::Error::kind);
+    matches!(
+        kind,
+        Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+    )
+}
+
+fn nowhere(image: &Path, why: &str) -> VolumeError {
+    let message = format!(
+        "{} {why}, so the disk's state file can't be beside it: name a state directory with --state",
+        image.display()
+    );
+    VolumeError::new(ErrorKind::CannotOpen, message).at(image)
+}
