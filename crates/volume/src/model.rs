@@ -31,7 +31,8 @@ fn steps() -> impl Strategy<Value = Step> {
     let allocation = prop_oneof![Just(Allocation::Release), Just(Allocation::Keep)];
     prop_oneof![
         2 => ranges().prop_map(|(at, length)| Step::Read(at, length)),
-        4 => (ranges(), 1..=255u8, durability).prop_map(|((at, length), byte, d)| Step::Write(at, length, byte, d)),
+        4 => (ranges(), 1..=255u8, durability)
+            .prop_map(|((at, length), byte, wait)| Step::Write(at, length, byte, wait)),
         2 => ranges().prop_map(|(at, length)| Step::Deallocate(at, length)),
         2 => (ranges(), allocation).prop_map(|((at, length), allocation)| Step::Zero(at, length, allocation)),
         1 => Just(Step::Flush),
@@ -98,7 +99,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_file_reads_as_plain_bytes_would(start in 0..5000u64, steps in proptest::collection::vec(steps(), 1..40)) {
+    fn a_file_reads_as_plain_bytes_would(
+        start in 0..5000u64,
+        steps in proptest::collection::vec(steps(), 1..40),
+    ) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("disk");
         std::fs::write(&path, vec![0xaa; start as usize]).unwrap();

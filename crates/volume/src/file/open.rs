@@ -63,7 +63,7 @@ fn open_existing(
     calls.open(path, access).map_err(|errno| match errno {
         Errno::BUSY => locked(
             path,
-            "is mounted or otherwise in use on this machine: unmount it first",
+            "is mounted or otherwise in use: unmount it, or stop what uses it",
         ),
         Errno::ACCESS | Errno::PERM | Errno::ROFS if !options.read_only => refusal(
             path,
@@ -141,9 +141,10 @@ fn lock_and_fit(
         Lock::Exclusive
     };
     file.lock(lock).map_err(|errno| match errno {
-        Errno::WOULDBLOCK => {
-            locked(path, "is in use, by another timedisk or another disk of this one: stop it, or use another file")
-        }
+        Errno::WOULDBLOCK => locked(
+            path,
+            "is in use by another timedisk or another disk here: stop it, or use another file",
+        ),
         _ => system(path, "can't lock", errno),
     })?;
     let status = file

@@ -221,7 +221,9 @@ proptest! {
     }
 
     #[test]
-    fn any_lines_are_parsed_without_panic(lines in "(timedisk-state 1\n)?([a-z0=]{0,9}\n){0,4}(crc32c=[0-9]{8}\n?)?") {
+    fn any_lines_are_parsed_without_panic(
+        lines in "(timedisk-state 1\n)?([a-z0=]{0,9}\n){0,4}(crc32c=[0-9]{8}\n?)?",
+    ) {
         let _ = StateText::parse(lines.as_bytes());
         if let Ok(text) = StateText::parse(with_checksum(&lines).as_bytes()) {
             let _ = (text.serial(), text.naa());
