@@ -1,2 +1,47 @@
-//! config
+//! NetBSD's `targets` and `auths` files: texts in, a checked description or all located mistakes out.
+//!
+//! The crate is pure. It opens no file and looks at no clock: the caller reads the files, hands in their
+//! texts, and renders what comes back. A [`Mistake`] refuses the whole configuration; a [`Notice`] is worth
+//! saying at each start and refuses nothing. Both carry a byte range of the text they are about.
+//!
+//! The way of a file: `lines` splits a text into lines of fields, one module for each kind of record
+//! (`extent`, `device`, `target`, `auths`) reads a line into a description, `sharing` and
+//! `served` look at the whole.
 #![forbid(unsafe_code)]
+
+mod access;
+mod auths;
+mod configuration;
+mod device;
+mod extent;
+#[doc(hidden)]
+pub mod fuzzing;
+mod journal;
+mod keys;
+mod lines;
+mod name;
+mod nearest;
+mod reader;
+mod secret;
+mod served;
+mod sharing;
+mod size;
+mod target;
+mod tree;
+mod value;
+
+pub use access::AccessList;
+pub use auths::{User, redacted};
+pub use configuration::{
+    Authentication, Configuration, DEFAULT_IQN_BASE, Device, Extent, Length, Level, Options,
+    Outcome, Storage, Target,
+};
+pub use journal::{File, Mistake, Notice, Remark, Source};
+pub use name::iscsi_name;
+pub use secret::Secret;
+pub use size::{format_size, parse_size};
+pub use tree::Tree;
+pub use value::ValueError;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! What the two files describe, and how to get it from their texts.
+
+use crate::access::AccessList;
+use crate::auths::{self, User};
+use crate::journal::{File, Journal, Mistake, Notice, Source};
+use crate::lines::{self, Separator};
+use crate::reader::Reader;
+use crate::tree::Tree;
+use crate::{served, sharing};
+use std::ops::Range;
+
+/// The iSCSI name that a target's name is put behind, with a `:`, when its line has no `=iqn`.
+pub const DEFAULT_IQN_BASE: &str = "iqn.1994-04.org.netbsd.iscsi-target";
+
+/// What the command line says about every target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The iSCSI name that a target's name is put behind.
+    pub iqn_base: String,
+    /// The block length of the disks, in bytes; an extent's length is a multiple of it.
+    pub block_length: u32,
+}
+
+/// NetBSD's base, and blocks of 512 bytes.
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            iqn_base: DEFAULT_IQN_BASE.to_owned(),
+            block_length: 512,
+        }
+    }
+}
+
+/// What came of reading the files.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The description; `None` exactly when there is a mistake.
+    pub configuration: Option<Configuration>,
+    /// Everything that refuses the files, in their order, `targets` first.
+    pub mistakes: Vec<Mistake>,
+    /// Everything worth saying at each start, in the files' order, `targets` first.
+    pub notices: Vec<Notice>,
+}
+
+/// A checked description of the disks, and of who may use them.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// The extents, in the file's order.
+    pub extents: Vec<Extent>,
+    /// The devices, in the file's order.
+    pub devices: Vec<Device>,
+    /// The targets, in the file's order; at least one.
+    pub targets: Vec<Target>,
+    /// The users that have a CHAP secret, in the file's order.
+    pub users: Vec<User>,
+}
+
+/// A part of a file that holds data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extent {
+    /// Its name in the `targets` file.
+    pub name: String,
+    /// The file's path as written; a relative one is relative to the directory of the start.
+    pub path: String,
+    /// Where in the file the extent begins, in bytes.
+    pub start: u64,
+    /// How long it is.
+    pub length: Length,
+    /// Where the record is in the `targets` file, in bytes.
+    pub span: Range<usize>,
+    /// Where its path is.
+    pub path_span: Range<usize>,
+}
+
+/// The length of an extent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// So many bytes: a multiple of the block length, not zero. Start and length fit a file offset (2^63).
+    Bytes(u64),
+    /// From the extent's start to the end of the file, which must exist.
+    WholeFile,
+}
+
+/// Several extents or devices seen as one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its name in the `targets` file.
+    pub name: String,
+    /// How the members make one.
+    pub level: Level,
+    /// The members in written order; at least one, and two for a mirror.
+    pub members: Vec<Storage>,
+    /// Where the record is in the `targets` file, in bytes.
+    pub span: Range<usize>,
+}
+
+/// How a device's members make one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// One after the other; NetBSD's RAID0.
+    Concatenation,
+    /// Each a copy of the others; NetBSD's RAID1.
+    Mirror,
+}
+
+/// What a target or a device stands on: an index into the configuration's extents or devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Storage {
+    /// An index into [`Configuration::extents`].
+    Extent(usize),
+    /// An index into [`Configuration::devices`].
+    Device(usize),
+}
+
+/// An iSCSI target with one disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its name in the `targets` file, without `=iqn`.
+    pub name: String,
+    /// Its iSCSI name, valid and in lower case (RFC 7143 §4.2.7); no two targets have the same.
+    pub iqn: String,
+    /// Whether writes are refused.
+    pub read_only: bool,
+    /// What the line names.
+    pub storage: Storage,
+    /// The extents behind it, as indexes into [`Configuration::extents`], one after the other.
+    pub extents: Vec<usize>,
+    /// The addresses it is open to, for discovery and login alike.
+    pub access: AccessList,
+    /// What an initiator has to prove.
+    pub authentication: Authentication,
+    /// Where the record is in the `targets` file, in bytes.
+    pub span: Range<usize>,
+    /// Where its storage's name is.
+    pub storage_span: Range<usize>,
+}
+
+/// What an initiator has to prove before it may use a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authentication {
+    /// Nothing.
+    None,
+    /// That it knows the secret of one of these users, by CHAP. The list is complete and never empty.
+    Chap {
+        /// The users' names as the `auths` file has them.
+        users: Vec<String>,
+    },
+}
+
+impl Configuration {
+    /// Reads the two files' texts. Every mistake in both is found.
+    #[must_use]
+    pub fn parse(targets: Source<'_>, auths: Option<Source<'_>>, options: &Options) -> Outcome {
+        let mut auths_journal = Journal::new(File::Auths, auths.map_or("", |source| source.text));
+        let people = auths.map(|source| auths::read(source, &mut auths_journal));
+        let mut journal = Journal::new(File::Targets, targets.text);
+        let lines = lines::split(targets.text, Separator::Blanks, &mut journal);
+        let mut reader = Reader::new(options, people.as_ref(), &mut journal, &lines);
+        lines.iter().for_each(|line| reader.record(line));
+        let mut configuration = reader.finish(targets.text);
+        served::resolve(&mut configuration, &mut journal);
+        sharing::check(&configuration, &mut journal);
+        configuration.users = people.map(|people| people.users).unwrap_or_default();
+        let mistakes = in_order(journal.mistakes, auths_journal.mistakes);
+        Outcome {
+            configuration: mistakes.is_empty().then_some(configuration),
+            mistakes,
+            notices: in_order(journal.notices, auths_journal.notices),
+        }
+    }
+
+    /// The user of that name, letter case aside as in NetBSD's look-up.
+    #[must_use]
+    pub fn user(&self, name: &str) -> Option<&User> {
+        self.users
+            .iter()
+            .find(|user| user.name.eq_ignore_ascii_case(name))
+    }
+
+    /// NetBSD's picture of the targets and what they stand on, for people.
+    #[must_use]
+    pub fn tree(&self) -> Tree<'_> {
+        Tree::new(self)
+    }
+}
+
+fn in_order(mut targets: Vec<Mistake>, mut auths: Vec<Mistake>) -> Vec<Mistake> {
+    targets.sort_by_key(|remark| remark.span.start);
+    auths.sort_by_key(|remark| remark.span.start);
+    targets.append(&mut auths);
+    targets
+}

@@ -1,0 +1,215 @@
+//! `deviceN level member…`.
+
+use crate::configuration::{Device, Length, Level, Storage};
+use crate::lines::{Field, Line};
+use crate::nearest::nearest;
+use crate::reader::Reader;
+use crate::value::quoted;
+
+/// Devices nested deeper than this are a mistake, not a plan.
+const DEEPEST: u32 = 16;
+
+/// What is known of a device beside its record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Measure {
+    /// Its length, where the file says it.
+    bytes: Option<u64>,
+    /// How many devices are nested in it, itself included.
+    depth: u32,
+}
+
+/// The words for a level other than `RAID0` and `RAID1` that NetBSD takes for concatenation and that say so.
+const OTHER_CONCATENATIONS: [&str; 3] = ["jbod", "concat", "raid"];
+
+impl Reader<'_, '_> {
+    /// Reads a device.
+    pub(crate) fn device(
+        &mut self,
+        line: &Line,
+        first: &Field,
+        rest: &[Field],
+    ) -> Option<(Device, Measure)> {
+        let [level, names @ ..] = rest else {
+            self.device_is_short(line, first, "has no level and no members");
+            return None;
+        };
+        let level_field = level;
+        let level = self.level(level_field);
+        if names.is_empty() {
+            self.device_is_short(line, first, "has no members");
+            return None;
+        }
+        let mut members = Vec::new();
+        let mut complete = true;
+        for field in names {
+            match self.storage(field, "a device") {
+                Some(member) if self.is_free(member, &members, field) => members.push(member),
+                _ => complete = false,
+            }
+        }
+        let level = level?;
+        if !complete || (level == Level::Mirror && !self.can_mirror(&members, names, level_field)) {
+            return None;
+        }
+        let measure = self.measure(level, &members);
+        if measure.depth > DEEPEST {
+            self.journal.mistake(
+                line.span.clone(),
+                format!(
+                    "{} has more than {DEEPEST} devices inside each other",
+                    quoted(&first.text)
+                ),
+                "name the extents themselves",
+            );
+            return None;
+        }
+        Some((
+            Device {
+                name: first.text.clone(),
+                level,
+                members,
+                span: line.span.clone(),
+            },
+            measure,
+        ))
+    }
+
+    /// Keeps a device that has no mistake.
+    pub(crate) fn add_device(&mut self, device: Device, measure: Measure) -> Storage {
+        let index = self.configuration.devices.len();
+        self.owners
+            .extend(device.members.iter().map(|member| (*member, index)));
+        self.measures.push(measure);
+        self.configuration.devices.push(device);
+        Storage::Device(index)
+    }
+
+    fn measure(&self, level: Level, members: &[Storage]) -> Measure {
+        let measures: Vec<Measure> = members
+            .iter()
+            .map(|member| self.measure_of(*member))
+            .collect();
+        let mut lengths = measures.iter().map(|measure| measure.bytes);
+        let bytes = match level {
+            Level::Mirror => lengths.next().flatten(),
+            Level::Concatenation => lengths.try_fold(0_u64, |sum, length| sum.checked_add(length?)),
+        };
+        let deepest = measures
+            .iter()
+            .map(|measure| measure.depth)
+            .max()
+            .unwrap_or(0);
+        Measure {
+            bytes,
+            depth: deepest + 1,
+        }
+    }
+
+    fn measure_of(&self, member: Storage) -> Measure {
+        let extent = |index: usize| match self.configuration.extents.get(index)?.length {
+            Length::Bytes(bytes) => Some(bytes),
+            Length::WholeFile => None,
+        };
+        match member {
+            Storage::Extent(index) => Measure {
+                bytes: extent(index),
+                depth: 0,
+            },
+            Storage::Device(index) => self.measures.get(index).copied().unwrap_or(Measure {
+                bytes: None,
+                depth: 0,
+            }),
+        }
+    }
+
+    fn device_is_short(&mut self, line: &Line, first: &Field, what: &str) {
+        self.journal.mistake(
+            line.span.clone(),
+            format!("{} {what}", quoted(&first.text)),
+            format!(
+                "write `{} RAID0 extent0 extent1`: level, members",
+                first.text
+            ),
+        );
+    }
+
+    fn level(&mut self, field: &Field) -> Option<Level> {
+        let lower = field.text.to_ascii_lowercase();
+        let shown = quoted(&field.text);
+        let span = field.span.clone();
+        match lower.as_str() {
+            "raid0" => Some(Level::Concatenation),
+            "raid1" => Some(Level::Mirror),
+            word if OTHER_CONCATENATIONS.contains(&word) => {
+                let message = format!("{shown} puts the members one after the other");
+                self.journal
+                    .notice(span, message, "write `RAID0`, which means the same here");
+                Some(Level::Concatenation)
+            }
+            word => {
+                let help = match nearest(word, ["raid0", "raid1", "mirror"])
+                    .filter(|_| !word.starts_with("raid"))
+                {
+                    Some("mirror" | "raid1") => "write `RAID1`, a mirror",
+                    Some(_) => "write `RAID0`, which means concatenation here",
+                    None => "write `RAID0`, which means concatenation here, or `RAID1`, a mirror",
+                };
+                self.journal
+                    .mistake(span, format!("{shown} is not a level"), help);
+                None
+            }
+        }
+    }
+
+    /// Whether `member` is in no device yet, this one's members so far included.
+    fn is_free(&mut self, member: Storage, members: &[Storage], field: &Field) -> bool {
+        let owner = self
+            .owners
+            .get(&member)
+            .and_then(|index| self.configuration.devices.get(*index));
+        let owner = match (owner, members.contains(&member)) {
+            (Some(device), _) => quoted(&device.name),
+            (None, true) => "this device".to_owned(),
+            (None, false) => return true,
+        };
+        self.journal.mistake(
+            field.span.clone(),
+            format!("{} is already a member of {owner}", quoted(&field.text)),
+            "name each extent or device in one device only",
+        );
+        false
+    }
+
+    /// A mirror has two members at least, all of one length.
+    fn can_mirror(&mut self, members: &[Storage], names: &[Field], level: &Field) -> bool {
+        if members.len() < 2 {
+            self.journal.mistake(
+                level.span.clone(),
+                "a mirror needs two members at least",
+                "name another extent of the same length, or write `RAID0`",
+            );
+            return false;
+        }
+        let mut lengths = members.iter().map(|member| self.measure_of(*member).bytes);
+        let Some(Some(length)) = lengths.next() else {
+            return true;
+        };
+        let unequal: Vec<(&Field, u64)> = names
+            .iter()
+            .skip(1)
+            .zip(lengths)
+            .filter_map(|(field, other)| Some((field, other.filter(|other| *other != length)?)))
+            .collect();
+        for (field, other) in &unequal {
+            self.journal.mistake(
+                field.span.clone(),
+                format!(
+                    "{} has {other} bytes, and the first member has {length}",
+                    quoted(&field.text)
+                ),
+                "the members of a mirror have the same length",
+            );
+        }
+        unequal.is_empty()
+    }
+}

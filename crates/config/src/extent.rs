@@ -1,0 +1,213 @@
+//! `extentN path start length`.
+
+use crate::configuration::{Extent, Length};
+use crate::lines::{Field, Line};
+use crate::reader::Reader;
+use crate::size::{format_size, parse_size};
+use crate::value::quoted;
+
+/// The end of the longest file: offsets are signed numbers of 64 bits.
+const FILE_END: u64 = i64::MAX as u64;
+
+impl Reader<'_, '_> {
+    /// Reads an extent.
+    pub(crate) fn extent(&mut self, line: &Line, first: &Field, rest: &[Field]) -> Option<Extent> {
+        let [path, start, length, extra @ ..] = rest else {
+            let missing = ["path", "start", "length"]
+                .get(rest.len()..)
+                .unwrap_or(&[])
+                .join(", ");
+            if !self.has_quotes(rest) {
+                self.journal.mistake(
+                    line.span.clone(),
+                    format!("{} has no {missing}", quoted(&first.text)),
+                    format!(
+                        "write `{} /path/to/image 0 100MB`: path, start, length",
+                        first.text
+                    ),
+                );
+            }
+            return None;
+        };
+        if self.has_quotes(rest) {
+            return None;
+        }
+        if let [unit, ..] = extra {
+            self.extra(length, unit, extra);
+        }
+        let (start_at, bytes) = (self.start(start), self.length(length));
+        let (start_at, bytes) = (start_at?, bytes?);
+        if !extra.is_empty() || !self.range_fits(start_at, bytes, start, length) {
+            return None;
+        }
+        Some(Extent {
+            name: first.text.clone(),
+            path: path.text.clone(),
+            start: start_at,
+            length: bytes,
+            span: line.span.clone(),
+            path_span: path.span.clone(),
+        })
+    }
+
+    /// Whether the path is in quotes, which mean nothing here: a mistake.
+    fn has_quotes(&mut self, rest: &[Field]) -> bool {
+        let Some((path, quote)) = rest.first().and_then(|path| {
+            path.text
+                .chars()
+                .next()
+                .filter(|c| matches!(c, '"' | '\''))
+                .map(|quote| (path, quote))
+        }) else {
+            return false;
+        };
+        // The text up to the closing quote is what was meant.
+        let last = rest
+            .iter()
+            .take(16)
+            .position(|field| field.text.ends_with(quote))
+            .unwrap_or(0);
+        let pieces: Vec<&str> = rest
+            .iter()
+            .take(last + 1)
+            .map(|field| field.text.trim_matches(quote))
+            .collect();
+        let end = rest.get(last).map_or(path.span.end, |field| field.span.end);
+        self.journal.mistake(
+            path.span.start..end,
+            "quotes have no meaning in this file",
+            format!(
+                "write {}; a backslash keeps a blank in a path",
+                quoted(&pieces.join("\\ "))
+            ),
+        );
+        true
+    }
+
+    fn extra(&mut self, length: &Field, unit: &Field, extra: &[Field]) {
+        let joined = format!("{}{}", length.text, unit.text);
+        let end = extra.last().map_or(unit.span.end, |last| last.span.end);
+        let help = match parse_size(&joined) {
+            Ok(_) if parse_size(&length.text).is_ok() => {
+                format!("write {}, without a blank", quoted(&joined))
+            }
+            _ => "an extent has path, start and length; `\\ ` keeps a blank in a path, `#` begins a comment"
+                .to_owned(),
+        };
+        self.journal
+            .mistake(unit.span.start..end, "there is more after the length", help);
+    }
+
+    fn start(&mut self, field: &Field) -> Option<u64> {
+        let text = field.text.strip_prefix('+').unwrap_or(&field.text);
+        let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let start = text
+            .parse::<u64>()
+            .ok()
+            .filter(|start| plain && *start <= FILE_END);
+        let Some(start) = start else {
+            let help = match parse_size(&field.text) {
+                Ok(bytes) if bytes <= FILE_END => format!("a start has no unit: write `{bytes}`"),
+                _ => "write a number of bytes, such as `0`".to_owned(),
+            };
+            let message = format!("{} is not a start in bytes", quoted(&field.text));
+            self.journal.mistake(field.span.clone(), message, help);
+            return None;
+        };
+        if start % u64::from(self.options.block_length.max(1)) != 0 {
+            self.journal.notice(
+                field.span.clone(),
+                format!(
+                    "the start {start} is not a multiple of the block length {}",
+                    self.options.block_length
+                ),
+                "start at a multiple of 4096 for speed",
+            );
+        }
+        Some(start)
+    }
+
+    fn length(&mut self, field: &Field) -> Option<Length> {
+        if field.text.eq_ignore_ascii_case("size") {
+            return Some(Length::WholeFile);
+        }
+        let bytes = match parse_size(&field.text) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.journal
+                    .mistake(field.span_of(error.range), error.message, error.help);
+                return None;
+            }
+        };
+        let block = u64::from(self.options.block_length.max(1));
+        let span = field.span.clone();
+        if bytes == 0 {
+            self.journal
+                .mistake(span, "the length is 0", "write a length such as `100MB`");
+            return None;
+        }
+        if bytes % block != 0 {
+            let up = (bytes - bytes % block).checked_add(block).map(format_size);
+            let down = Some(bytes - bytes % block)
+                .filter(|down| *down > 0)
+                .map(format_size);
+            let choices: Vec<String> = down
+                .into_iter()
+                .chain(up)
+                .map(|size| format!("`{size}`"))
+                .collect();
+            self.journal.mistake(
+                span,
+                format!(
+                    "{} is not a multiple of the block length, {block} bytes",
+                    quoted(&field.text)
+                ),
+                format!("write {}", choices.join(" or ")),
+            );
+            return None;
+        }
+        if field.text.ends_with(['b', 'B'])
+            && field
+                .text
+                .trim_end_matches(['b', 'B'])
+                .ends_with(char::is_numeric)
+        {
+            let message = format!("the unit of {} is bytes", quoted(&field.text));
+            self.journal.notice(
+                span,
+                message,
+                format!("write `{bytes}`, or KB, MB, GB or TB if that is meant"),
+            );
+        }
+        Some(Length::Bytes(bytes))
+    }
+
+    fn range_fits(
+        &mut self,
+        start: u64,
+        length: Length,
+        start_field: &Field,
+        field: &Field,
+    ) -> bool {
+        match length {
+            Length::WholeFile if start > 0 => self.journal.notice(
+                field.span.clone(),
+                format!(
+                    "the length is the file's size less the start, {}",
+                    quoted(&start_field.text)
+                ),
+                "NetBSD would count the start twice; write a length in bytes to have another",
+            ),
+            Length::Bytes(bytes) if start.checked_add(bytes).is_none_or(|end| end > FILE_END) => {
+                self.journal.mistake(
+                    start_field.span.start..field.span.end,
+                    "the extent ends beyond the longest file there can be (2^63 bytes)",
+                    "write a smaller start or length",
+                );
+                return false;
+            }
+            _ => {}
+        }
+        true
+    }
+}

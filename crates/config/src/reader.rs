@@ -1,0 +1,299 @@
+//! The `targets` file: which kind of record a line is, and what names stand for.
+
+use crate::auths::People;
+use crate::configuration::{Authentication, Configuration, Options, Storage, Target};
+use crate::device::Measure;
+use crate::journal::Journal;
+use crate::lines::{Field, Line};
+use crate::nearest::nearest;
+use crate::value::quoted;
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// The kinds of record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Extent,
+    Device,
+    Target,
+}
+
+/// What a record's first word begins with.
+const WORDS: [(&str, Kind); 4] = [
+    ("extent", Kind::Extent),
+    ("device", Kind::Device),
+    ("target", Kind::Target),
+    ("lun", Kind::Target),
+];
+
+/// Reads records in order into a configuration; mistakes go to the journal.
+pub(crate) struct Reader<'a, 'b> {
+    pub(crate) options: &'a Options,
+    pub(crate) people: Option<&'a People>,
+    pub(crate) journal: &'a mut Journal<'b>,
+    pub(crate) configuration: Configuration,
+    /// The line of each name's first record, the records not read yet among them.
+    first_lines: HashMap<String, usize>,
+    /// The extents and devices read so far; `None` where the record has a mistake.
+    storages: HashMap<String, Option<Storage>>,
+    /// What is known of each device.
+    pub(crate) measures: Vec<Measure>,
+    /// The device that each member is in, as an index.
+    pub(crate) owners: HashMap<Storage, usize>,
+    /// The iSCSI names of the targets so far, and the lines they are on.
+    iqns: HashMap<String, usize>,
+    /// Where the first target line without `auth=` and `users=` is.
+    first_open_target: Option<Range<usize>>,
+    target_lines: usize,
+}
+
+impl<'a, 'b> Reader<'a, 'b> {
+    pub(crate) fn new(
+        options: &'a Options,
+        people: Option<&'a People>,
+        journal: &'a mut Journal<'b>,
+        lines: &[Line],
+    ) -> Self {
+        let mut first_lines = HashMap::new();
+        for line in lines {
+            let Some((kind, name)) = line.fields.first().and_then(|first| named(&first.text))
+            else {
+                continue;
+            };
+            let name = if kind == Kind::Target {
+                without_iqn(name)
+            } else {
+                name
+            };
+            first_lines
+                .entry(name.to_owned())
+                .or_insert_with(|| journal.line_of(line.span.start));
+        }
+        let configuration = Configuration {
+            extents: Vec::new(),
+            devices: Vec::new(),
+            targets: Vec::new(),
+            users: Vec::new(),
+        };
+        Self {
+            options,
+            people,
+            journal,
+            configuration,
+            first_lines,
+            storages: HashMap::new(),
+            measures: Vec::new(),
+            owners: HashMap::new(),
+            iqns: HashMap::new(),
+            first_open_target: None,
+            target_lines: 0,
+        }
+    }
+
+    /// Reads one line.
+    pub(crate) fn record(&mut self, line: &Line) {
+        let Some((first, rest)) = line.fields.split_first() else {
+            return;
+        };
+        let Some((kind, name)) = named(&first.text) else {
+            if !line.spoiled {
+                self.unknown_word(first);
+            }
+            return;
+        };
+        let name = if kind == Kind::Target {
+            without_iqn(name)
+        } else {
+            name
+        };
+        let repeated = self.is_repeated(name, first, line);
+        if !line.spoiled && !repeated {
+            self.doubt_name(name, first);
+        }
+        if kind == Kind::Target {
+            self.target_lines += 1;
+        }
+        if repeated {
+            return;
+        }
+        let storage = match (line.spoiled, kind) {
+            (true, _) => None,
+            (false, Kind::Extent) => self.extent(line, first, rest).map(|extent| {
+                self.configuration.extents.push(extent);
+                Storage::Extent(self.configuration.extents.len() - 1)
+            }),
+            (false, Kind::Device) => self
+                .device(line, first, rest)
+                .map(|(device, measure)| self.add_device(device, measure)),
+            (false, Kind::Target) => {
+                let target = self.target(line, first, name, rest);
+                self.configuration.targets.extend(target);
+                return;
+            }
+        };
+        if kind != Kind::Target {
+            self.storages.insert(name.to_owned(), storage);
+        }
+    }
+
+    /// What has to wait for the last line.
+    pub(crate) fn finish(self, text: &str) -> Configuration {
+        let asks = |target: &Target| target.authentication != Authentication::None;
+        if self.target_lines == 0 {
+            let end = text.trim_end().len();
+            self.journal.mistake(
+                end..end,
+                "there is no target, so there is nothing to serve",
+                "write lines such as `extent0 /path/to/image 0 100MB` and `target0 rw extent0 10.0.0.0/8`",
+            );
+        }
+        if let (Some(span), Some(people)) = (self.first_open_target, self.people)
+            && !people.users.is_empty()
+            && !self.configuration.targets.iter().any(asks)
+        {
+            self.journal.notice(
+                span,
+                format!(
+                    "no target asks for a user of {}: everyone may log in without a secret",
+                    people.name
+                ),
+                "write `auth=chap` after the netmask of each target that is for those users",
+            );
+        }
+        self.configuration
+    }
+
+    /// Takes note of a target that says nothing of authentication.
+    pub(crate) fn note_open_target(&mut self, span: &Range<usize>) {
+        self.first_open_target.get_or_insert_with(|| span.clone());
+    }
+
+    /// Keeps `iqn` for the target at `field`; a mistake, and false, if another has it.
+    pub(crate) fn claim_iqn(&mut self, iqn: &str, span: Range<usize>) -> bool {
+        let line = self.journal.line_of(span.start);
+        if let Some(first) = self.iqns.get(iqn) {
+            self.journal.mistake(
+                span,
+                format!(
+                    "the target on line {first} already has the iSCSI name {}",
+                    quoted(iqn)
+                ),
+                "give each target a name of its own; letter case makes no difference",
+            );
+            return false;
+        }
+        self.iqns.insert(iqn.to_owned(), line);
+        true
+    }
+
+    /// Whether `name` is an extent or device of an earlier line, be it with a mistake.
+    pub(crate) fn is_storage(&self, name: &str) -> bool {
+        self.storages.contains_key(name)
+    }
+
+    /// The extent or device that `field` names. It must be on an earlier line.
+    pub(crate) fn storage(&mut self, field: &Field, whose: &str) -> Option<Storage> {
+        if let Some(known) = self.storages.get(&field.text) {
+            return *known;
+        }
+        let shown = quoted(&field.text);
+        let here = self.journal.line_of(field.span.start);
+        let span = field.span.clone();
+        let storage_word = named(&field.text).is_some_and(|(kind, _)| kind != Kind::Target);
+        match self
+            .first_lines
+            .get(&field.text)
+            .copied()
+            .filter(|_| storage_word)
+        {
+            Some(line) if line > here => self.journal.mistake(
+                span,
+                format!("{shown} is defined later, on line {line}"),
+                format!("move that line before this one: {whose} names what is already defined"),
+            ),
+            Some(_) => self.journal.mistake(
+                span,
+                format!("{shown} is this line's own name"),
+                "name an extent or device of an earlier line",
+            ),
+            None => {
+                let near = nearest(
+                    &field.text,
+                    self.storages.keys().map(String::as_str).collect::<Vec<_>>(),
+                );
+                let help = near.map_or_else(
+                    || {
+                        "define it on an earlier line, such as `extent0 /path/to/image 0 100MB`"
+                            .to_owned()
+                    },
+                    |near| format!("write {}, or define it on an earlier line", quoted(near)),
+                );
+                self.journal
+                    .mistake(span, format!("there is no extent or device {shown}"), help);
+            }
+        }
+        None
+    }
+
+    fn unknown_word(&mut self, first: &Field) {
+        let word_end = first
+            .text
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(first.text.len());
+        let (word, rest) = first.text.split_at(word_end);
+        let help = match nearest(word, WORDS.iter().map(|row| row.0)) {
+            Some(near) => format!("write {}", quoted(&format!("{near}{rest}"))),
+            None => "a line begins with `extent0`, `device0`, `target0` or `lun0` (any number), or with `#`"
+                .to_owned(),
+        };
+        let message = format!("{} is not a kind of line", quoted(&first.text));
+        self.journal.mistake(first.span.clone(), message, help);
+    }
+
+    fn is_repeated(&mut self, name: &str, first: &Field, line: &Line) -> bool {
+        let here = self.journal.line_of(line.span.start);
+        let Some(earlier) = self
+            .first_lines
+            .get(name)
+            .copied()
+            .filter(|earlier| *earlier < here)
+        else {
+            return false;
+        };
+        self.journal.mistake(
+            first.span_of(0..name.len()),
+            format!("{} is already defined, on line {earlier}", quoted(name)),
+            "give it another number, or leave one of the two lines out",
+        );
+        true
+    }
+
+    /// The manual asks for a number after the word; nothing depends on it.
+    fn doubt_name(&mut self, name: &str, first: &Field) {
+        let word = WORDS
+            .iter()
+            .find(|row| name.starts_with(row.0))
+            .map_or("", |row| row.0);
+        let number = name.get(word.len()..).unwrap_or("");
+        if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            self.journal.notice(
+                first.span_of(0..name.len()),
+                format!("{} is not `{word}` and a number", quoted(name)),
+                format!("write `{word}0`, with any number"),
+            );
+        }
+    }
+}
+
+/// The kind of a line's first word, and the word.
+fn named(word: &str) -> Option<(Kind, &str)> {
+    WORDS
+        .iter()
+        .find(|row| word.starts_with(row.0))
+        .map(|row| (row.1, word))
+}
+
+/// A target's name, without the `=iqn` that may follow it.
+fn without_iqn(word: &str) -> &str {
+    word.split('=').next().unwrap_or(word)
+}

@@ -1,0 +1,308 @@
+//! `targetN[=iqn] flags storage [mask] [key=value]…`, and the old form `targetN storage mask`.
+
+use crate::access::AccessList;
+use crate::configuration::{Authentication, Target};
+use crate::keys::Keys;
+use crate::lines::{Field, Line};
+use crate::name::iscsi_name;
+use crate::nearest::nearest;
+use crate::reader::Reader;
+use crate::value::quoted;
+
+/// The flags, and whether they make a target read-only.
+const FLAGS: [(&str, bool); 4] = [("rw", false), ("ro", true), ("readonly", true), ("r", true)];
+
+/// Words that are no flags in NetBSD's reader, and the flag they mean.
+const MEANT_FLAGS: [(&str, &str); 6] = [
+    ("read-only", "ro"),
+    ("read_only", "ro"),
+    ("w", "rw"),
+    ("r/w", "rw"),
+    ("read-write", "rw"),
+    ("readwrite", "rw"),
+];
+
+/// The fields of a target by their meaning.
+struct Parts<'f> {
+    /// Absent in the old form, which is read-only.
+    flags: Option<&'f Field>,
+    storage: &'f Field,
+    mask: Option<&'f Field>,
+}
+
+impl Reader<'_, '_> {
+    /// Reads a target. All its mistakes are found before it is dropped for one of them.
+    pub(crate) fn target(
+        &mut self,
+        line: &Line,
+        first: &Field,
+        name: &str,
+        rest: &[Field],
+    ) -> Option<Target> {
+        let mistakes_before = self.journal.mistakes.len();
+        let iqn = self.iqn(first, name);
+        let count = rest
+            .iter()
+            .take_while(|field| self.is_positional(field))
+            .count();
+        let (positional, keyed) = rest.split_at(count);
+        self.late_fields(keyed);
+        let keys = Keys::read(keyed, self.people, self.journal);
+        let authentication = keys.authentication(line, self.journal);
+        let parts = self.parts(line, name, positional)?;
+        let read_only = match parts.flags {
+            Some(flags) => self.flags(flags),
+            None => {
+                self.old_form(line, name, &parts);
+                Some(true)
+            }
+        };
+        let storage = self.storage(parts.storage, "a target");
+        let access = match parts.mask {
+            Some(mask) => self.access(mask),
+            None => Some(self.open_to_all(first, name)),
+        };
+        if authentication == Authentication::None
+            && !keyed.iter().any(|field| field.text.starts_with("auth="))
+        {
+            self.note_open_target(&first.span);
+        }
+        if self.journal.mistakes.len() > mistakes_before {
+            return None;
+        }
+        Some(Target {
+            name: name.to_owned(),
+            iqn: iqn?,
+            read_only: read_only?,
+            storage: storage?,
+            extents: Vec::new(),
+            access: access?,
+            authentication,
+            span: line.span.clone(),
+            storage_span: parts.storage.span.clone(),
+        })
+    }
+
+    /// Whether a field is flags, storage or mask, and not `key=value`.
+    fn is_positional(&self, field: &Field) -> bool {
+        !field.text.contains('=') || self.is_storage(&field.text)
+    }
+
+    /// The iSCSI name: what follows the first `=`, or else the base and the name.
+    fn iqn(&mut self, first: &Field, name: &str) -> Option<String> {
+        let explicit = first.text.split_once('=').map(|(_, iqn)| iqn);
+        let result = match explicit {
+            Some(iqn) => iscsi_name(iqn).map_err(|error| {
+                let error = error.moved(name.len() + 1);
+                (first.span_of(error.range), error.message, error.help)
+            }),
+            None => iscsi_name(&format!("{}:{name}", self.options.iqn_base)).map_err(|error| {
+                let help = format!(
+                    "write {}",
+                    quoted(&format!("{name}=iqn.2024-01.com.example:disk0"))
+                );
+                (
+                    first.span.clone(),
+                    format!("the name does not make an iSCSI name: {}", error.message),
+                    help,
+                )
+            }),
+        };
+        let iqn = result
+            .map_err(|(span, message, help)| self.journal.mistake(span, message, help))
+            .ok()?;
+        let offset = if explicit.is_some() {
+            name.len() + 1
+        } else {
+            0
+        };
+        self.claim_iqn(&iqn, first.span_of(offset..first.text.len()))
+            .then_some(iqn)
+    }
+
+    /// Fields that follow a `key=value` field without being one.
+    fn late_fields(&mut self, keyed: &[Field]) {
+        for field in keyed.iter().filter(|field| !field.text.contains('=')) {
+            self.journal.mistake(
+                field.span.clone(),
+                format!("{} comes after a `key=value` field", quoted(&field.text)),
+                "flags, storage and netmask come first; values of a key have commas between, and no blanks",
+            );
+        }
+    }
+
+    /// Tells the fields apart by their number and by what they name.
+    fn parts<'f>(&mut self, line: &Line, name: &str, fields: &'f [Field]) -> Option<Parts<'f>> {
+        match fields {
+            [] => {
+                self.target_is_short(line, name, "has no flags and no storage");
+                None
+            }
+            [only] => {
+                let what = match flag(&only.text) {
+                    Some(_) => "has no storage",
+                    None => "has no flags",
+                };
+                self.target_is_short(line, name, what);
+                None
+            }
+            [a, b] if self.is_old_form(a, b) => Some(Parts {
+                flags: None,
+                storage: a,
+                mask: Some(b),
+            }),
+            [flags, storage] => Some(Parts {
+                flags: Some(flags),
+                storage,
+                mask: None,
+            }),
+            [flags, storage, mask] => Some(Parts {
+                flags: Some(flags),
+                storage,
+                mask: Some(mask),
+            }),
+            [flags, storage, mask, more @ ..] => {
+                self.more_after_mask(mask, more);
+                Some(Parts {
+                    flags: Some(flags),
+                    storage,
+                    mask: Some(mask),
+                })
+            }
+        }
+    }
+
+    /// Of two fields, whether the first is the storage and the second the mask, as NetBSD reads every such
+    /// line.
+    fn is_old_form(&self, first: &Field, second: &Field) -> bool {
+        if flag(&first.text).is_some() || self.is_storage(&second.text) {
+            return false;
+        }
+        self.is_storage(&first.text)
+            || first.text.starts_with("extent")
+            || first.text.starts_with("device")
+            || AccessList::parse(&second.text).is_ok()
+    }
+
+    fn target_is_short(&mut self, line: &Line, name: &str, what: &str) {
+        self.journal.mistake(
+            line.span.clone(),
+            format!("{} {what}", quoted(name)),
+            format!(
+                "write {}: flags, storage, netmask",
+                quoted(&format!("{name} rw extent0 10.0.0.0/8"))
+            ),
+        );
+    }
+
+    fn more_after_mask(&mut self, mask: &Field, more: &[Field]) {
+        let (Some(first), Some(last)) = (more.first(), more.last()) else {
+            return;
+        };
+        let masks = more
+            .iter()
+            .all(|field| AccessList::parse(&field.text).is_ok());
+        let help = match masks {
+            true => {
+                let all: Vec<&str> = std::iter::once(mask)
+                    .chain(more)
+                    .map(|field| field.text.trim_end_matches(','))
+                    .collect();
+                format!(
+                    "write {}: several netmasks have commas between, and no blanks",
+                    quoted(&all.join(","))
+                )
+            }
+            false => "only `key=value` fields follow the netmask; `#` begins a comment".to_owned(),
+        };
+        self.journal.mistake(
+            first.span.start..last.span.end,
+            "there is more after the netmask",
+            help,
+        );
+    }
+
+    fn flags(&mut self, field: &Field) -> Option<bool> {
+        let shown = quoted(&field.text);
+        let span = field.span.clone();
+        let Some((flag, read_only)) = flag(&field.text) else {
+            let lower = field.text.to_ascii_lowercase();
+            let meant = MEANT_FLAGS
+                .iter()
+                .find(|row| row.0 == lower)
+                .map(|row| row.1);
+            let near = meant.or_else(|| nearest(&lower, FLAGS.iter().map(|row| row.0)));
+            let help = match near {
+                _ if self.is_storage(&field.text) => {
+                    "the flags come before the storage: write `rw` or `ro`, the storage, the netmask"
+                        .to_owned()
+                }
+                Some(near) => format!("write `{near}`"),
+                None => "write `rw`, or `ro` for a disk that cannot be written".to_owned(),
+            };
+            self.journal
+                .mistake(span, format!("{shown} is not a flag"), help);
+            return None;
+        };
+        if field.text != flag {
+            let message = match read_only {
+                true => format!("{shown} is read as `{flag}`; NetBSD makes such a target writable"),
+                false => format!("{shown} is read as `{flag}`"),
+            };
+            self.journal
+                .notice(span, message, format!("write `{flag}`"));
+        }
+        Some(read_only)
+    }
+
+    fn access(&mut self, field: &Field) -> Option<AccessList> {
+        match AccessList::parse_with_doubts(&field.text) {
+            Ok((list, doubts)) => {
+                for doubt in doubts {
+                    self.journal
+                        .notice(field.span_of(doubt.range), doubt.message, doubt.help);
+                }
+                Some(list)
+            }
+            Err(errors) => {
+                for error in errors {
+                    self.journal
+                        .mistake(field.span_of(error.range), error.message, error.help);
+                }
+                None
+            }
+        }
+    }
+
+    fn old_form(&mut self, line: &Line, name: &str, parts: &Parts<'_>) {
+        let mask = parts.mask.map_or("any", |mask| mask.text.as_str());
+        self.journal.notice(
+            line.span.clone(),
+            format!(
+                "{} has no flags (the old form), so it is read-only",
+                quoted(name)
+            ),
+            format!(
+                "write {}",
+                quoted(&format!("{name} ro {} {mask}", parts.storage.text))
+            ),
+        );
+    }
+
+    fn open_to_all(&mut self, first: &Field, name: &str) -> AccessList {
+        self.journal.notice(
+            first.span_of(0..name.len()),
+            format!("{} has no netmask, so it is open to every address", quoted(name)),
+            "write a netmask after the storage, such as `192.168.1.0/24`, or `any` if that is meant",
+        );
+        AccessList::everyone()
+    }
+}
+
+/// The flag that a word is, letter case aside, and whether it makes a target read-only.
+fn flag(word: &str) -> Option<(&'static str, bool)> {
+    FLAGS
+        .iter()
+        .find(|row| row.0.eq_ignore_ascii_case(word))
+        .copied()
+}

@@ -1,0 +1,64 @@
+//! NetBSD's picture of a configuration: each target, and below it what it stands on.
+
+use crate::configuration::{Authentication, Configuration, Length, Level, Storage};
+use std::fmt;
+
+/// Shows a configuration in the form that NetBSD's daemon prints at its start: `NAME:ro|rw:MASK` for a
+/// target, `NAME:RAIDn` for a device, `NAME:PATH:START:LENGTH` for an extent, one tab more for each level.
+/// The length of a whole file is `size`. A target that asks for users has `auth=chap users=…` after the mask.
+#[derive(Debug, Clone, Copy)]
+pub struct Tree<'a>(&'a Configuration);
+
+impl<'a> Tree<'a> {
+    pub(crate) fn new(configuration: &'a Configuration) -> Self {
+        Self(configuration)
+    }
+
+    fn storage(self, f: &mut fmt::Formatter<'_>, storage: Storage, depth: usize) -> fmt::Result {
+        let tabs = "\t".repeat(depth);
+        match storage {
+            Storage::Extent(index) => {
+                let Some(extent) = self.0.extents.get(index) else {
+                    return Ok(());
+                };
+                write!(f, "{tabs}{}:{}:{}:", extent.name, extent.path, extent.start)?;
+                match extent.length {
+                    Length::Bytes(bytes) => writeln!(f, "{bytes}"),
+                    Length::WholeFile => writeln!(f, "size"),
+                }
+            }
+            Storage::Device(index) => {
+                let Some(device) = self.0.devices.get(index) else {
+                    return Ok(());
+                };
+                let level = match device.level {
+                    Level::Concatenation => "RAID0",
+                    Level::Mirror => "RAID1",
+                };
+                writeln!(f, "{tabs}{}:{level}", device.name)?;
+                device
+                    .members
+                    .iter()
+                    .try_for_each(|member| self.storage(f, *member, depth + 1))
+            }
+        }
+    }
+}
+
+/// Each line ends in a line feed.
+impl fmt::Display for Tree<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for target in &self.0.targets {
+            let flags = if target.read_only { "ro" } else { "rw" };
+            write!(f, "{}:{flags}:{}", target.name, target.access)?;
+            match &target.authentication {
+                Authentication::None => writeln!(f)?,
+                Authentication::Chap { users } => {
+                    writeln!(f, " auth=chap users={}", users.join(","))?
+                }
+            }
+            self.storage(f, target.storage, 1)?;
+        }
+        Ok(())
+    }
+}
