@@ -1,11 +1,49 @@
-//! SCSI device server (SAM-5, SPC-4, SBC-3): a CDB comes in, an action on a [`Volume`](timedisk_volume::Volume)
-//! follows, data and sense go out.
+//! SCSI device server (SAM-5, SPC-4, SBC-3): a CDB comes in, an action on a
+//! [`Volume`](timedisk_volume::Volume) follows, data and sense go out.
 //!
-//! Sans-IO: no sockets, no threads of its own, no clock, no files. The caller brings the thread that a command runs
-//! on, and may run many commands of one logical unit at once.
+//! Sans-IO: no sockets, no threads of its own, no clock, no files. The caller brings the thread that a
+//! command runs on, and may run many commands of one logical unit at once.
+//!
+//! A [`DeviceServer`] serves one target. Before data move, [`plan`](DeviceServer::plan) tells how much;
+//! then [`execute_now`](DeviceServer::execute_now) does what needs no waiting, and
+//! [`execute`](DeviceServer::execute) the rest.
 
 #![forbid(unsafe_code)]
 
+mod capacity;
+mod cdb;
+mod command_table;
+mod device_server;
+#[doc(hidden)]
+pub mod fuzzing;
+mod inquiry;
+mod lba_status;
+mod limits;
+mod logical_unit;
+mod lun;
+mod mode_pages;
+mod mode_select;
+mod mode_sense;
+mod read_write;
+mod readiness;
+mod report_luns;
+mod request_sense;
+mod running;
+mod sense;
+mod supported_operation_codes;
+mod synchronize_cache;
 mod task;
+mod unit_attention;
+mod unmap;
+mod verify;
+mod vital_product_data;
+mod write_same;
 
+#[cfg(test)]
+mod tests;
+
+pub use command_table::command_name;
+pub use device_server::DeviceServer;
+pub use logical_unit::{BlockFormat, Identity, LogicalUnit, SettingsStore};
+pub use sense::describe_sense;
 pub use task::{Completion, NexusId, Plan, Status};

@@ -1,0 +1,234 @@
+//! The commands: one table that dispatch, the plan before data move, and REPORT SUPPORTED OPERATION CODES
+//! share.
+
+use crate::cdb::{Cdb, Field};
+use crate::running::{Outcome, Running};
+use crate::sense::{INVALID_COMMAND_OPERATION_CODE, Sense};
+use crate::{
+    LogicalUnit, capacity, inquiry, lba_status, mode_select, mode_sense, read_write, readiness,
+    report_luns, request_sense, supported_operation_codes, synchronize_cache, unmap, verify,
+    write_same,
+};
+
+/// A row of the table.
+pub(crate) struct Command {
+    pub(crate) operation_code: u8,
+    pub(crate) service_action: Option<u8>,
+    pub(crate) name: &'static str,
+    /// CDB USAGE DATA (SPC-4 6.35.3): ones for the bits that are evaluated. As long as the CDB.
+    pub(crate) usage: &'static [u8],
+    pub(crate) transfer: Transfer,
+    pub(crate) handler: Handler,
+    pub(crate) traits: Traits,
+}
+
+/// What a command moves, and how to tell how much.
+#[derive(Clone, Copy)]
+pub(crate) enum Transfer {
+    /// Nothing.
+    None,
+    /// Parameter data, up to the allocation length and never more than `most` bytes.
+    ParameterData { allocation_length: Field, most: u32 },
+    /// Always as many bytes of parameter data.
+    Fixed(u32),
+    /// A parameter list of the length in this field.
+    ParameterList(Field),
+    /// The blocks that the CDB names, to the initiator.
+    BlocksIn,
+    /// Bytes from the initiator, as many as this says.
+    DataOut(fn(&LogicalUnit, Cdb<'_>) -> Result<u64, Sense>),
+}
+
+/// Who carries a command out.
+#[derive(Clone, Copy)]
+pub(crate) enum Handler {
+    /// The device server, with a logical unit or without. No unit attention stands in the way.
+    Any(fn(&mut Running<'_>) -> Outcome),
+    /// A logical unit.
+    Unit(fn(&LogicalUnit, &mut Running<'_>) -> Outcome),
+}
+
+/// What is to be known of a command before it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traits {
+    /// It may wait for the medium.
+    pub(crate) waits: bool,
+    /// It changes the medium, so that write protection forbids it.
+    pub(crate) writes: bool,
+}
+
+/// Touches nothing but memory.
+const PROMPT: Traits = Traits {
+    waits: false,
+    writes: false,
+};
+/// May wait for the medium.
+const WAITS: Traits = Traits {
+    waits: true,
+    writes: false,
+};
+/// Changes the medium.
+const WRITES: Traits = Traits {
+    waits: true,
+    writes: true,
+};
+
+const fn data(allocation_length: Field, most: u32) -> Transfer {
+    Transfer::ParameterData {
+        allocation_length,
+        most,
+    }
+}
+
+const fn row(
+    operation_code: u8,
+    name: &'static str,
+    usage: &'static [u8],
+    transfer: Transfer,
+    traits: Traits,
+    handler: Handler,
+) -> Command {
+    Command {
+        operation_code,
+        service_action: None,
+        name,
+        usage,
+        transfer,
+        handler,
+        traits,
+    }
+}
+
+const fn action(service_action: u8, row: Command) -> Command {
+    Command {
+        service_action: Some(service_action),
+        ..row
+    }
+}
+
+const WRITE_OUT: Transfer =
+    Transfer::DataOut(|unit, cdb| Ok(read_write::extent(unit, cdb)?.bytes()));
+const VERIFY_OUT: Transfer = Transfer::DataOut(verify::data_out);
+const WRITE_SAME_OUT: Transfer = Transfer::DataOut(write_same::data_out);
+
+// CDB usage data of the common shapes; byte 0 is the operation code.
+const USAGE_6: &[u8] = &[0xff, 0x1f, 0xff, 0xff, 0xff, 0];
+const USAGE_10: &[u8] = &[0xff, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0];
+const USAGE_12: &[u8] = &[
+    0xff, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
+];
+const USAGE_16: &[u8] = &[
+    0xff, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
+];
+const VERIFY_10: &[u8] = &[0xff, 0x16, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0];
+const VERIFY_12: &[u8] = &[
+    0xff, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
+];
+const VERIFY_16: &[u8] = &[
+    0xff, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
+];
+const SYNCHRONIZE_10: &[u8] = &[0xff, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0];
+const SYNCHRONIZE_16: &[u8] = &[
+    0xff, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
+];
+const WRITE_SAME_10: &[u8] = &[0xff, 0x08, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0];
+const WRITE_SAME_16: &[u8] = &[
+    0xff, 0x09, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
+];
+const CAPACITY_16: &[u8] = &[
+    0xff, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0,
+];
+const LBA_STATUS_16: &[u8] = &[
+    0xff, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
+];
+const REPORT_CODES_12: &[u8] = &[
+    0xff, 0x1f, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
+];
+const REPORT_LUNS_12: &[u8] = &[0xff, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
+
+/// The commands, by operation code and service action.
+#[rustfmt::skip]
+pub(crate) static COMMANDS: &[Command] = &[
+    row(0x00, "TEST UNIT READY", &[0xff, 0, 0, 0, 0, 0],
+        Transfer::None, PROMPT, Handler::Unit(readiness::test_unit_ready)),
+    row(0x03, "REQUEST SENSE", &[0xff, 0x01, 0, 0, 0xff, 0],
+        data(request_sense::ALLOCATION_LENGTH, 255), PROMPT, Handler::Any(request_sense::request_sense)),
+    row(0x08, "READ(6)", USAGE_6, Transfer::BlocksIn, WAITS, Handler::Unit(read_write::read)),
+    row(0x0a, "WRITE(6)", USAGE_6, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
+    row(0x12, "INQUIRY", &[0xff, 0x01, 0xff, 0xff, 0xff, 0],
+        data(inquiry::ALLOCATION_LENGTH, 65_535), PROMPT, Handler::Any(inquiry::inquiry)),
+    row(0x15, "MODE SELECT(6)", &[0xff, 0x11, 0, 0, 0xff, 0],
+        Transfer::ParameterList(mode_select::PARAMETER_LIST_LENGTH_6), WAITS,
+        Handler::Unit(mode_select::mode_select_6)),
+    row(0x1a, "MODE SENSE(6)", &[0xff, 0x08, 0xff, 0xff, 0xff, 0],
+        data(mode_sense::ALLOCATION_LENGTH_6, 255), PROMPT, Handler::Unit(mode_sense::mode_sense_6)),
+    row(0x1b, "START STOP UNIT", &[0xff, 0x01, 0, 0x0f, 0xf7, 0],
+        Transfer::None, WAITS, Handler::Unit(readiness::start_stop_unit)),
+    row(0x1e, "PREVENT ALLOW MEDIUM REMOVAL", &[0xff, 0, 0, 0, 0x03, 0],
+        Transfer::None, PROMPT, Handler::Unit(readiness::prevent_allow_medium_removal)),
+    row(0x25, "READ CAPACITY(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        Transfer::Fixed(capacity::LENGTH_10), PROMPT, Handler::Unit(capacity::read_capacity_10)),
+    row(0x28, "READ(10)", USAGE_10, Transfer::BlocksIn, WAITS, Handler::Unit(read_write::read)),
+    row(0x2a, "WRITE(10)", USAGE_10, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
+    row(0x2f, "VERIFY(10)", VERIFY_10, VERIFY_OUT, WAITS, Handler::Unit(verify::verify)),
+    row(0x35, "SYNCHRONIZE CACHE(10)", SYNCHRONIZE_10,
+        Transfer::None, WAITS, Handler::Unit(synchronize_cache::synchronize_cache)),
+    row(0x41, "WRITE SAME(10)", WRITE_SAME_10, WRITE_SAME_OUT, WRITES, Handler::Unit(write_same::write_same)),
+    row(0x42, "UNMAP", &[0xff, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
+        Transfer::ParameterList(unmap::PARAMETER_LIST_LENGTH), WRITES, Handler::Unit(unmap::unmap)),
+    row(0x55, "MODE SELECT(10)", &[0xff, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
+        Transfer::ParameterList(mode_select::PARAMETER_LIST_LENGTH_10), WAITS,
+        Handler::Unit(mode_select::mode_select_10)),
+    row(0x5a, "MODE SENSE(10)", &[0xff, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0],
+        data(mode_sense::ALLOCATION_LENGTH_10, 65_535), PROMPT, Handler::Unit(mode_sense::mode_sense_10)),
+    row(0x88, "READ(16)", USAGE_16, Transfer::BlocksIn, WAITS, Handler::Unit(read_write::read)),
+    row(0x8a, "WRITE(16)", USAGE_16, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
+    row(0x8f, "VERIFY(16)", VERIFY_16, VERIFY_OUT, WAITS, Handler::Unit(verify::verify)),
+    row(0x91, "SYNCHRONIZE CACHE(16)", SYNCHRONIZE_16,
+        Transfer::None, WAITS, Handler::Unit(synchronize_cache::synchronize_cache)),
+    row(0x93, "WRITE SAME(16)", WRITE_SAME_16, WRITE_SAME_OUT, WRITES, Handler::Unit(write_same::write_same)),
+    action(0x10, row(0x9e, "READ CAPACITY(16)", CAPACITY_16,
+        data(capacity::ALLOCATION_LENGTH_16, 32), PROMPT, Handler::Unit(capacity::read_capacity_16))),
+    action(0x12, row(0x9e, "GET LBA STATUS(16)", LBA_STATUS_16,
+        data(lba_status::ALLOCATION_LENGTH, lba_status::MOST), WAITS, Handler::Unit(lba_status::lba_status))),
+    row(0xa0, "REPORT LUNS", REPORT_LUNS_12,
+        data(report_luns::ALLOCATION_LENGTH, report_luns::MOST), PROMPT, Handler::Any(report_luns::report_luns)),
+    action(0x0c, row(0xa3, "REPORT SUPPORTED OPERATION CODES", REPORT_CODES_12,
+        data(supported_operation_codes::ALLOCATION_LENGTH, supported_operation_codes::MOST), PROMPT,
+        Handler::Unit(supported_operation_codes::supported_operation_codes))),
+    row(0xa8, "READ(12)", USAGE_12, Transfer::BlocksIn, WAITS, Handler::Unit(read_write::read)),
+    row(0xaa, "WRITE(12)", USAGE_12, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
+    row(0xaf, "VERIFY(12)", VERIFY_12, VERIFY_OUT, WAITS, Handler::Unit(verify::verify)),
+];
+
+/// The command that a CDB asks for, if there is one and the CDB is long enough for it.
+pub(crate) fn find(cdb: Cdb<'_>) -> Result<&'static Command, Sense> {
+    let mut known = COMMANDS
+        .iter()
+        .filter(|row| Some(row.operation_code) == cdb.operation_code())
+        .peekable();
+    if known.peek().is_none() {
+        return Err((&INVALID_COMMAND_OPERATION_CODE).into());
+    }
+    let command = known
+        .find(|row| {
+            row.service_action
+                .is_none_or(|action| action == cdb.service_action())
+        })
+        .ok_or(Sense::invalid_cdb(1, 4))?;
+    if cdb.len() < command.usage.len() {
+        return Err(Sense::invalid_cdb(cdb.len(), None));
+    }
+    // NACA in the CONTROL byte, the last: no auto contingent allegiance here (SAM-5 5.2).
+    let control = command.usage.len() - 1;
+    if cdb.bit(control, 2) {
+        return Err(Sense::invalid_cdb(control, 2));
+    }
+    Ok(command)
+}
+
+/// The standards' name for the command in a CDB, for people's logs.
+#[must_use]
+pub fn command_name(cdb: &[u8]) -> Option<&'static str> {
+    find(Cdb::new(cdb)).ok().map(|command| command.name)
+}

@@ -1,0 +1,242 @@
+//! The device server of one target (SAM-5 4.5.19): finds the logical unit and the command, and lets it
+//! run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::cdb::Cdb;
+use crate::command_table::{self, Command, Handler, Transfer};
+use crate::running::{Outcome, Patience, Running, Stop};
+use crate::sense::{
+    BUS_DEVICE_RESET, COMMANDS_CLEARED, INTERNAL_TARGET_FAILURE, LOGICAL_UNIT_NOT_SUPPORTED,
+    POWER_ON_OCCURRED, Sense,
+};
+use crate::{
+    Completion, LogicalUnit, NexusId, Plan, Status, lun, mode_pages::ModeParameters, read_write,
+};
+
+/// The logical units of one target, by LUN.
+#[derive(Debug)]
+pub struct DeviceServer {
+    target_name: String,
+    portal_group_tag: u16,
+    units: BTreeMap<u16, Arc<LogicalUnit>>,
+}
+
+/// The plan for commands that will be refused.
+const REFUSED: Plan = Plan {
+    data_in: 0,
+    data_out: 0,
+    may_wait: false,
+};
+
+impl DeviceServer {
+    /// `target_name` is the iSCSI name. LUNs go from 0 to 16383; of two units with the same one the later
+    /// counts.
+    pub fn new(
+        target_name: &str,
+        portal_group_tag: u16,
+        units: Vec<(u16, Arc<LogicalUnit>)>,
+    ) -> DeviceServer {
+        let units = units
+            .into_iter()
+            .filter(|(number, _)| *number <= lun::GREATEST);
+        DeviceServer {
+            target_name: target_name.to_owned(),
+            portal_group_tag,
+            units: units.collect(),
+        }
+    }
+
+    /// An initiator has logged in: each logical unit will tell it that power came on. `initiator_port` is
+    /// the name of its port, `NAME,i,0xISID`.
+    pub fn nexus_established(&self, nexus: NexusId, initiator_port: &str) {
+        // Nothing is kept by initiator port so far.
+        let _ = initiator_port;
+        for unit in self.units.values() {
+            unit.attentions().join(nexus, &POWER_ON_OCCURRED);
+        }
+    }
+
+    /// Drops all that was kept for the nexus.
+    pub fn nexus_lost(&self, nexus: NexusId) {
+        for unit in self.units.values() {
+            unit.attentions().leave(nexus);
+        }
+    }
+
+    /// What the command will move, and whether it may wait. Cheap, never fails, and has no effect.
+    pub fn plan(&self, lun: [u8; 8], cdb: &[u8]) -> Plan {
+        let cdb = Cdb::new(cdb);
+        let Ok(command) = command_table::find(cdb) else {
+            return REFUSED;
+        };
+        let unit = self.unit(lun);
+        let Some((data_in, data_out)) = lengths(command, unit.map(|unit| &**unit), cdb) else {
+            return REFUSED;
+        };
+        let whole = |length| u32::try_from(length).unwrap_or(u32::MAX);
+        Plan {
+            data_in: whole(data_in),
+            data_out: whole(data_out),
+            may_wait: command.traits.waits,
+        }
+    }
+
+    /// Carries the command out, waiting for the medium where it must.
+    ///
+    /// `data_in` has room for [`Plan::data_in`] bytes or for what the initiator expects, whichever is
+    /// less, and `data_out` is what it sent, which may be less than the command takes.
+    pub fn execute(
+        &self,
+        nexus: NexusId,
+        lun: [u8; 8],
+        cdb: &[u8],
+        data_out: &[u8],
+        data_in: &mut [u8],
+    ) -> Completion {
+        self.run(Patience::MayWait, nexus, lun, cdb, data_out, data_in)
+            .unwrap_or_else(|| check_condition(&(&INTERNAL_TARGET_FAILURE).into(), 0))
+    }
+
+    /// The same, unless it would wait: then `None`, with the content of `data_in` unspecified and no
+    /// other effect, and [`execute`](Self::execute) is to be called where waiting harms nobody.
+    pub fn execute_now(
+        &self,
+        nexus: NexusId,
+        lun: [u8; 8],
+        cdb: &[u8],
+        data_out: &[u8],
+        data_in: &mut [u8],
+    ) -> Option<Completion> {
+        self.run(Patience::Now, nexus, lun, cdb, data_out, data_in)
+    }
+
+    /// The logical unit, if there is one.
+    pub fn unit(&self, lun: [u8; 8]) -> Option<&Arc<LogicalUnit>> {
+        self.units.get(&lun::decode(lun)?)
+    }
+
+    /// All logical units, by ascending LUN.
+    pub fn units(&self) -> impl Iterator<Item = (u16, &Arc<LogicalUnit>)> {
+        self.units.iter().map(|(number, unit)| (*number, unit))
+    }
+
+    /// LOGICAL UNIT RESET (SAM-5 6.3.3): mode parameters are as saved, and every nexus is told. Commands
+    /// that run are the caller's to abort, before.
+    pub fn reset_unit(&self, lun: [u8; 8]) {
+        if let Some(unit) = self.unit(lun) {
+            unit.set_modes(ModeParameters::saved(unit.settings()));
+            unit.attentions().reset(&BUS_DEVICE_RESET);
+        }
+    }
+
+    /// Tells a nexus that commands of its own were cleared by another (SAM-5 5.6).
+    pub fn tasks_cleared(&self, lun: [u8; 8], victim: NexusId) {
+        if let Some(unit) = self.unit(lun) {
+            unit.attentions().establish(victim, &COMMANDS_CLEARED);
+        }
+    }
+
+    pub(crate) fn target_name(&self) -> &str {
+        &self.target_name
+    }
+
+    pub(crate) fn portal_group_tag(&self) -> u16 {
+        self.portal_group_tag
+    }
+
+    fn run(
+        &self,
+        patience: Patience,
+        nexus: NexusId,
+        lun: [u8; 8],
+        cdb: &[u8],
+        data_out: &[u8],
+        data_in: &mut [u8],
+    ) -> Option<Completion> {
+        let unit = self.unit(lun);
+        let mut command = Running {
+            server: self,
+            nexus,
+            unit,
+            cdb: Cdb::new(cdb),
+            data_out,
+            data_in,
+            returned: 0,
+            patience,
+        };
+        let outcome = dispatch(&mut command);
+        let data_out = u64::from(self.plan(lun, cdb).data_out);
+        match outcome {
+            Ok(()) => Some(Completion {
+                status: Status::Good,
+                sense: Vec::new(),
+                data_in: command.returned,
+                data_out,
+            }),
+            Err(Stop::Sense(sense)) => Some(check_condition(&sense, data_out)),
+            Err(Stop::WouldWait) => None,
+        }
+    }
+}
+
+fn dispatch(command: &mut Running<'_>) -> Outcome {
+    let row = command_table::find(command.cdb);
+    let unit = match (row, command.unit) {
+        (
+            Ok(Command {
+                handler: Handler::Any(handler),
+                ..
+            }),
+            _,
+        ) => return handler(command),
+        (_, None) => return Err((&LOGICAL_UNIT_NOT_SUPPORTED).into()),
+        (_, Some(unit)) => unit,
+    };
+    let Command {
+        handler, traits, ..
+    } = row?;
+    // What is pending is told before anything else is done (SAM-5 5.14.2).
+    if let Some(condition) = unit.attentions().take(command.nexus) {
+        return Err(condition.into());
+    }
+    if let Some(condition) = unit.write_protection().filter(|_| traits.writes) {
+        return Err(condition.into());
+    }
+    match handler {
+        Handler::Unit(handler) => handler(unit, command),
+        Handler::Any(handler) => handler(command),
+    }
+}
+
+fn check_condition(sense: &Sense, data_out: u64) -> Completion {
+    Completion {
+        status: Status::CheckCondition,
+        sense: sense.fixed().to_vec(),
+        data_in: 0,
+        data_out,
+    }
+}
+
+/// Bytes in and out, unless the command will be refused.
+fn lengths(command: &Command, unit: Option<&LogicalUnit>, cdb: Cdb<'_>) -> Option<(u64, u64)> {
+    let unit = match (unit, command.handler) {
+        (None, Handler::Unit(_)) => return None,
+        (Some(unit), _) if command.traits.writes && unit.write_protection().is_some() => {
+            return None;
+        }
+        (unit, _) => unit,
+    };
+    Some(match command.transfer {
+        Transfer::None => (0, 0),
+        Transfer::Fixed(length) => (length.into(), 0),
+        Transfer::ParameterData {
+            allocation_length,
+            most,
+        } => (cdb.number(allocation_length).min(most.into()), 0),
+        Transfer::ParameterList(length) => (0, cdb.number(length)),
+        Transfer::BlocksIn => (read_write::extent(unit?, cdb).ok()?.bytes(), 0),
+        Transfer::DataOut(length) => (0, length(unit?, cdb).ok()?),
+    })
+}

@@ -1,0 +1,200 @@
+//! A logical unit: a volume with an identity, cut into blocks, and what clients can change about it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use timedisk_volume::{Durability, Volume};
+
+use crate::cdb::BlockRange;
+use crate::limits;
+use crate::mode_pages::ModeParameters;
+use crate::sense::{Condition, LBA_OUT_OF_RANGE, SOFTWARE_WRITE_PROTECTED, Sense, WRITE_PROTECTED};
+use crate::unit_attention::UnitAttentions;
+
+/// The logical unit as clients see it over restarts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// T10 VENDOR IDENTIFICATION, up to 8 characters.
+    pub vendor: String,
+    /// PRODUCT IDENTIFICATION, up to 16 characters.
+    pub product: String,
+    /// PRODUCT REVISION LEVEL, up to 4 characters.
+    pub revision: String,
+    /// PRODUCT SERIAL NUMBER. No two disks have the same; some clients compare the first eight characters
+    /// only.
+    pub serial: String,
+    /// Locally assigned name: the first four bits are 3h (SPC-4 7.8.6.6.5).
+    pub naa: [u8; 8],
+    /// What people call it in their logs.
+    pub name: String,
+}
+
+/// How the volume is cut into blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockFormat {
+    /// Bytes of a logical block: 512, 1024, 2048, 4096 or 8192.
+    pub logical_length: u32,
+    /// Bytes of a physical block, a power of two.
+    pub physical_length: u32,
+}
+
+/// Keeps mode parameters that clients save (SPC-4 5.9).
+pub trait SettingsStore: Send + Sync {
+    /// The value saved under this key, if any.
+    fn load(&self, key: &str) -> Option<String>;
+
+    /// Saves a value, to survive power loss once this returns. The error is for people.
+    fn save(&self, key: &str, value: &str) -> Result<(), String>;
+}
+
+/// A disk as SCSI knows it.
+pub struct LogicalUnit {
+    volume: Arc<dyn Volume>,
+    identity: Identity,
+    format: BlockFormat,
+    settings: Option<Arc<dyn SettingsStore>>,
+    modes: Mutex<ModeParameters>,
+    attentions: UnitAttentions,
+}
+
+impl std::fmt::Debug for LogicalUnit {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("LogicalUnit")
+            .field("identity", &self.identity)
+            .field("format", &self.format)
+            .field("volume", &self.volume)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Blocks that lie on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) lba: u64,
+    pub(crate) blocks: u64,
+    block_length: u64,
+}
+
+impl Extent {
+    /// Where it begins on the volume, in bytes.
+    pub(crate) fn offset(&self) -> u64 {
+        self.lba * self.block_length
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.blocks * self.block_length
+    }
+}
+
+impl LogicalUnit {
+    /// A logical unit on `volume`. Without `settings` no mode parameter can be saved. Bytes at the end of
+    /// the volume that fill no block are not used.
+    pub fn new(
+        volume: Arc<dyn Volume>,
+        identity: Identity,
+        format: BlockFormat,
+        settings: Option<Arc<dyn SettingsStore>>,
+    ) -> LogicalUnit {
+        let modes = Mutex::new(ModeParameters::saved(settings.as_deref()));
+        LogicalUnit {
+            volume,
+            identity,
+            format,
+            settings,
+            modes,
+            attentions: UnitAttentions::default(),
+        }
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> &str {
+        &self.identity.name
+    }
+
+    /// The storage under it.
+    pub fn volume(&self) -> &Arc<dyn Volume> {
+        &self.volume
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(crate) fn settings(&self) -> Option<&dyn SettingsStore> {
+        self.settings.as_deref()
+    }
+
+    pub(crate) fn attentions(&self) -> &UnitAttentions {
+        &self.attentions
+    }
+
+    /// Bytes of a logical block.
+    pub(crate) fn block_length(&self) -> u64 {
+        u64::from(self.format.logical_length.max(512))
+    }
+
+    /// Logical blocks on the disk.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.volume.capacity() / self.block_length()
+    }
+
+    /// LOGICAL BLOCKS PER PHYSICAL BLOCK EXPONENT (SBC-3 5.16.2): a power of two.
+    pub(crate) fn physical_exponent(&self) -> u8 {
+        let ratio = u64::from(self.format.physical_length) / self.block_length();
+        ratio.checked_ilog2().unwrap_or(0) as u8
+    }
+
+    /// The blocks that a CDB names, if they are all on the disk. None of them may be just beyond its end.
+    pub(crate) fn extent(&self, range: BlockRange) -> Result<Extent, Sense> {
+        let end = range.lba.checked_add(range.blocks);
+        if end.is_none_or(|end| end > self.blocks()) {
+            return Err((&LBA_OUT_OF_RANGE).into());
+        }
+        Ok(Extent {
+            lba: range.lba,
+            blocks: range.blocks,
+            block_length: self.block_length(),
+        })
+    }
+
+    /// The same for a command that transfers or compares them.
+    pub(crate) fn transfer(&self, range: BlockRange) -> Result<Extent, Sense> {
+        let extent = self.extent(range)?;
+        if extent.bytes() > limits::TRANSFER {
+            return Err(Sense::invalid_cdb(range.length_byte, None));
+        }
+        Ok(extent)
+    }
+
+    /// Mode parameters as they are now.
+    pub(crate) fn modes(&self) -> ModeParameters {
+        *self.modes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets mode parameters; answers what they were.
+    pub(crate) fn set_modes(&self, modes: ModeParameters) -> ModeParameters {
+        let mut current = self.modes.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *current, modes)
+    }
+
+    /// Why the medium may not be written, if it may not.
+    pub(crate) fn write_protection(&self) -> Option<&'static Condition> {
+        if self.volume.is_read_only() {
+            Some(&WRITE_PROTECTED)
+        } else if self.modes().software_write_protect {
+            Some(&SOFTWARE_WRITE_PROTECTED)
+        } else {
+            None
+        }
+    }
+
+    /// What a write is promised: without a write cache each is on the medium before it is acknowledged.
+    pub(crate) fn durability(&self, force_unit_access: bool) -> Durability {
+        if force_unit_access || !self.modes().write_cache {
+            Durability::Durable
+        } else {
+            Durability::Volatile
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! READ and WRITE in all lengths (SBC-3 5.10 to 5.13, 5.32 to 5.36).
+
+use crate::LogicalUnit;
+use crate::cdb::Cdb;
+use crate::logical_unit::Extent;
+use crate::running::{Outcome, Patience, Running, Stop};
+use crate::sense::Sense;
+
+/// The blocks that the command transfers, if it can be carried out at all.
+pub(crate) fn extent(unit: &LogicalUnit, cdb: Cdb<'_>) -> Result<Extent, Sense> {
+    refuse_protection(cdb)?;
+    unit.transfer(cdb.block_range())
+}
+
+/// Disks here are not formatted with protection information, so RDPROTECT, WRPROTECT and VRPROTECT must
+/// be zero.
+pub(crate) fn refuse_protection(cdb: Cdb<'_>) -> Result<(), Sense> {
+    match cdb.access().protect {
+        0 => Ok(()),
+        _ => Err(Sense::invalid_cdb(1, 7)),
+    }
+}
+
+pub(crate) fn read(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
+    let extent = extent(unit, command.cdb)?;
+    let length = command
+        .data_in
+        .len()
+        .min(usize::try_from(extent.bytes()).unwrap_or(usize::MAX));
+    let force_unit_access = command.cdb.access().force_unit_access;
+    // With FUA, what comes must be what the medium holds: so it is written there first (SBC-3 5.11).
+    if force_unit_access {
+        command.wait()?;
+        unit.volume().flush()?;
+    }
+    let buffer = &mut command.data_in[..length];
+    if !buffer.is_empty() {
+        match command.patience {
+            Patience::MayWait => unit.volume().read(extent.offset(), buffer)?,
+            Patience::Now if unit.volume().read_cached(extent.offset(), buffer)? => {}
+            Patience::Now => return Err(Stop::WouldWait),
+        }
+    }
+    command.returned = extent.bytes();
+    Ok(())
+}
+
+pub(crate) fn write(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
+    let extent = extent(unit, command.cdb)?;
+    let data = whole_blocks(unit, command.data_out, &extent);
+    command.wait()?;
+    if !data.is_empty() {
+        let durability = unit.durability(command.cdb.access().force_unit_access);
+        unit.volume().write(extent.offset(), data, durability)?;
+    }
+    Ok(())
+}
+
+/// The blocks of the extent that the initiator sent whole; it may have announced fewer than the CDB says.
+pub(crate) fn whole_blocks<'data>(
+    unit: &LogicalUnit,
+    data: &'data [u8],
+    extent: &Extent,
+) -> &'data [u8] {
+    let length = (data.len() as u64).min(extent.bytes());
+    let whole = length - length % unit.block_length();
+    // Not longer than the data, so that it fits.
+    &data[..whole as usize]
+}

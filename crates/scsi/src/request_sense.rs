@@ -1,0 +1,24 @@
+//! REQUEST SENSE (SPC-4 6.39).
+
+use crate::cdb::Field;
+use crate::running::{Outcome, Running};
+use crate::sense::{LOGICAL_UNIT_NOT_SUPPORTED, NO_SENSE, Sense};
+
+pub(crate) const ALLOCATION_LENGTH: Field = Field { byte: 4, width: 1 };
+
+/// Reports one unit attention condition, which is no longer pending after.
+pub(crate) fn request_sense(command: &mut Running<'_>) -> Outcome {
+    let condition = match command.unit {
+        Some(unit) => unit.attentions().take(command.nexus).unwrap_or(&NO_SENSE),
+        None => &LOGICAL_UNIT_NOT_SUPPORTED,
+    };
+    let sense = Sense::from(condition);
+    let descriptor_format = command.cdb.bit(1, 0);
+    let data = if descriptor_format {
+        sense.descriptors()
+    } else {
+        sense.fixed().to_vec()
+    };
+    command.respond(&data, ALLOCATION_LENGTH);
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! Unit attention conditions (SAM-5 5.14): what each nexus has yet to be told about a logical unit.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::NexusId;
+use crate::sense::Condition;
+
+/// No nexus has more conditions pending than this; the oldest is dropped for the next.
+const MOST_PENDING: usize = 8;
+
+type Queue = VecDeque<&'static Condition>;
+
+/// The conditions pending for each nexus of one logical unit.
+#[derive(Debug, Default)]
+pub(crate) struct UnitAttentions {
+    nexuses: Mutex<HashMap<NexusId, Queue>>,
+}
+
+impl UnitAttentions {
+    fn nexuses(&self) -> MutexGuard<'_, HashMap<NexusId, Queue>> {
+        self.nexuses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on the nexus is told of what happens, and of `condition` first.
+    pub(crate) fn join(&self, nexus: NexusId, condition: &'static Condition) {
+        self.nexuses().insert(nexus, Queue::from([condition]));
+    }
+
+    pub(crate) fn leave(&self, nexus: NexusId) {
+        self.nexuses().remove(&nexus);
+    }
+
+    /// For one nexus, if it is there.
+    pub(crate) fn establish(&self, nexus: NexusId, condition: &'static Condition) {
+        if let Some(queue) = self.nexuses().get_mut(&nexus) {
+            push(queue, condition);
+        }
+    }
+
+    /// For every nexus but the one that caused it.
+    pub(crate) fn establish_for_others(&self, cause: NexusId, condition: &'static Condition) {
+        for (_, queue) in self
+            .nexuses()
+            .iter_mut()
+            .filter(|(nexus, _)| **nexus != cause)
+        {
+            push(queue, condition);
+        }
+    }
+
+    /// After a reset, for every nexus. What was pending tells of a state that is no more.
+    pub(crate) fn reset(&self, condition: &'static Condition) {
+        for queue in self.nexuses().values_mut() {
+            *queue = Queue::from([condition]);
+        }
+    }
+
+    /// The oldest condition; it is no longer pending after.
+    pub(crate) fn take(&self, nexus: NexusId) -> Option<&'static Condition> {
+        self.nexuses().get_mut(&nexus)?.pop_front()
+    }
+
+    /// Forgets one condition, for the nexus has learned of it in another way.
+    pub(crate) fn clear(&self, nexus: NexusId, condition: &'static Condition) {
+        if let Some(queue) = self.nexuses().get_mut(&nexus) {
+            queue.retain(|pending| *pending != condition);
+        }
+    }
+}
+
+fn push(queue: &mut Queue, condition: &'static Condition) {
+    if queue.contains(&condition) {
+        return;
+    }
+    if queue.len() == MOST_PENDING {
+        queue.pop_front();
+    }
+    queue.push_back(condition);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sense::{
+        BUS_DEVICE_RESET, COMMANDS_CLEARED, MODE_PARAMETERS_CHANGED, POWER_ON_OCCURRED,
+    };
+
+    const A: NexusId = NexusId(1);
+    const B: NexusId = NexusId(2);
+
+    fn of_a_and_b() -> UnitAttentions {
+        let attentions = UnitAttentions::default();
+        attentions.join(A, &POWER_ON_OCCURRED);
+        attentions.join(B, &POWER_ON_OCCURRED);
+        attentions
+    }
+
+    #[test]
+    fn each_nexus_is_told_once_and_in_order() {
+        let attentions = of_a_and_b();
+        attentions.establish_for_others(A, &MODE_PARAMETERS_CHANGED);
+        attentions.establish_for_others(A, &MODE_PARAMETERS_CHANGED);
+        attentions.establish(A, &COMMANDS_CLEARED);
+        assert_eq!(attentions.take(A), Some(&POWER_ON_OCCURRED));
+        assert_eq!(attentions.take(A), Some(&COMMANDS_CLEARED));
+        assert_eq!(attentions.take(A), None);
+        assert_eq!(attentions.take(B), Some(&POWER_ON_OCCURRED));
+        assert_eq!(attentions.take(B), Some(&MODE_PARAMETERS_CHANGED));
+        assert_eq!(attentions.take(B), None);
+    }
+
+    #[test]
+    fn a_reset_replaces_what_was_pending() {
+        let attentions = of_a_and_b();
+        attentions.reset(&BUS_DEVICE_RESET);
+        assert_eq!(attentions.take(B), Some(&BUS_DEVICE_RESET));
+        assert_eq!(attentions.take(B), None);
+    }
+
+    #[test]
+    fn a_nexus_that_left_is_forgotten() {
+        let attentions = of_a_and_b();
+        attentions.leave(A);
+        attentions.establish(A, &COMMANDS_CLEARED);
+        assert_eq!(attentions.take(A), None);
+        assert!(!attentions.nexuses().contains_key(&A));
+    }
+
+    #[test]
+    fn the_queue_is_bounded() {
+        let mut queue = Queue::new();
+        let conditions = [
+            &crate::sense::NO_SENSE,
+            &crate::sense::WRITE_ERROR,
+            &crate::sense::UNRECOVERED_READ_ERROR,
+            &crate::sense::LBA_OUT_OF_RANGE,
+            &POWER_ON_OCCURRED,
+            &BUS_DEVICE_RESET,
+            &MODE_PARAMETERS_CHANGED,
+            &COMMANDS_CLEARED,
+            &crate::sense::WRITE_PROTECTED,
+        ];
+        for condition in conditions {
+            push(&mut queue, condition);
+        }
+        assert_eq!(queue.len(), MOST_PENDING);
+        assert_eq!(queue.front(), Some(&&crate::sense::WRITE_ERROR));
+    }
+}

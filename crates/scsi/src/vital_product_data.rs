@@ -1,0 +1,166 @@
+//! Vital product data (SPC-4 7.8, SBC-3 6.6): one table of the pages.
+
+use crate::inquiry::{DIRECT_ACCESS, NO_UNIT, padded, printable};
+use crate::running::Running;
+use crate::{DeviceServer, LogicalUnit, limits};
+
+/// A row of the table.
+struct Page {
+    code: u8,
+    /// All after the PAGE LENGTH field.
+    body: fn(&DeviceServer, &LogicalUnit) -> Vec<u8>,
+}
+
+/// Supported pages, in ascending order.
+static PAGES: &[Page] = &[
+    Page {
+        code: 0x00,
+        body: |_, _| PAGES.iter().map(|page| page.code).collect(),
+    },
+    Page {
+        code: 0x80,
+        body: |_, unit| printable(&unit.identity().serial).collect(),
+    },
+    Page {
+        code: 0x83,
+        body: device_identification,
+    },
+    Page {
+        code: 0xb0,
+        body: |_, unit| block_limits(unit),
+    },
+    Page {
+        code: 0xb1,
+        body: |_, _| block_device_characteristics(),
+    },
+    Page {
+        code: 0xb2,
+        body: |_, _| logical_block_provisioning(),
+    },
+];
+
+/// A page, if it is supported. Where there is no logical unit only the list of pages is, and it names
+/// itself.
+pub(crate) fn page(command: &Running<'_>, code: u8) -> Option<Vec<u8>> {
+    let (peripheral, body) = match (command.unit, code) {
+        (Some(unit), _) => {
+            let page = PAGES.iter().find(|page| page.code == code)?;
+            (DIRECT_ACCESS, (page.body)(command.server, unit))
+        }
+        (None, 0x00) => (NO_UNIT, vec![0x00]),
+        (None, _) => return None,
+    };
+    let [high, low] = u16::try_from(body.len()).ok()?.to_be_bytes();
+    Some([&[peripheral, code, high, low], &body[..]].concat())
+}
+
+/// CODE SET of a designator (SPC-4 table 531).
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum CodeSet {
+    Binary = 1,
+    Ascii = 2,
+    Utf8 = 3,
+}
+
+/// ASSOCIATION of a designator (SPC-4 table 532).
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Association {
+    LogicalUnit = 0,
+    TargetPort = 1,
+    TargetDevice = 2,
+}
+
+/// DESIGNATOR TYPE (SPC-4 table 533).
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum DesignatorType {
+    T10Vendor = 0x1,
+    Naa = 0x3,
+    RelativeTargetPort = 0x4,
+    ScsiName = 0x8,
+}
+
+/// Device Identification (SPC-4 7.8.6).
+fn device_identification(server: &DeviceServer, unit: &LogicalUnit) -> Vec<u8> {
+    use Association::{LogicalUnit, TargetDevice, TargetPort};
+    use CodeSet::{Ascii, Binary, Utf8};
+    use DesignatorType::{Naa, RelativeTargetPort, ScsiName, T10Vendor};
+
+    let identity = unit.identity();
+    let target = server.target_name();
+    // Some clients compare only the first letters after the vendor, so the serial number stands there.
+    let t10: Vec<u8> = padded::<8>(&identity.vendor)
+        .into_iter()
+        .chain(printable(&identity.serial))
+        .collect();
+    let unit_name = format!("{target},L,0x{:016x}", u64::from_be_bytes(identity.naa));
+    let port_name = format!("{target},t,0x{:04x}", server.portal_group_tag());
+    [
+        designator(LogicalUnit, Naa, Binary, &identity.naa),
+        designator(LogicalUnit, T10Vendor, Ascii, &t10),
+        designator(LogicalUnit, ScsiName, Utf8, &name_string(&unit_name)),
+        designator(TargetPort, RelativeTargetPort, Binary, &[0, 0, 0, 1]),
+        designator(TargetPort, ScsiName, Utf8, &name_string(&port_name)),
+        designator(TargetDevice, ScsiName, Utf8, &name_string(target)),
+    ]
+    .concat()
+}
+
+/// A designation descriptor. Ports and devices name their protocol, iSCSI.
+fn designator(
+    association: Association,
+    kind: DesignatorType,
+    set: CodeSet,
+    name: &[u8],
+) -> Vec<u8> {
+    let name = &name[..name.len().min(255)];
+    let (protocol, protocol_valid) = match association {
+        Association::LogicalUnit => (0x00, 0x00),
+        Association::TargetPort | Association::TargetDevice => (0x50, 0x80),
+    };
+    let first = protocol | set as u8;
+    let second = protocol_valid | (association as u8) << 4 | kind as u8;
+    [&[first, second, 0, name.len() as u8], name].concat()
+}
+
+/// A SCSI name string: ended by a zero and filled with more to a multiple of four (SPC-4 7.8.6.11).
+fn name_string(name: &str) -> Vec<u8> {
+    // iSCSI names have 223 bytes at most (RFC 7143 §4.2.7.1), so that this cuts none of them.
+    let mut bytes = name.as_bytes()[..name.len().min(251)].to_vec();
+    bytes.resize((bytes.len() / 4 + 1) * 4, 0);
+    bytes
+}
+
+/// Block Limits (SBC-3 6.6.4).
+fn block_limits(unit: &LogicalUnit) -> Vec<u8> {
+    let in_blocks = |bytes| limits::blocks(bytes, unit.block_length());
+    let granularity: u16 = 1 << unit.physical_exponent();
+    let mut body = vec![0; 60];
+    let mut put = |at: usize, bytes: &[u8]| body[at - 4..][..bytes.len()].copy_from_slice(bytes);
+    // WSNZ: WRITE SAME wants to be told how many blocks.
+    put(4, &[0x01]);
+    put(6, &granularity.to_be_bytes());
+    put(8, &in_blocks(limits::TRANSFER).to_be_bytes());
+    put(12, &in_blocks(limits::OPTIMAL_TRANSFER).to_be_bytes());
+    put(20, &in_blocks(limits::UNMAP).to_be_bytes());
+    put(24, &(limits::UNMAP_DESCRIPTORS as u32).to_be_bytes());
+    put(28, &u32::from(granularity).to_be_bytes());
+    // UGAVALID, and the first block is aligned.
+    put(32, &[0x80, 0, 0, 0]);
+    put(36, &u64::from(in_blocks(limits::WRITE_SAME)).to_be_bytes());
+    body
+}
+
+/// Block Device Characteristics (SBC-3 6.6.3): a non-rotating medium.
+fn block_device_characteristics() -> Vec<u8> {
+    let mut body = vec![0; 60];
+    body[1] = 0x01;
+    body
+}
+
+/// Logical Block Provisioning (SBC-3 6.6.5): LBPU, LBPWS, LBPWS10, LBPRZ; thin provisioned.
+fn logical_block_provisioning() -> Vec<u8> {
+    vec![0, 0x80 | 0x40 | 0x20 | 0x04, 0x02, 0]
+}
