@@ -165,7 +165,8 @@ fn a_dependency_that_reaches_outside_is_caught() {
 
 #[test]
 fn a_dependency_without_an_explanation_is_caught() {
-    let manifest = "[workspace.dependencies]\nours = { path = \"x\" }\na = \"1\"\nb = \"1\"\n[x]\nc = \"1\"";
+    let manifest =
+        "[workspace.dependencies]\nours = { path = \"x\" }\na = \"1\"\nb = \"1\"\n[x]\nc = \"1\"";
     assert_eq!(
         dependencies::unexplained(manifest, "| a | for | x |\nb"),
         ["b"]
