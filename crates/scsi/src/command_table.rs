@@ -146,7 +146,7 @@ const REPORT_CODES_12: &[u8] = &[
 ];
 const REPORT_LUNS_12: &[u8] = &[0xff, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 
-/// The commands, by operation code and service action.
+/// The commands, in ascending order of operation code and service action.
 #[rustfmt::skip]
 pub(crate) static COMMANDS: &[Command] = &[
     row(0x00, "TEST UNIT READY", &[0xff, 0, 0, 0, 0, 0],
@@ -186,11 +186,13 @@ pub(crate) static COMMANDS: &[Command] = &[
     row(0x8f, "VERIFY(16)", VERIFY_16, VERIFY_OUT, WAITS, Handler::Unit(verify::verify)),
     row(0x91, "SYNCHRONIZE CACHE(16)", SYNCHRONIZE_16,
         Transfer::None, WAITS, Handler::Unit(synchronize_cache::synchronize_cache)),
-    row(0x93, "WRITE SAME(16)", WRITE_SAME_16, WRITE_SAME_OUT, WRITES, Handler::Unit(write_same::write_same)),
+    row(0x93, "WRITE SAME(16)", WRITE_SAME_16, WRITE_SAME_OUT, WRITES,
+        Handler::Unit(write_same::write_same)),
     action(0x10, row(0x9e, "READ CAPACITY(16)", CAPACITY_16,
         data(capacity::ALLOCATION_LENGTH_16, 32), PROMPT, Handler::Unit(capacity::read_capacity_16))),
     action(0x12, row(0x9e, "GET LBA STATUS(16)", LBA_STATUS_16,
-        data(lba_status::ALLOCATION_LENGTH, lba_status::MOST), WAITS, Handler::Unit(lba_status::lba_status))),
+        data(lba_status::ALLOCATION_LENGTH, lba_status::MOST), WAITS,
+        Handler::Unit(lba_status::lba_status))),
     row(0xa0, "REPORT LUNS", REPORT_LUNS_12,
         data(report_luns::ALLOCATION_LENGTH, report_luns::MOST), PROMPT, Handler::Any(report_luns::report_luns)),
     action(0x0c, row(0xa3, "REPORT SUPPORTED OPERATION CODES", REPORT_CODES_12,
@@ -203,9 +205,13 @@ pub(crate) static COMMANDS: &[Command] = &[
 
 /// The command that a CDB asks for, if there is one and the CDB is long enough for it.
 pub(crate) fn find(cdb: Cdb<'_>) -> Result<&'static Command, Sense> {
-    let mut known = COMMANDS
+    let code = cdb
+        .operation_code()
+        .ok_or(&INVALID_COMMAND_OPERATION_CODE)?;
+    let first = COMMANDS.partition_point(|row| row.operation_code < code);
+    let mut known = COMMANDS[first..]
         .iter()
-        .filter(|row| Some(row.operation_code) == cdb.operation_code())
+        .take_while(|row| row.operation_code == code)
         .peekable();
     if known.peek().is_none() {
         return Err((&INVALID_COMMAND_OPERATION_CODE).into());

@@ -166,8 +166,12 @@ impl DeviceServer {
             returned: 0,
             patience,
         };
-        let outcome = dispatch(&mut command);
-        let data_out = u64::from(self.plan(lun, cdb).data_out);
+        let row = command_table::find(command.cdb);
+        let data_out = row
+            .ok()
+            .and_then(|row| lengths(row, unit.map(|unit| &**unit), command.cdb))
+            .map_or(0, |(_, data_out)| data_out);
+        let outcome = dispatch(row, &mut command);
         match outcome {
             Ok(()) => Some(Completion {
                 status: Status::Good,
@@ -181,8 +185,7 @@ impl DeviceServer {
     }
 }
 
-fn dispatch(command: &mut Running<'_>) -> Outcome {
-    let row = command_table::find(command.cdb);
+fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome {
     let unit = match (row, command.unit) {
         (
             Ok(Command {

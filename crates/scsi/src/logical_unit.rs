@@ -39,7 +39,7 @@ pub struct BlockFormat {
 
 /// Keeps mode parameters that clients save (SPC-4 5.9).
 pub trait SettingsStore: Send + Sync {
-    /// The value saved under this key, if any.
+    /// The value saved under this key, if any. Answers from memory: nothing waits here.
     fn load(&self, key: &str) -> Option<String>;
 
     /// Saves a value, to survive power loss once this returns. The error is for people.
@@ -145,7 +145,7 @@ impl LogicalUnit {
         ratio.checked_ilog2().unwrap_or(0) as u8
     }
 
-    /// The blocks that a CDB names, if they are all on the disk. None of them may be just beyond its end.
+    /// The blocks that a CDB names, if they are all on the disk. No blocks at all may be just at its end.
     pub(crate) fn extent(&self, range: BlockRange) -> Result<Extent, Sense> {
         let end = range.lba.checked_add(range.blocks);
         if end.is_none_or(|end| end > self.blocks()) {

@@ -1,4 +1,5 @@
-//! What crosses the border between a transport and the device server: a plan before data move, a completion after.
+//! What crosses the border between a transport and the device server: a plan before data move, a
+//! completion after.
 
 /// An I_T nexus (SAM-5 4.6), as numbered by the transport. Never used twice in the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -9,7 +10,8 @@ pub struct NexusId(pub u64);
 pub struct Plan {
     /// The most bytes that the command can return, allocation length and limits considered.
     pub data_in: u32,
-    /// The bytes of Data-Out that the command takes. 0 where the command will be refused whatever its data say.
+    /// The bytes of Data-Out that the command takes. 0 where the command will be refused whatever its
+    /// data say.
     pub data_out: u32,
     /// Whether it may wait for the medium; if not, it is done in microseconds.
     pub may_wait: bool,

@@ -8,7 +8,7 @@ use crate::limits;
 use crate::logical_unit::Extent;
 use crate::read_write::refuse_protection;
 use crate::running::{Outcome, Running};
-use crate::sense::Sense;
+use crate::sense::{INVALID_FIELD_IN_CDB, Sense};
 
 /// The blocks that the command writes, if it can be carried out at all.
 fn extent(unit: &LogicalUnit, cdb: Cdb<'_>) -> Result<Extent, Sense> {
@@ -50,7 +50,7 @@ pub(crate) fn write_same(unit: &LogicalUnit, command: &mut Running<'_>) -> Outco
     let zeros = no_data_out(command.cdb);
     // A client whose idea of a block is another would get other blocks than it wants.
     if !zeros && command.data_out.len() as u64 != unit.block_length() {
-        return Err(Sense::invalid_cdb(0, None).into());
+        return Err((&INVALID_FIELD_IN_CDB).into());
     }
     command.wait()?;
     if zeros || command.data_out.iter().all(|byte| *byte == 0) {

@@ -1,0 +1,128 @@
+//! A volume that remembers what was asked of it, and fails or hesitates on demand.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+use timedisk_volume::{
+    Allocation, Durability, ErrorKind, Health, Mapping, MemoryVolume, Result, Volume, VolumeError,
+};
+
+#[derive(Debug)]
+pub(super) struct Probe {
+    inner: MemoryVolume,
+    /// Calls to `flush`.
+    pub(super) flushes: AtomicUsize,
+    /// Writes that had to be durable.
+    pub(super) durable_writes: AtomicUsize,
+    /// Reads are at hand.
+    pub(super) cached: AtomicBool,
+    pub(super) read_only: AtomicBool,
+    /// The error of every call from now on.
+    pub(super) error: Mutex<Option<ErrorKind>>,
+    /// Runs of holes and data, in bytes, in place of the truth.
+    pub(super) mappings: Vec<(bool, u64)>,
+}
+
+impl Probe {
+    pub(super) fn new(capacity: u64) -> Self {
+        Self {
+            inner: MemoryVolume::new(capacity),
+            flushes: AtomicUsize::new(0),
+            durable_writes: AtomicUsize::new(0),
+            cached: AtomicBool::new(false),
+            read_only: AtomicBool::new(false),
+            error: Mutex::new(None),
+            mappings: Vec::new(),
+        }
+    }
+
+    pub(super) fn fail(&self, kind: ErrorKind) {
+        *self.error.lock().unwrap() = Some(kind);
+    }
+
+    pub(super) fn allocated(&self) -> u64 {
+        self.inner.allocated()
+    }
+
+    fn check(&self) -> Result<()> {
+        match *self.error.lock().unwrap() {
+            Some(kind) => Err(VolumeError::new(kind, "as asked")),
+            None => Ok(()),
+        }
+    }
+
+    fn count(&self, durability: Durability) {
+        let durable = durability == Durability::Durable;
+        self.durable_writes.fetch_add(usize::from(durable), SeqCst);
+    }
+}
+
+impl Volume for Probe {
+    fn capacity(&self) -> u64 {
+        self.inner.capacity()
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.read_only.load(SeqCst)
+    }
+
+    fn health(&self) -> Health {
+        Health::Good
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.check()?;
+        self.inner.read(offset, buffer)
+    }
+
+    fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool> {
+        if !self.cached.load(SeqCst) {
+            buffer.fill(0xee);
+            return Ok(false);
+        }
+        self.inner.read_cached(offset, buffer)
+    }
+
+    fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
+        self.check()?;
+        self.count(durability);
+        self.inner.write(offset, data, durability)
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.check()?;
+        self.flushes.fetch_add(1, SeqCst);
+        self.inner.flush()
+    }
+
+    fn deallocate(&self, offset: u64, length: u64) -> Result<()> {
+        self.check()?;
+        self.inner.deallocate(offset, length)
+    }
+
+    fn write_zeroes(
+        &self,
+        offset: u64,
+        length: u64,
+        allocation: Allocation,
+        durability: Durability,
+    ) -> Result<()> {
+        self.check()?;
+        self.count(durability);
+        self.inner
+            .write_zeroes(offset, length, allocation, durability)
+    }
+
+    fn mapping(&self, offset: u64) -> Result<Mapping> {
+        self.check()?;
+        let mut end = 0;
+        for &(allocated, length) in &self.mappings {
+            end += length;
+            if offset < end {
+                let length = end - offset;
+                return Ok(Mapping { allocated, length });
+            }
+        }
+        self.inner.mapping(offset)
+    }
+}
