@@ -122,10 +122,10 @@ fn capacity_is_told_in_both_forms() {
 
 #[test]
 fn a_disk_too_large_for_the_short_form_says_so() {
-    let bench = Bench::with(Probe::new(512 << 32), 512);
+    let bench = Bench::with(Probe::new((512 << 32) + 512), 512);
     let data = bench.good(&[0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(data[..4], [0xff; 4]);
     let mut cdb = [0; 16];
     (cdb[0], cdb[1], cdb[13]) = (0x9e, 0x10, 32);
-    assert_eq!(bench.good(&cdb)[..8], 0xffff_ffff_u64.to_be_bytes());
+    assert_eq!(bench.good(&cdb)[..8], (1_u64 << 32).to_be_bytes());
 }

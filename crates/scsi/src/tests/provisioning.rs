@@ -164,6 +164,32 @@ fn zeros_make_holes() {
 }
 
 #[test]
+fn without_a_data_out_buffer_data_that_came_do_not_count() {
+    let bench = full();
+    bench.good_with(&block_cdb(0x93, 0x01, 0, 8), &[7; BLOCK]);
+    assert_eq!((block(&bench, 0), block(&bench, 8)), (0, 1));
+}
+
+#[test]
+fn without_a_write_cache_unmapping_is_durable() {
+    let bench = full();
+    let flushes = || {
+        bench
+            .volume
+            .flushes
+            .load(std::sync::atomic::Ordering::SeqCst)
+    };
+    unmap(&bench, &[(0, 8)]);
+    assert_eq!(flushes(), 0);
+    let mut list = [0; 24];
+    list[4..6].copy_from_slice(&[0x08, 18]);
+    bench.good_with(&[0x15, 0x10, 0, 0, 24, 0], &list);
+    let before = flushes();
+    unmap(&bench, &[(8, 8)]);
+    assert_eq!(flushes(), before + 1);
+}
+
+#[test]
 fn write_same_refuses_what_it_cannot_do() {
     let bench = Bench::with(Probe::new(1 << 40), 512);
     for code in [0x41, 0x93] {
