@@ -1,0 +1,166 @@
+//! What a session needs of the house it lives in: memory, the device server, and the rest of the target.
+
+use crate::login::Policy;
+use crate::pdu::layout::ScsiCommand;
+
+/// What a session needs of the house it lives in.
+///
+/// No call may wait for a disk or for a client.
+pub trait Host: Policy {
+    /// Memory for the data of commands.
+    type Buffer: AsRef<[u8]> + AsMut<[u8]>;
+
+    /// How much data a command moves, told by its CDB.
+    fn plan(&mut self, lun: [u8; 8], cdb: &[u8]) -> Plan;
+
+    /// A buffer of exactly `length` bytes with any content, if there is memory for it. If not, the session asks again
+    /// when [`memory_available`](super::Session::memory_available) is called.
+    fn allocate(&mut self, length: usize) -> Option<Self::Buffer>;
+
+    /// A buffer out of what was reserved; always there for unsolicited data.
+    fn allocate_reserved(&mut self, length: usize) -> Self::Buffer;
+
+    /// Sets memory aside for unsolicited data, for as long as the session lives.
+    fn reserve(&mut self, bytes: usize) -> bool;
+
+    /// Starts a command. The outcome, where it is there at once; else
+    /// [`complete`](super::Session::complete) is to be called later.
+    fn start(&mut self, command: Command<Self::Buffer>) -> Option<Outcome<Self::Buffer>>;
+
+    /// Nobody waits for the outcome of this started command any more. Until it ends, nothing that is started later on
+    /// the same logical unit may be overtaken by its effects.
+    fn abandon(&mut self, id: TaskId);
+
+    /// Whether there is a logical unit.
+    fn unit_exists(&mut self, lun: [u8; 8]) -> bool;
+
+    /// Carries out what a task management function means beyond this session. `false` where it is not supported.
+    fn manage(&mut self, function: Function, lun: [u8; 8]) -> bool;
+
+    /// The targets that this initiator may discover, with the addresses (`host:port,tag`) it can reach them at.
+    /// With a name, that one only.
+    fn discover(&mut self, name: Option<&str>) -> Vec<(String, Vec<String>)>;
+}
+
+/// Data that a command moves, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The most that it returns.
+    pub data_in: u32,
+    /// What it takes; 0 where it will be refused whatever the data are.
+    pub data_out: u32,
+}
+
+/// Names a command within its connection, even when the initiator uses its task tag again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId {
+    /// Order of arrival.
+    pub serial: u64,
+    /// Initiator Task Tag.
+    pub tag: u32,
+}
+
+/// A command with all its data, to be carried out.
+#[derive(Debug)]
+pub struct Command<B> {
+    /// Its name.
+    pub id: TaskId,
+    /// Addressed logical unit.
+    pub lun: [u8; 8],
+    /// 16 bytes, or more with an extended CDB.
+    pub cdb: Cdb,
+    /// What the initiator sent, and how much of the buffer that is.
+    pub data_out: Option<(B, usize)>,
+    /// Where to put what the command returns.
+    pub data_in: Option<B>,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Outcome<B> {
+    /// SCSI status (SAM-5 5.3.1).
+    pub status: u8,
+    /// Sense data, if any.
+    pub sense: Vec<u8>,
+    /// Bytes that the command had to return, which may be more than the buffer took.
+    pub data_in_length: u64,
+    /// Bytes that the command took or would have taken.
+    pub data_out_length: u64,
+    /// What it returns.
+    pub data_in: Option<B>,
+}
+
+/// A command descriptor block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cdb {
+    /// As in the header.
+    Short([u8; 16]),
+    /// With an additional header segment.
+    Long(Vec<u8>),
+}
+
+impl Cdb {
+    pub(super) fn new(header: &ScsiCommand, extension: &[u8]) -> Self {
+        match extension {
+            [] => Cdb::Short(header.cdb),
+            _ => Cdb::Long([&header.cdb, extension].concat()),
+        }
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Cdb::Short(bytes) => bytes,
+            Cdb::Long(bytes) => bytes,
+        }
+    }
+}
+
+/// Task management functions (RFC 7143 §11.5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Function {
+    /// One task.
+    AbortTask = 1,
+    /// All tasks of this session on the logical unit.
+    AbortTaskSet = 2,
+    /// There is never an ACA condition here.
+    ClearAca = 3,
+    /// All tasks of everybody on the logical unit.
+    ClearTaskSet = 4,
+    /// The same, and the logical unit as after power on.
+    LogicalUnitReset = 5,
+    /// The same for all logical units.
+    TargetWarmReset = 6,
+    /// The same, and all connections are closed.
+    TargetColdReset = 7,
+    /// Error recovery level 2.
+    TaskReassign = 8,
+}
+
+impl Function {
+    pub(super) fn of(code: u8) -> Option<Function> {
+        use Function::*;
+        [AbortTask, AbortTaskSet, ClearAca, ClearTaskSet, LogicalUnitReset, TargetWarmReset, TargetColdReset, TaskReassign]
+            .into_iter()
+            .find(|function| *function as u8 == code)
+    }
+}
+
+/// How a task management function ended (RFC 7143 §11.6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FunctionResponse {
+    /// Done.
+    Complete = 0,
+    /// There is no such task, and none of its number can come any more.
+    TaskDoesNotExist = 1,
+    /// There is no such logical unit.
+    LunDoesNotExist = 2,
+    /// Only with error recovery level 2.
+    ReassignmentNotSupported = 4,
+    /// No such function here.
+    NotSupported = 5,
+    /// Not for such a task.
+    Rejected = 255,
+}

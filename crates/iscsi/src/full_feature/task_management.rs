@@ -1,0 +1,130 @@
+//! Task management functions (RFC 7143 §11.5, §11.6).
+//!
+//! They never wait for a disk. A task that the device server has is abandoned: its outcome is dropped, and the host
+//! sees to it that nothing which starts later is overtaken by what that task may still do.
+
+use super::host::{Function, FunctionResponse, Host};
+use super::task::Stage;
+use super::window::Arrival;
+use super::{ABORTED_LIMIT, Direction, Session};
+use crate::pdu::{Response, layout};
+use crate::transmit::{Segment, Transmitter};
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
+    pub(super) fn task_management(&mut self, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
+        let header = layout::TaskManagementRequest::of(&self.header);
+        let answer = match Function::of(header.function & 0x7f) {
+            Some(function) => self.manage(function, &header, out, host),
+            None => FunctionResponse::NotSupported,
+        };
+        self.open_window(host);
+        let shared = self.respond(Response::TaskManagement, header.initiator_task_tag.get(), true);
+        let mut response = layout::ShortResponse::of(&shared.bytes());
+        response.response = answer as u8;
+        out.push(response.bytes(), Segment::Empty);
+        self.start_ready(out, host);
+    }
+
+    fn manage(
+        &mut self,
+        function: Function,
+        header: &layout::TaskManagementRequest,
+        out: &mut Transmitter<B>,
+        host: &mut impl Host<Buffer = B>,
+    ) -> FunctionResponse {
+        let lun = header.lun;
+        let needs_unit = !matches!(function, Function::TargetWarmReset | Function::TargetColdReset | Function::TaskReassign);
+        if needs_unit && function != Function::AbortTask && !host.unit_exists(lun) {
+            return FunctionResponse::LunDoesNotExist;
+        }
+        match function {
+            Function::AbortTask => self.abort_task(header, out, host),
+            Function::AbortTaskSet => {
+                self.abort_where(|task_lun| task_lun == lun, host);
+                FunctionResponse::Complete
+            }
+            Function::ClearAca => FunctionResponse::NotSupported,
+            Function::TaskReassign => FunctionResponse::ReassignmentNotSupported,
+            Function::ClearTaskSet | Function::LogicalUnitReset => {
+                if !host.manage(function, lun) {
+                    return FunctionResponse::NotSupported;
+                }
+                self.abort_where(|task_lun| task_lun == lun, host);
+                FunctionResponse::Complete
+            }
+            Function::TargetWarmReset | Function::TargetColdReset => {
+                if !host.manage(function, lun) {
+                    return FunctionResponse::NotSupported;
+                }
+                self.abort_where(|_| true, host);
+                if function == Function::TargetColdReset {
+                    self.direction = Direction::CloseAfterSending;
+                }
+                FunctionResponse::Complete
+            }
+        }
+    }
+
+    fn abort_task(
+        &mut self,
+        header: &layout::TaskManagementRequest,
+        out: &mut Transmitter<B>,
+        host: &mut impl Host<Buffer = B>,
+    ) -> FunctionResponse {
+        let tag = header.referenced_task_tag.get();
+        if self.tasks.contains_key(&tag) {
+            self.abort(tag, host);
+            return FunctionResponse::Complete;
+        }
+        let referenced = header.ref_cmd_sn.get();
+        match self.window.arrival(referenced) {
+            // It never came, or was damaged on its way; its number counts as used from now on.
+            Arrival::Next => {
+                self.advance(out, host);
+                FunctionResponse::Complete
+            }
+            Arrival::Ahead => {
+                self.remember_ahead(referenced, None);
+                FunctionResponse::Complete
+            }
+            // It has ended, and its response is on its way. The initiator maps both answers to the same (§11.6.1), but
+            // ESXi takes the other one for a sign of illness.
+            Arrival::Outside if crate::serial::before(referenced, self.window.expected()) => FunctionResponse::Complete,
+            Arrival::Outside => FunctionResponse::TaskDoesNotExist,
+        }
+    }
+
+    fn abort(&mut self, tag: u32, host: &mut impl Host<Buffer = B>) {
+        let Some(task) = self.remove(tag) else { return };
+        for (_, brought) in self.ahead.iter_mut().filter(|(_, brought)| *brought == Some(tag)) {
+            *brought = None;
+        }
+        if task.stage == Stage::Running {
+            host.abandon(task.id);
+        }
+        if self.aborted.len() >= ABORTED_LIMIT {
+            self.aborted.pop_front();
+        }
+        self.aborted.push_back(tag);
+    }
+
+    fn abort_where(&mut self, lun_matches: impl Fn([u8; 8]) -> bool, host: &mut impl Host<Buffer = B>) {
+        let doomed = self.tasks.values().filter(|task| lun_matches(task.lun)).map(|task| task.id.tag);
+        for tag in doomed.collect::<Vec<u32>>() {
+            self.abort(tag, host);
+        }
+    }
+
+    /// Another session had the tasks of a logical unit (or of all) aborted. Returns whether any was.
+    pub fn aborted_by_another(&mut self, lun: Option<[u8; 8]>, host: &mut impl Host<Buffer = B>) -> bool {
+        let before = self.tasks.len();
+        self.abort_where(|task_lun| lun.is_none_or(|lun| lun == task_lun), host);
+        self.open_window(host);
+        self.tasks.len() < before
+    }
+
+    /// The connection ends: everything that runs is abandoned.
+    pub fn abandon_all(&mut self, host: &mut impl Host<Buffer = B>) {
+        self.abort_where(|_| true, host);
+    }
+}

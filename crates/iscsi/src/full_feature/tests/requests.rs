@@ -1,0 +1,104 @@
+//! Task management, logout, rejects.
+
+use super::*;
+
+fn manage(function: Function, tag: u32, ref_cmd_sn: u32, lun: [u8; 8]) -> [u8; 48] {
+    let mut header = layout::TaskManagementRequest::zeroed();
+    header.opcode = Request::TaskManagement as u8 | pdu::IMMEDIATE;
+    header.function = F | function as u8;
+    header.lun = lun;
+    header.initiator_task_tag = 1000.into();
+    header.referenced_task_tag = tag.into();
+    header.cmd_sn = 105.into();
+    header.ref_cmd_sn = ref_cmd_sn.into();
+    header.bytes()
+}
+
+fn answer(sent: &[Sent]) -> u8 {
+    let last = sent.last().unwrap();
+    assert_eq!(last.kind(), Response::TaskManagement);
+    last.header[2]
+}
+
+#[test]
+fn an_aborted_task_is_never_answered_and_is_abandoned_where_it_runs() {
+    let mut bench = Bench::new(|_| {});
+    bench.give(command(1, 100, F, 0), &[]);
+    let id = bench.host.started[0].id;
+    assert_eq!(answer(&bench.give(manage(Function::AbortTask, 1, 100, LUN), &[])), 0);
+    assert_eq!(bench.host.abandoned, [id]);
+    assert!(bench.finish(0, good()).is_empty());
+    bench.give(command(1, 101, F, 0), &[]);
+    assert!(bench.finish(0, good()).is_empty(), "nor for a new task of the same tag");
+    assert_eq!(bench.finish(1, good()).len(), 1);
+}
+
+#[test]
+fn late_data_of_an_aborted_task_are_dropped_without_a_fuss() {
+    let mut bench = Bench::new(|_| {});
+    bench.host.plan.data_out = 512;
+    let r2t = bench.give(command(1, 100, F | W, 512), &[])[0].r2t();
+    bench.give(manage(Function::AbortTask, 1, 100, LUN), &[]);
+    assert!(bench.give(data_out(1, r2t.target_transfer_tag.get(), F, 0, 0), &pattern(512)).is_empty());
+    assert!(bench.host.started.is_empty() && bench.host.abandoned.is_empty());
+}
+
+#[test]
+fn aborting_what_is_not_there_depends_on_its_number() {
+    let mut bench = Bench::new(|_| {});
+    bench.host.answer = Some(Vec::new());
+    bench.give(command(1, 100, F, 0), &[]);
+    assert_eq!(answer(&bench.give(manage(Function::AbortTask, 1, 100, LUN), &[])), 0, "it has ended");
+    let sent = bench.give(manage(Function::AbortTask, 7, 101, LUN), &[]);
+    assert_eq!((answer(&sent), sent[0].exp_cmd_sn()), (0, 102), "its number counts as used");
+    assert!(bench.give(command(7, 101, F, 0), &[]).is_empty());
+    assert_eq!(answer(&bench.give(manage(Function::AbortTask, 8, 5000, LUN), &[])), 1);
+}
+
+#[test]
+fn a_task_set_is_aborted_on_its_own_unit_only() {
+    let mut bench = Bench::new(|_| {});
+    let mut other = command(2, 101, F, 0);
+    other[9] = 1;
+    bench.give(command(1, 100, F, 0), &[]);
+    bench.give(other, &[]);
+    assert_eq!(answer(&bench.give(manage(Function::AbortTaskSet, NO_TAG, 0, LUN), &[])), 0);
+    assert_eq!(bench.host.abandoned, [bench.host.started[0].id]);
+    assert_eq!(answer(&bench.give(manage(Function::LogicalUnitReset, NO_TAG, 0, LUN), &[])), 0);
+    assert_eq!(bench.host.managed, [(Function::LogicalUnitReset, LUN)]);
+    let missing = [0, 9, 0, 0, 0, 0, 0, 0];
+    assert_eq!(answer(&bench.give(manage(Function::LogicalUnitReset, NO_TAG, 0, missing), &[])), 2);
+    assert_eq!(answer(&bench.give(manage(Function::TaskReassign, 2, 0, LUN), &[])), 4);
+}
+
+#[test]
+fn what_is_not_understood_is_rejected_with_its_header() {
+    let mut bench = Bench::new(|_| {});
+    for (opcode, reason) in [(0x1d, 5), (0x10, 3), (0x03, 4)] {
+        let mut header = [0; 48];
+        header[0] = opcode;
+        let sent = bench.give(header, &[]);
+        assert_eq!((sent[0].kind(), sent[0].header[2]), (Response::Reject, reason), "opcode {opcode:02x}");
+        assert_eq!(sent[0].data[..], header[..]);
+    }
+    bench.give(command(1, 100, F, 0), &[]);
+    let sent = bench.give(command(1, 101, F, 0), &[]);
+    assert_eq!(sent[0].header[2], RejectReason::TaskInProgress as u8);
+}
+
+#[test]
+fn logout_abandons_what_runs_and_closes_after_its_answer() {
+    let mut bench = Bench::new(|_| {});
+    bench.give(command(1, 100, F, 0), &[]);
+    let mut header = layout::LogoutRequest::zeroed();
+    header.opcode = Request::Logout as u8 | pdu::IMMEDIATE;
+    header.reason = F | 2;
+    header.initiator_task_tag = 4.into();
+    assert_eq!(bench.give(header.bytes(), &[])[0].header[2], 2, "there is no recovery");
+    assert_eq!(bench.session.direction(), Direction::GoOn);
+    header.reason = F;
+    let sent = bench.give(header.bytes(), &[]);
+    assert_eq!((sent[0].kind(), sent[0].header[2]), (Response::Logout, 0));
+    assert_eq!(bench.session.direction(), Direction::CloseAfterSending);
+    assert_eq!(bench.host.abandoned.len(), 1);
+}

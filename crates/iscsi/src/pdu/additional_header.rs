@@ -1,0 +1,71 @@
+//! Additional header segments (RFC 7143 §11.2.2).
+
+/// What the additional header segments of a SCSI Command say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdditionalHeaders {
+    /// The CDB from its 17th byte on (§11.2.2.3).
+    pub extended_cdb: Vec<u8>,
+    /// Expected length of the data read by a bidirectional command, in bytes (§11.2.2.4).
+    pub bidirectional_read_length: Option<u32>,
+}
+
+/// AHSType of an extended CDB.
+const EXTENDED_CDB: u8 = 1;
+/// AHSType of the expected read length of a bidirectional command.
+const BIDIRECTIONAL_READ_LENGTH: u8 = 2;
+
+/// Reads the additional header segments of a SCSI Command. `None` where they are malformed: a length that leaves
+/// the segment, an unknown type (§11.2.2.1 has none that may be passed over), or one of them twice.
+pub fn additional_headers(mut bytes: &[u8]) -> Option<AdditionalHeaders> {
+    let mut found = AdditionalHeaders::default();
+    while !bytes.is_empty() {
+        // AHSLength counts the specific part only: neither itself, nor the type, nor the padding.
+        let (head, rest) = bytes.split_at_checked(3)?;
+        let &[high, low, kind] = head else { return None };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let specific = rest.get(..length)?;
+        match kind & 0x3f {
+            EXTENDED_CDB if found.extended_cdb.is_empty() => {
+                // The first byte of the specific part is reserved.
+                found.extended_cdb = specific.get(1..)?.to_vec();
+                if found.extended_cdb.is_empty() {
+                    return None;
+                }
+            }
+            BIDIRECTIONAL_READ_LENGTH if found.bidirectional_read_length.is_none() => {
+                let value: [u8; 4] = specific.get(1..5)?.try_into().ok()?;
+                found.bidirectional_read_length = Some(u32::from_be_bytes(value));
+            }
+            _ => return None,
+        }
+        bytes = bytes.get(super::padded(3 + length)..)?;
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_extended_cdb_and_a_read_length_are_found() {
+        let mut bytes = vec![0, 17, 1, 0];
+        bytes.extend(16..32);
+        bytes.extend([0, 5, 2, 0, 0, 0, 2, 0]);
+        let found = additional_headers(&bytes).unwrap();
+        assert_eq!(found.extended_cdb, (16..32).collect::<Vec<u8>>());
+        assert_eq!(found.bidirectional_read_length, Some(512));
+    }
+
+    #[test]
+    fn malformed_segments_are_refused() {
+        assert_eq!(additional_headers(&[0, 200, 1, 0]), None, "longer than the segment");
+        assert_eq!(additional_headers(&[0, 1, 1, 0]), None, "an extended CDB of no bytes");
+        assert_eq!(additional_headers(&[0, 1, 9, 0]), None, "an unknown type");
+        assert_eq!(additional_headers(&[0, 0]), None, "cut short");
+        let twice = [0, 5, 2, 0, 0, 0, 2, 0, 0, 5, 2, 0, 0, 0, 2, 0];
+        assert_eq!(additional_headers(&twice), None, "twice the same");
+        assert_eq!(additional_headers(&[]), Some(AdditionalHeaders::default()));
+    }
+}
