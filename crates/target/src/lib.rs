@@ -1,3 +1,21 @@
 //! iSCSI target: listeners, connections, scheduling. Moves bytes between sockets, `iscsi` and `scsi`.
+//!
+//! - A thread for each connection receives, decides and sends; it never waits for a disk.
+//! - What may wait for a disk runs on threads of that disk's own ([`execution`]).
+//! - Data of commands live in buffers out of one bounded [`memory`] pool.
 
 #![deny(unsafe_code)]
+
+mod connection;
+mod control;
+mod execution;
+mod house;
+mod listener;
+mod memory;
+mod registry;
+mod server;
+mod settings;
+
+pub use listener::ListenError;
+pub use server::{Server, Stuck};
+pub use settings::{Authentication, Limits, Settings, Target, User};

@@ -1,0 +1,87 @@
+//! How other threads speak to a connection's thread: a mailbox, and an event that wakes it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::event::{EventfdFlags, eventfd};
+use timedisk_iscsi::full_feature::{Outcome, TaskId};
+
+use crate::memory::Buffer;
+
+/// What a connection is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// A command has ended.
+    Completed(TaskId, Box<Outcome<Buffer>>),
+    /// It is worth asking for memory again.
+    MemoryAvailable,
+    /// Another session had the tasks of a logical unit (or of all) aborted.
+    Aborted(Option<[u8; 8]>),
+    /// Ask the initiator to log out.
+    AskForLogout,
+    /// Take no more requests, answer what runs, then close.
+    Drain,
+    /// Close at once, for this reason.
+    Close(&'static str),
+}
+
+/// A connection's mailbox.
+#[derive(Debug)]
+pub(crate) struct Control {
+    event: OwnedFd,
+    mail: Mutex<Vec<Message>>,
+    /// Set when another session has taken this one's place: it may start nothing more.
+    replaced: AtomicBool,
+    /// A valid login request has come.
+    known: AtomicBool,
+}
+
+impl Control {
+    pub(crate) fn new() -> io::Result<Self> {
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let (replaced, known) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Control { event, mail: Mutex::default(), replaced, known })
+    }
+
+    pub(crate) fn post(&self, message: Message) {
+        let was_empty = {
+            let mut mail = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+            mail.push(message);
+            mail.len() == 1
+        };
+        if was_empty {
+            // It can only fail where the counter is full, and then the event is set anyway.
+            let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+        }
+    }
+
+    /// What was posted, and resets the event.
+    pub(crate) fn take(&self) -> Vec<Message> {
+        let mut counter = [0; 8];
+        // Would block where nothing was posted.
+        let _ = rustix::io::read(&self.event, &mut counter);
+        std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn event(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+
+    pub(crate) fn replace(&self) {
+        self.replaced.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.replaced.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn mark_known(&self) {
+        self.known.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+}

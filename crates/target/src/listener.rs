@@ -1,0 +1,73 @@
+//! Sockets that initiators connect to.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// A peer's machine that is silent for so long is asked whether it is there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+/// And asked again, so often.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+/// Data that stay unacknowledged for so long mean that the peer is gone.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+
+/// An address can't be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("can't listen on {address}: {}", explain(source))]
+pub struct ListenError {
+    /// The address.
+    pub address: SocketAddr,
+    /// The system's word on it.
+    pub source: io::Error,
+}
+
+impl ListenError {
+    /// Whether this machine does not speak the address's protocol at all, as one without IPv6.
+    pub(crate) fn is_unspoken(&self) -> bool {
+        let code = self.source.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+        let unavailable = self.source.kind() == io::ErrorKind::AddrNotAvailable && self.address.is_ipv6();
+        code == Some(rustix::io::Errno::AFNOSUPPORT) || unavailable
+    }
+}
+
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program listens there already; stop it, or choose another port with -p PORT".into()
+        }
+        io::ErrorKind::PermissionDenied => "no permission; ports below 1024 are for root, choose one with -p PORT".into(),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address; see `ip address` for those it has".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// Listens on an address.
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    let make = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // Connections of an earlier run that linger must not keep this one from starting.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    };
+    make().map_err(|source| ListenError { address, source })
+}
+
+/// Prepares an accepted connection.
+pub(crate) fn prepare(stream: &std::net::TcpStream) -> io::Result<()> {
+    stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY))?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
+}

@@ -1,0 +1,183 @@
+//! Who is connected: sessions by who they are (RFC 7143 §6.3.5), and connections that have not logged in yet.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use timedisk_scsi::NexusId;
+
+use crate::control::{Control, Message};
+
+/// Who is connected.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    limit: usize,
+    strangers_limit: usize,
+    next_nexus: AtomicU64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sessions: HashMap<u16, Entry>,
+    last_tsih: u16,
+    /// In order of arrival; those that have become known are weeded out as new ones come.
+    strangers: VecDeque<Weak<Control>>,
+    connections: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: Key,
+    nexus: NexusId,
+    control: Arc<Control>,
+}
+
+/// What makes a session that session: a second login with the same takes its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) initiator: String,
+    pub(crate) isid: [u8; 6],
+    /// `None` for discovery.
+    pub(crate) target: Option<String>,
+}
+
+/// A session's place among the others.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) tsih: u16,
+    pub(crate) nexus: NexusId,
+    /// Whose place it takes.
+    pub(crate) replaced: Option<NexusId>,
+}
+
+impl Registry {
+    pub(crate) fn new(limit: usize, strangers_limit: usize) -> Self {
+        Registry {
+            limit,
+            strangers_limit,
+            next_nexus: AtomicU64::new(1),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection was accepted. Where too many have said nothing valid yet, the oldest of them has to go.
+    pub(crate) fn arrive(&self, control: &Arc<Control>) {
+        let mut state = self.state();
+        state.connections += 1;
+        state.strangers.retain(|stranger| stranger.upgrade().is_some_and(|control| !control.is_known()));
+        if state.strangers.len() >= self.strangers_limit
+            && let Some(oldest) = state.strangers.pop_front().and_then(|oldest| oldest.upgrade())
+        {
+            oldest.post(Message::Close("it had said nothing valid yet when too many others came"));
+        }
+        state.strangers.push_back(Arc::downgrade(control));
+    }
+
+    /// A connection has ended.
+    pub(crate) fn leave(&self) {
+        let mut state = self.state();
+        state.connections = state.connections.saturating_sub(1);
+        self.changed.notify_all();
+    }
+
+    /// Gives a new session its place. `None` where the house is full.
+    pub(crate) fn admit(&self, key: Key, control: &Arc<Control>) -> Option<Admission> {
+        let mut state = self.state();
+        let same = state.sessions.iter().find(|(_, entry)| entry.key == key).map(|(tsih, _)| *tsih);
+        if same.is_none() && state.sessions.len() >= self.limit {
+            return None;
+        }
+        let replaced = same.and_then(|tsih| state.sessions.remove(&tsih)).map(|old| {
+            old.control.replace();
+            old.control.post(Message::Close("the same initiator has logged in anew"));
+            old.nexus
+        });
+        let tsih = (1..=u16::MAX).map(|step| state.last_tsih.wrapping_add(step));
+        let tsih = tsih.filter(|tsih| *tsih != 0).find(|tsih| !state.sessions.contains_key(tsih))?;
+        state.last_tsih = tsih;
+        let nexus = NexusId(self.next_nexus.fetch_add(1, Ordering::Relaxed));
+        state.sessions.insert(tsih, Entry { key, nexus, control: Arc::clone(control) });
+        Some(Admission { tsih, nexus, replaced })
+    }
+
+    /// A session has ended.
+    pub(crate) fn dismiss(&self, nexus: NexusId) {
+        let mut state = self.state();
+        state.sessions.retain(|_, entry| entry.nexus != nexus);
+        self.changed.notify_all();
+    }
+
+    /// Tells every session of a target, but one.
+    pub(crate) fn tell_others(&self, target: &str, but: NexusId, message: impl Fn() -> Message) -> Vec<NexusId> {
+        let state = self.state();
+        let others = state.sessions.values().filter(|entry| entry.key.target.as_deref() == Some(target));
+        let others = others.filter(|entry| entry.nexus != but);
+        others.map(|entry| {
+            entry.control.post(message());
+            entry.nexus
+        }).collect()
+    }
+
+    /// Tells every session.
+    pub(crate) fn tell_all(&self, message: impl Fn() -> Message) {
+        self.state().sessions.values().for_each(|entry| entry.control.post(message()));
+    }
+
+    /// Waits until there are no sessions, or no connections either, but not past `deadline`.
+    pub(crate) fn wait_until_empty(&self, connections_too: bool, deadline: Instant) -> bool {
+        let mut state = self.state();
+        while !state.sessions.is_empty() || (connections_too && state.connections > 0) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let pause = left.min(Duration::from_secs(1));
+            state = self.changed.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn key(initiator: &str) -> Key {
+        Key { initiator: initiator.into(), isid: [0; 6], target: Some("iqn.t".into()) }
+    }
+
+    #[test]
+    fn the_same_initiator_takes_its_own_place_even_in_a_full_house() {
+        let registry = Registry::new(1, 4);
+        let (old, new) = (Arc::new(Control::new().unwrap()), Arc::new(Control::new().unwrap()));
+        let first = registry.admit(key("a"), &old).unwrap();
+        assert!(registry.admit(key("b"), &new).is_none(), "a full house refuses the newcomer");
+        let second = registry.admit(key("a"), &new).unwrap();
+        assert_eq!(second.replaced, Some(first.nexus));
+        assert_ne!(second.tsih, first.tsih);
+        assert!(old.is_replaced() && matches!(old.take()[..], [Message::Close(_)]));
+        registry.dismiss(first.nexus);
+        assert!(registry.admit(key("b"), &old).is_none(), "the end of the replaced session frees no place");
+        registry.dismiss(second.nexus);
+        assert!(registry.admit(key("b"), &old).is_some());
+    }
+
+    #[test]
+    fn the_oldest_stranger_goes_and_the_newest_is_never_refused() {
+        let registry = Registry::new(1, 2);
+        let controls: Vec<_> = (0..4).map(|_| Arc::new(Control::new().unwrap())).collect();
+        controls[0].mark_known();
+        controls.iter().for_each(|control| registry.arrive(control));
+        let closed: Vec<bool> = controls.iter().map(|control| !control.take().is_empty()).collect();
+        assert_eq!(closed, [false, true, false, false]);
+    }
+}

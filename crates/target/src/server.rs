@@ -1,0 +1,164 @@
+//! A running server: listeners, connections, and an orderly end.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::connection;
+use crate::control::{Control, Message};
+use crate::execution::Executor;
+use crate::house::House;
+use crate::listener::{ListenError, listen};
+use crate::settings::Settings;
+
+/// How long initiators are given to log out by themselves when the server stops.
+const LOGOUT: Duration = Duration::from_secs(2);
+
+/// How often a listener looks whether it is to stop.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// A pause when the system has no more file descriptors or threads.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    house: Arc<House>,
+    addresses: Vec<SocketAddr>,
+    stopping: Arc<AtomicBool>,
+    listeners: Vec<JoinHandle<()>>,
+}
+
+/// Disks that did not come to rest in time.
+#[derive(Debug, thiserror::Error)]
+#[error("commands on {} did not end in time", disks.join(", "))]
+pub struct Stuck {
+    /// Their names.
+    pub disks: Vec<String>,
+}
+
+impl Server {
+    /// Starts to serve. Every address is listened on before any connection is accepted.
+    pub fn start(settings: Settings) -> Result<Server, ListenError> {
+        let sockets = listen_on_all(&settings)?;
+        let house = Arc::new(House::new(settings.targets, settings.users, settings.limits));
+        let stopping = Arc::new(AtomicBool::new(false));
+        let mut server = Server { house, addresses: Vec::new(), stopping, listeners: Vec::new() };
+        for (socket, address) in sockets {
+            let local = socket.local_addr().unwrap_or(address);
+            server.addresses.push(local);
+            let (house, stopping) = (Arc::clone(&server.house), Arc::clone(&server.stopping));
+            let thread = std::thread::Builder::new().name(format!("listen {local}"));
+            let spawned = thread.spawn(move || accept(&house, &socket, &stopping));
+            server.listeners.push(spawned.map_err(|source| ListenError { address, source })?);
+        }
+        Ok(server)
+    }
+
+    /// Where it listens, with the ports that the system chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops: accepts nothing more, lets initiators log out, lets commands in flight end, flushes. Disks that are not
+    /// at rest when `grace` is over are named.
+    pub fn shutdown(self, grace: Duration) -> Result<(), Stuck> {
+        let deadline = Instant::now() + grace;
+        self.stopping.store(true, Ordering::Relaxed);
+        for listener in self.listeners {
+            let _ = listener.join();
+        }
+        let registry = &self.house.registry;
+        registry.tell_all(|| Message::AskForLogout);
+        registry.wait_until_empty(false, deadline.min(Instant::now() + LOGOUT));
+        registry.tell_all(|| Message::Drain);
+        registry.wait_until_empty(false, deadline);
+        flush(self.house.executors(), deadline)
+    }
+}
+
+/// Listens on every address, or on none.
+fn listen_on_all(settings: &Settings) -> Result<Vec<(TcpListener, SocketAddr)>, ListenError> {
+    let mut sockets = Vec::new();
+    let mut unspoken = None;
+    for address in &settings.listen {
+        match listen(*address) {
+            Ok(socket) => sockets.push((socket, *address)),
+            Err(error) if settings.lenient && error.is_unspoken() => unspoken = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match unspoken {
+        Some(error) if sockets.is_empty() => Err(error),
+        _ => Ok(sockets),
+    }
+}
+
+/// Flushes every disk at once, each on a thread of its own: a stuck one must not keep the others from it.
+fn flush(executors: Vec<Arc<Executor>>, deadline: Instant) -> Result<(), Stuck> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let mut waiting: Vec<String> = Vec::new();
+    for executor in executors {
+        let (sender, name) = (sender.clone(), executor.unit().name().to_string());
+        waiting.push(name.clone());
+        let thread = std::thread::Builder::new().name(format!("flush {name}"));
+        let spawned = thread.spawn(move || {
+            let at_rest = executor.wait_for_rest(deadline);
+            let volume = executor.unit().volume();
+            if at_rest && !volume.is_read_only() && let Err(error) = volume.flush() {
+                tracing::error!("{name}: the last flush failed: {error}");
+            }
+            let _ = sender.send((name, at_rest));
+        });
+        if let Err(error) = spawned {
+            tracing::error!("no thread for the last flush: {error}");
+        }
+    }
+    drop(sender);
+    while let Ok((name, true)) = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        if let Some(position) = waiting.iter().position(|waits| *waits == name) {
+            waiting.swap_remove(position);
+        }
+    }
+    if waiting.is_empty() { Ok(()) } else { Err(Stuck { disks: waiting }) }
+}
+
+fn accept(house: &Arc<House>, socket: &TcpListener, stopping: &AtomicBool) {
+    while !stopping.load(Ordering::Relaxed) {
+        let mut polled = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)];
+        let _ = poll(&mut polled, Some(&LOOK));
+        match socket.accept() {
+            Ok((stream, peer)) => {
+                if let Err(error) = welcome(house, stream, peer) {
+                    tracing::error!("connection from {peer} closed: {error}");
+                    std::thread::sleep(EXHAUSTED);
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::error!("can't accept connections: {error}");
+                std::thread::sleep(EXHAUSTED);
+            }
+        }
+    }
+}
+
+fn welcome(house: &Arc<House>, stream: std::net::TcpStream, peer: SocketAddr) -> std::io::Result<()> {
+    let control = Arc::new(Control::new()?);
+    house.registry.arrive(&control);
+    let own = Arc::clone(house);
+    let spawned = std::thread::Builder::new().name(format!("client {peer}")).spawn(move || {
+        connection::serve(&own, stream, peer, &control);
+        own.registry.leave();
+    });
+    if spawned.is_err() {
+        house.registry.leave();
+    }
+    spawned.map(drop)
+}
