@@ -9,7 +9,7 @@ use crate::command_table::{self, Command, Handler, Transfer};
 use crate::running::{Outcome, Patience, Running, Stop};
 use crate::sense::{
     BUS_DEVICE_RESET, COMMANDS_CLEARED, INTERNAL_TARGET_FAILURE, LOGICAL_UNIT_NOT_SUPPORTED,
-    POWER_ON_OCCURRED, Sense,
+    POWER_ON_OR_RESET, Sense,
 };
 use crate::{
     Completion, LogicalUnit, NexusId, Plan, Status, lun, mode_pages::ModeParameters, read_write,
@@ -54,7 +54,8 @@ impl DeviceServer {
         // Nothing is kept by initiator port so far.
         let _ = initiator_port;
         for unit in self.units.values() {
-            unit.attentions().join(nexus, &POWER_ON_OCCURRED);
+            // The general code: iscsi-ls, for one, tries again for this one only.
+            unit.attentions().join(nexus, &POWER_ON_OR_RESET);
         }
     }
 

@@ -53,7 +53,7 @@ conditions! {
     WRITE_PROTECTED: DataProtect 0x27 0x00 "write protected";
     SOFTWARE_WRITE_PROTECTED: DataProtect 0x27 0x02 "logical unit software write protected";
     SPACE_ALLOCATION_FAILED: DataProtect 0x27 0x07 "space allocation failed write protect";
-    POWER_ON_OCCURRED: UnitAttention 0x29 0x01 "power on occurred";
+    POWER_ON_OR_RESET: UnitAttention 0x29 0x00 "power on, reset, or bus device reset occurred";
     BUS_DEVICE_RESET: UnitAttention 0x29 0x03 "bus device reset function occurred";
     MODE_PARAMETERS_CHANGED: UnitAttention 0x2a 0x01 "mode parameters changed";
     COMMANDS_CLEARED: UnitAttention 0x2f 0x00 "commands cleared by another initiator";

@@ -83,7 +83,7 @@ fn push(queue: &mut Queue, condition: &'static Condition) {
 mod tests {
     use super::*;
     use crate::sense::{
-        BUS_DEVICE_RESET, COMMANDS_CLEARED, MODE_PARAMETERS_CHANGED, POWER_ON_OCCURRED,
+        BUS_DEVICE_RESET, COMMANDS_CLEARED, MODE_PARAMETERS_CHANGED, POWER_ON_OR_RESET,
     };
 
     const A: NexusId = NexusId(1);
@@ -91,8 +91,8 @@ mod tests {
 
     fn of_a_and_b() -> UnitAttentions {
         let attentions = UnitAttentions::default();
-        attentions.join(A, &POWER_ON_OCCURRED);
-        attentions.join(B, &POWER_ON_OCCURRED);
+        attentions.join(A, &POWER_ON_OR_RESET);
+        attentions.join(B, &POWER_ON_OR_RESET);
         attentions
     }
 
@@ -102,10 +102,10 @@ mod tests {
         attentions.establish_for_others(A, &MODE_PARAMETERS_CHANGED);
         attentions.establish_for_others(A, &MODE_PARAMETERS_CHANGED);
         attentions.establish(A, &COMMANDS_CLEARED);
-        assert_eq!(attentions.take(A), Some(&POWER_ON_OCCURRED));
+        assert_eq!(attentions.take(A), Some(&POWER_ON_OR_RESET));
         assert_eq!(attentions.take(A), Some(&COMMANDS_CLEARED));
         assert_eq!(attentions.take(A), None);
-        assert_eq!(attentions.take(B), Some(&POWER_ON_OCCURRED));
+        assert_eq!(attentions.take(B), Some(&POWER_ON_OR_RESET));
         assert_eq!(attentions.take(B), Some(&MODE_PARAMETERS_CHANGED));
         assert_eq!(attentions.take(B), None);
     }
@@ -135,7 +135,7 @@ mod tests {
             &crate::sense::WRITE_ERROR,
             &crate::sense::UNRECOVERED_READ_ERROR,
             &crate::sense::LBA_OUT_OF_RANGE,
-            &POWER_ON_OCCURRED,
+            &POWER_ON_OR_RESET,
             &BUS_DEVICE_RESET,
             &MODE_PARAMETERS_CHANGED,
             &COMMANDS_CLEARED,

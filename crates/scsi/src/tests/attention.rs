@@ -3,7 +3,7 @@
 use super::*;
 
 const READY: [u8; 6] = [0; 6];
-const POWER_ON: (u8, u8, u8) = (0x06, 0x29, 0x01);
+const POWER_ON: (u8, u8, u8) = (0x06, 0x29, 0x00);
 const RESET: (u8, u8, u8) = (0x06, 0x29, 0x03);
 
 fn ready(bench: &Bench, nexus: NexusId) -> Completion {
@@ -51,7 +51,7 @@ fn request_sense_reports_in_descriptor_format_if_asked() {
     let bench = Bench::new();
     bench.server.nexus_established(NEXUS, "iqn.x,i,0x1");
     let sense = bench.good(&[0x03, 1, 0, 0, 252, 0]);
-    assert_eq!(sense, [0x72, 0x06, 0x29, 0x01, 0, 0, 0, 0]);
+    assert_eq!(sense, [0x72, 0x06, 0x29, 0x00, 0, 0, 0, 0]);
 }
 
 #[test]
