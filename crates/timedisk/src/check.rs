@@ -1,0 +1,129 @@
+//! Reading a configuration, and showing what is wrong with it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use anyhow::Context;
+use timedisk_config::{Configuration, File, Options, Outcome, Remark, Source};
+
+use crate::command_line::CheckOptions;
+
+/// A configuration's files, read.
+#[derive(Debug)]
+pub(crate) struct Files {
+    targets: (String, String),
+    auths: Option<(String, String)>,
+}
+
+impl Files {
+    /// Reads them. Without a name, `auths` is looked for beside `targets`.
+    pub(crate) fn read(targets: &Path, auths: Option<&PathBuf>) -> anyhow::Result<Files> {
+        let auths = match auths {
+            Some(path) => Some(path.clone()),
+            None => Some(targets.with_file_name("auths")).filter(|path| path.exists()),
+        };
+        let files = Files {
+            targets: (targets.display().to_string(), read_text(targets)?),
+            auths: match &auths {
+                Some(path) => Some((path.display().to_string(), read_text(path)?)),
+                None => None,
+            },
+        };
+        if let Some(path) = auths.filter(|path| is_open_to_others(path)) {
+            let path = path.display();
+            eprintln!("timedisk: {path} holds secrets and others can read it; write: chmod 600 {path}");
+        }
+        Ok(files)
+    }
+
+    /// Makes sense of them.
+    pub(crate) fn parse(&self, options: &Options) -> Outcome {
+        let source = |(name, text): &(String, String)| -> (String, String) { (name.clone(), text.clone()) };
+        let (targets, auths) = (source(&self.targets), self.auths.as_ref().map(source));
+        let auths = auths.as_ref().map(|(name, text)| Source { name, text });
+        Configuration::parse(Source { name: &targets.0, text: &targets.1 }, auths, options)
+    }
+
+    /// Shows remarks on stderr, each with its place underlined. Secrets are not shown.
+    pub(crate) fn show(&self, remarks: &[Remark], level: Level<'static>) {
+        let hidden = self.auths.as_ref().map(|(name, text)| (name.as_str(), timedisk_config::redacted(text)));
+        for remark in remarks {
+            let (name, text) = match (remark.file, &hidden) {
+                (File::Auths, Some((name, text))) => (*name, text.as_str()),
+                _ => (self.targets.0.as_str(), self.targets.1.as_str()),
+            };
+            eprintln!("{}\n", rendered(remark, name, text, level.clone()));
+        }
+    }
+}
+
+fn rendered(remark: &Remark, name: &str, text: &str, level: Level<'static>) -> String {
+    let annotation = AnnotationKind::Primary.span(remark.span.clone());
+    let mut group =
+        level.primary_title(remark.message.as_str()).element(Snippet::source(text).path(name).annotation(annotation));
+    if let Some(help) = &remark.help {
+        group = group.element(Level::HELP.message(help.as_str()));
+    }
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
+    renderer.render(&[group])
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    let bytes = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    String::from_utf8(bytes).with_context(|| format!("{} is not text (UTF-8)", path.display()))
+}
+
+fn is_open_to_others(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+}
+
+/// What was typed as options, for the configuration's reader.
+pub(crate) fn options(iqn_base: &str, block_length: u32) -> anyhow::Result<Options> {
+    let iqn_base = timedisk_config::iscsi_name(iqn_base).context("the name given with -t")?;
+    Ok(Options { iqn_base, block_length })
+}
+
+/// `timedisk check`: the tree on stdout, remarks on stderr, failure on a mistake.
+pub(crate) fn run(typed: &CheckOptions) -> anyhow::Result<ExitCode> {
+    let files = Files::read(&typed.targets, typed.auths.as_ref())?;
+    let outcome = files.parse(&options(&typed.iqn_base, typed.block_length)?);
+    files.show(&outcome.notices, Level::WARNING);
+    files.show(&outcome.mistakes, Level::ERROR);
+    match outcome.configuration {
+        Some(configuration) => {
+            print!("{}", configuration.tree());
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            eprintln!("timedisk: {}", count(outcome.mistakes.len()));
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// How many mistakes there are, in words.
+pub(crate) fn count(mistakes: usize) -> String {
+    match mistakes {
+        1 => "1 mistake in the configuration; nothing is served".to_string(),
+        _ => format!("{mistakes} mistakes in the configuration; nothing is served"),
+    }
+}
+
+impl Files {
+    /// Reads users only.
+    pub(crate) fn read_users(auths: &Path) -> anyhow::Result<Files> {
+        let auths = (auths.display().to_string(), read_text(auths)?);
+        // A target that asks nothing of anybody: the reader wants one.
+        let targets = "extent0 /dev/null 0 512\ntarget0 ro extent0 none\n".to_string();
+        Ok(Files { targets: (String::new(), targets), auths: Some(auths) })
+    }
+
+    /// The users of files that have no mistakes.
+    pub(crate) fn users(&self, options: &Options) -> Vec<(String, Vec<u8>)> {
+        let users = self.parse(options).configuration.map(|configuration| configuration.users).unwrap_or_default();
+        users.iter().map(|user| (user.name.clone(), user.secret.bytes().to_vec())).collect()
+    }
+}

@@ -1,0 +1,120 @@
+//! `timedisk serve`: from what was typed to a running server, and to its end.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use timedisk_scsi::LogicalUnit;
+use timedisk_target::{Authentication, Limits, Server, Settings, Target, User};
+
+use crate::addresses::{Listen, reachable, to_listen_on};
+use crate::command_line::{ServeOptions, Trace};
+use crate::hints::{Shown, next_steps, url};
+use crate::plan::{Disk, Plan};
+use crate::{disks, plan, state_directory};
+
+/// For commands in flight when the server is told to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Serves until told to stop.
+pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
+    if options.version {
+        println!("timedisk {}", env!("CARGO_PKG_VERSION"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    start_log(&options.verbose);
+    let listen = to_listen_on(options)?;
+    let state = state_directory::choose(options.state.as_ref())?;
+    let plan = plan::gather(options, &state)?;
+    state_directory::make(&state)?;
+    // Before anything is served: a signal in between must not be lost.
+    let mut signals = Signals::new([SIGTERM, SIGINT]).context("can't wait for signals")?;
+    let units = open_all(&plan, options.block_length, &state)?;
+    disks::warn_of_little_space(&plan.disks, &units);
+    let shown: Vec<Shown> = plan.disks.iter().map(shown).collect();
+    let server = start(listen, plan, units, options)?;
+    announce(&server, &shown)?;
+    if let Some(path) = &options.ready_file {
+        std::fs::write(path, "ready\n").with_context(|| format!("can't write {}", path.display()))?;
+    }
+    let signal = signals.forever().next();
+    eprintln!("timedisk: told to stop{}", if signal == Some(SIGINT) { " (Ctrl-C)" } else { "" });
+    match server.shutdown(GRACE) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(stuck) => {
+            let waited = GRACE.as_secs();
+            eprintln!("timedisk: stopped after {waited} seconds although {stuck}; see to the storage under them");
+            // Threads that hang in the kernel would keep an orderly exit waiting.
+            std::process::exit(1)
+        }
+    }
+}
+
+/// One line on stderr for each thing worth knowing.
+fn start_log(verbose: &[Trace]) {
+    use tracing_subscriber::filter::LevelFilter;
+    let level = if verbose.is_empty() { LevelFilter::INFO } else { LevelFilter::DEBUG };
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_target(false);
+    log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+}
+
+fn open_all(plan: &Plan, block_length: u32, state: &Path) -> anyhow::Result<Vec<Arc<LogicalUnit>>> {
+    let mut units: Vec<Arc<LogicalUnit>> = Vec::new();
+    for (index, disk) in plan.disks.iter().enumerate() {
+        // Targets may share an extent that nobody writes: it is one disk then.
+        let same = |other: &Disk| (&other.path, other.start, other.length) == (&disk.path, disk.start, disk.length);
+        let twin = plan.disks.iter().take(index).position(|other| same(other) && other.read_only && disk.read_only);
+        let unit = match twin.and_then(|position| units.get(position)) {
+            Some(unit) => Arc::clone(unit),
+            None => disks::open(disk, block_length, state)?,
+        };
+        units.push(unit);
+    }
+    Ok(units)
+}
+
+fn start(listen: Listen, plan: Plan, units: Vec<Arc<LogicalUnit>>, options: &ServeOptions) -> anyhow::Result<Server> {
+    let target = |(disk, unit): (&Disk, Arc<LogicalUnit>)| Target {
+        name: disk.iqn.clone(),
+        alias: Some(disk.name.clone()),
+        access: disk.allows(),
+        authentication: match &disk.chap {
+            None => Authentication::None,
+            Some(users) => Authentication::Chap { users: users.clone() },
+        },
+        units: vec![(0, unit)],
+    };
+    let settings = Settings {
+        listen: listen.addresses,
+        lenient: listen.lenient,
+        targets: plan.disks.iter().zip(units).map(target).collect(),
+        users: plan.users.into_iter().map(|(name, secret)| User { name, secret }).collect(),
+        limits: Limits { sessions: options.sessions.into(), ..Limits::default() },
+    };
+    Ok(Server::start(settings)?)
+}
+
+fn shown(disk: &Disk) -> Shown {
+    Shown { iqn: disk.iqn.clone(), lun: 0, chap: disk.chap.is_some() }
+}
+
+/// URLs on stdout, one a line and nothing else; on stderr, what to type next.
+fn announce(server: &Server, shown: &[Shown]) -> anyhow::Result<()> {
+    let addresses = reachable(server.addresses());
+    let mut out = std::io::stdout().lock();
+    for disk in shown {
+        for address in &addresses {
+            writeln!(out, "{}", url(*address, disk)).context("can't write to stdout")?;
+        }
+    }
+    out.flush().context("can't write to stdout")?;
+    if let (Some(address), Some(disk)) = (addresses.first(), shown.first()) {
+        eprint!("\n{}\n", next_steps(*address, disk));
+    }
+    Ok(())
+}
