@@ -28,13 +28,14 @@ const LOGOUT_WITHIN: u16 = 2;
 
 /// Serves one connection until it ends. A defect ends this connection only.
 pub(crate) fn serve(house: &Arc<House>, stream: TcpStream, peer: SocketAddr, control: &Arc<Control>) {
+    tracing::debug!(target: "net", "{peer}: connected");
     let served = catch_unwind(AssertUnwindSafe(|| {
         let mut thread = Thread::new(house, &stream, peer, control)?;
         thread.run()
     }));
     match served {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!("connection from {peer}: {error}"),
+        Ok(Err(error)) => tracing::debug!(target: "net", "{peer}: the connection has ended: {error}"),
         Err(_) => tracing::error!("a defect ended the connection from {peer}; the others go on"),
     }
 }
@@ -219,6 +220,9 @@ impl<'a> Thread<'a> {
                     let what = session.target.as_deref().unwrap_or("discovery");
                     self.who = format!("{} at {}", session.initiator_name, self.peer);
                     tracing::info!("{}: logged in to {what}", self.who);
+                    if let Some(session) = self.connection.session() {
+                        tracing::debug!(target: "iscsi", "{}: {:?}", self.who, session.parameters());
+                    }
                 }
                 Event::Refused(reason) => tracing::info!("{}: login refused: {reason}", self.who),
                 Event::LoggedOut => tracing::info!("{}: logged out", self.who),

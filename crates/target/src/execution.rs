@@ -231,6 +231,10 @@ fn parts<'a>(
 }
 
 fn outcome(completion: Completion, data_in: Option<Buffer>) -> Outcome<Buffer> {
+    if !completion.sense.is_empty() {
+        let words = timedisk_scsi::describe_sense(&completion.sense).unwrap_or("unknown sense");
+        tracing::debug!(target: "scsi", "CHECK CONDITION: {words}");
+    }
     Outcome {
         status: completion.status as u8,
         sense: completion.sense,

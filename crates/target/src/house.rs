@@ -150,6 +150,18 @@ impl Drop for Guest {
     }
 }
 
+/// A command, for the log.
+struct Described<'a>(&'a Command<Buffer>);
+
+impl std::fmt::Display for Described<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let cdb = self.0.cdb.bytes();
+        let name = timedisk_scsi::command_name(cdb).unwrap_or("unknown command");
+        write!(formatter, "task {:08x}h: {name}, CDB", self.0.id.tag)?;
+        cdb.iter().try_for_each(|byte| write!(formatter, " {byte:02x}"))
+    }
+}
+
 /// A logical unit number as REPORT LUNS gives it: peripheral addressing below 256, flat above (SAM-5 4.7.7).
 fn lun_field(number: u16) -> [u8; 8] {
     let [high, low] = if number < 256 { number.to_be_bytes() } else { (number | 0x4000).to_be_bytes() };
@@ -230,6 +242,7 @@ impl Host for Guest {
 
     fn start(&mut self, mut command: Command<Buffer>) -> Option<Outcome<Buffer>> {
         let (Some(served), Some(nexus)) = (&self.served, self.nexus) else { return Some(internal_failure()) };
+        tracing::debug!(target: "scsi", "{}: {}", served.target.name, Described(&command));
         let executor = served.server.unit(command.lun).and_then(|unit| served.executor(unit));
         if !executor.is_some_and(|executor| executor.has_abandoned())
             && let Some(outcome) = execute_now(&served.server, nexus, &mut command)

@@ -57,10 +57,17 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
 
 /// One line on stderr for each thing worth knowing.
 fn start_log(verbose: &[Trace]) {
-    use tracing_subscriber::filter::LevelFilter;
-    let level = if verbose.is_empty() { LevelFilter::INFO } else { LevelFilter::DEBUG };
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_target(false);
-    log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    let asked = |trace: Trace| verbose.contains(&trace) || verbose.contains(&Trace::All);
+    let level = |trace| if asked(trace) { LevelFilter::DEBUG } else { LevelFilter::INFO };
+    let levels = [("net", Trace::Net), ("iscsi", Trace::Iscsi), ("scsi", Trace::Scsi)];
+    let filter = Targets::new().with_default(LevelFilter::INFO);
+    let filter = filter.with_targets(levels.map(|(target, trace)| (target, level(trace))));
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(terminal);
+    tracing_subscriber::registry().with(lines).with(filter).init();
 }
 
 fn open_all(plan: &Plan, block_length: u32, state: &Path) -> anyhow::Result<Vec<Arc<LogicalUnit>>> {
