@@ -76,6 +76,9 @@ impl<'a> Thread<'a> {
 
     fn run(&mut self) -> io::Result<()> {
         let result = self.serve();
+        if let (Err(error), Some(_)) = (&result, self.connection.session()) {
+            tracing::info!("{}: the connection is gone: {error}", self.who);
+        }
         self.connection.close(&mut self.guest);
         self.guest.leave();
         result

@@ -22,6 +22,14 @@ const THREADS: usize = 16;
 /// A thread that had nothing to do for so long ends.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// How often the log repeats that a disk is in trouble.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Sense keys (SPC-4 4.5.6) and an additional sense code that concern the administrator too.
+const MEDIUM_ERROR: u8 = 0x03;
+const HARDWARE_ERROR: u8 = 0x04;
+const SPACE_ALLOCATION_FAILED: [u8; 2] = [0x27, 0x07];
+
 /// A command on its way to a disk.
 pub(crate) struct Job {
     pub(crate) server: Arc<DeviceServer>,
@@ -39,6 +47,7 @@ pub(crate) struct Executor {
     /// Nothing runs and nothing is queued.
     rest: Condvar,
     abandoned: AtomicUsize,
+    complained: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -69,6 +78,7 @@ impl Executor {
             work: Condvar::new(),
             rest: Condvar::new(),
             abandoned: AtomicUsize::new(0),
+            complained: Mutex::new(None),
         })
     }
 
@@ -150,9 +160,24 @@ impl Executor {
         while let Some(job) = self.next_job() {
             let (nexus, id) = (job.nexus, job.command.id);
             let (reply, outcome) = job.carry_out();
+            self.complain(&outcome.sense);
             if !self.end(nexus, id) {
                 reply.post(Message::Completed(id, Box::new(outcome)));
             }
+        }
+    }
+
+    /// Tells the administrator of a disk that fails or is full; once in a while, not for each command.
+    fn complain(&self, sense: &[u8]) {
+        let (key, code) = (sense.get(2).map(|byte| byte & 0x0f), sense.get(12..14));
+        if !(matches!(key, Some(MEDIUM_ERROR | HARDWARE_ERROR)) || code == Some(&SPACE_ALLOCATION_FAILED)) {
+            return;
+        }
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        if complained.is_none_or(|before| before.elapsed() >= COMPLAIN_EVERY) {
+            *complained = Some(Instant::now());
+            let words = timedisk_scsi::describe_sense(sense).unwrap_or("an error");
+            tracing::error!("the disk {}: a client was told: {words}", self.unit.name());
         }
     }
 
