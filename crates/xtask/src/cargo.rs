@@ -19,24 +19,13 @@ pub(crate) fn lint(context: &mut Context<'_>) -> Result<()> {
     fmt.args(["fmt", "--all", "--check"]);
     context.run_as_test("lint/fmt", fmt, BUILD_LIMIT)?;
     let mut clippy = context.command("cargo");
-    clippy.args([
-        "clippy",
-        "--locked",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]);
+    clippy.args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]);
     context.run_as_test("lint/clippy", clippy, BUILD_LIMIT)
 }
 
 pub(crate) fn deny(context: &mut Context<'_>) -> Result<()> {
     if !has_subcommand(context, "deny") {
-        context.record(
-            "deny/cargo-deny",
-            Verdict::Skipped("cargo-deny is not installed".into()),
-        );
+        context.record("deny/cargo-deny", Verdict::Skipped("cargo-deny is not installed".into()));
         return Ok(());
     }
     let mut command = context.command("cargo");
@@ -67,20 +56,14 @@ pub(crate) fn release_build(context: &mut Context<'_>) -> Result<()> {
 
 fn has_subcommand(context: &Context<'_>, name: &str) -> bool {
     let mut command = context.command("cargo");
-    command
-        .args([name, "--version"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .stdin(Stdio::null());
+    command.args([name, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
 /// Runs `cargo test` and counts what the harness of each test binary says.
 fn harness(context: &mut Context<'_>, name: &str, packages: &[&str]) -> Result<()> {
     let mut command = context.command("cargo");
-    command
-        .args(["test", "--locked", "--no-fail-fast"])
-        .args(packages);
+    command.args(["test", "--locked", "--no-fail-fast"]).args(packages);
     let mut tally = Tally::default();
     let ended = context.run(command, TEST_LIMIT, |line| tally.read(line))?;
     tally.settle(context, name);
@@ -100,12 +83,7 @@ struct Tally {
 
 impl Tally {
     fn read(&mut self, line: &str) {
-        if let Some(Summary {
-            passed,
-            failed,
-            ignored,
-        }) = summary_line(line)
-        {
+        if let Some(Summary { passed, failed, ignored }) = summary_line(line) {
             self.sum.passed += passed;
             self.sum.failed += failed;
             self.sum.ignored += ignored;
@@ -122,24 +100,12 @@ impl Tally {
     fn settle(&self, context: &mut Context<'_>, stage: &str) {
         context.report.pass(self.sum.passed);
         let named = self.failed.iter().map(String::as_str);
-        for name in named
-            .chain(std::iter::repeat("(name not seen)"))
-            .take(self.sum.failed)
-        {
+        for name in named.chain(std::iter::repeat("(name not seen)")).take(self.sum.failed) {
             context.record(&format!("{stage}/{name}"), Verdict::Failed(String::new()));
         }
-        let named = self
-            .ignored
-            .iter()
-            .map(|(name, reason)| (name.as_str(), reason.as_str()));
-        for (name, reason) in named
-            .chain(std::iter::repeat(("(name not seen)", "")))
-            .take(self.sum.ignored)
-        {
-            context.record(
-                &format!("{stage}/{name}"),
-                Verdict::Skipped(reason.to_owned()),
-            );
+        let named = self.ignored.iter().map(|(name, reason)| (name.as_str(), reason.as_str()));
+        for (name, reason) in named.chain(std::iter::repeat(("(name not seen)", ""))).take(self.sum.ignored) {
+            context.record(&format!("{stage}/{name}"), Verdict::Skipped(reason.to_owned()));
         }
     }
 }
@@ -166,9 +132,7 @@ pub(crate) fn fuzz(context: &mut Context<'_>) -> Result<()> {
     let built = context.workspace.target.join("fuzz");
     // no sanitizer: that needs a nightly compiler, and code without `unsafe` hardly needs it
     let mut build = context.command("cargo");
-    build
-        .args(["fuzz", "build", "-s", "none", "--target-dir"])
-        .arg(&built);
+    build.args(["fuzz", "build", "-s", "none", "--target-dir"]).arg(&built);
     if context.run(build, BUILD_LIMIT, |_| {})? != Ended::Well {
         bail!("cargo fuzz build failed");
     }
@@ -177,21 +141,12 @@ pub(crate) fn fuzz(context: &mut Context<'_>) -> Result<()> {
     for target in targets {
         // what is found goes into the first directory; the second, with the seeds, stays as it is
         let found = context.workspace.logs.join("corpus").join(&target);
-        std::fs::create_dir_all(&found)
-            .with_context(|| format!("cannot make {}", found.display()))?;
+        std::fs::create_dir_all(&found).with_context(|| format!("cannot make {}", found.display()))?;
         let mut run = context.command("cargo");
-        run.args(["fuzz", "run", "-s", "none", "--target-dir"])
-            .arg(&built)
-            .arg(&target)
-            .arg(found);
+        run.args(["fuzz", "run", "-s", "none", "--target-dir"]).arg(&built).arg(&target).arg(found);
         let seeds = ["seeds", "corpus"].map(|name| directory.join(name).join(&target));
         run.args(seeds.iter().filter(|seeds| seeds.is_dir()));
-        run.args([
-            "--",
-            &format!("-max_total_time={seconds}"),
-            "-timeout=10",
-            "-print_final_stats=1",
-        ]);
+        run.args(["--", &format!("-max_total_time={seconds}"), "-timeout=10", "-print_final_stats=1"]);
         context.run_as_test(&format!("fuzz/{target}"), run, limit)?;
     }
     Ok(())
@@ -203,10 +158,7 @@ fn fuzz_targets(directory: &Path) -> Result<Vec<String>> {
     for entry in std::fs::read_dir(directory.join("fuzz_targets"))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "rs") {
-            names.extend(
-                path.file_stem()
-                    .map(|stem| stem.to_string_lossy().into_owned()),
-            );
+            names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
         }
     }
     names.sort();
@@ -230,10 +182,7 @@ mod tests {
         ] {
             tally.read(line);
         }
-        assert_eq!(
-            (tally.sum.passed, tally.sum.failed, tally.sum.ignored),
-            (5, 1, 1)
-        );
+        assert_eq!((tally.sum.passed, tally.sum.failed, tally.sum.ignored), (5, 1, 1));
         assert!(tally.failed.contains("b"));
         assert_eq!(tally.ignored[0].0, "src/lib.rs - x (line 3)");
     }

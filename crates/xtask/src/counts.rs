@@ -24,9 +24,8 @@ pub(crate) struct Summary {
 pub(crate) fn test_line(line: &str) -> Option<(&str, Verdict)> {
     let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
     let name = name.trim_end_matches(" - should panic");
-    let (word, reason) = verdict
-        .split_once([':', ','])
-        .map_or((verdict, ""), |(word, reason)| (word, reason.trim()));
+    let (word, reason) =
+        verdict.split_once([':', ',']).map_or((verdict, ""), |(word, reason)| (word, reason.trim()));
     match word.trim_end() {
         "ok" => Some((name, Verdict::Passed)),
         "FAILED" => Some((name, Verdict::Failed(reason.to_owned()))),
@@ -58,10 +57,7 @@ mod tests {
 
     #[test]
     fn a_test_line_gives_name_and_verdict() {
-        assert_eq!(
-            test_line("test vm/boot ... ok"),
-            Some(("vm/boot", Verdict::Passed))
-        );
+        assert_eq!(test_line("test vm/boot ... ok"), Some(("vm/boot", Verdict::Passed)));
         assert_eq!(
             test_line("test a::b - should panic ... FAILED"),
             Some(("a::b", Verdict::Failed(String::new())))
@@ -82,12 +78,8 @@ mod tests {
 
     #[test]
     fn other_lines_are_no_verdicts() {
-        for line in [
-            "test result: ok. 1 passed",
-            "[ 2.1] ok: reached",
-            "test x ... maybe",
-            " test x ... ok",
-        ] {
+        for line in ["test result: ok. 1 passed", "[ 2.1] ok: reached", "test x ... maybe", " test x ... ok"]
+        {
             assert_eq!(test_line(line), None, "{line}");
         }
     }
@@ -95,14 +87,7 @@ mod tests {
     #[test]
     fn a_summary_line_gives_its_numbers() {
         let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s";
-        assert_eq!(
-            summary_line(line),
-            Some(Summary {
-                passed: 12,
-                failed: 3,
-                ignored: 1
-            })
-        );
+        assert_eq!(summary_line(line), Some(Summary { passed: 12, failed: 3, ignored: 1 }));
         assert_eq!(summary_line("test results are good"), None);
         assert_eq!(summary_line("test result: ok. many passed"), None);
     }

@@ -26,8 +26,7 @@ pub(crate) fn stage(context: &mut Context<'_>) -> Result<()> {
 
 fn packages(context: &mut Context<'_>) -> Result<()> {
     let path = context.workspace.root.join(LIST);
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let missing = missing(&parse(&text));
     let kernel_known = text_of("apt-cache", &["show", KERNEL]).is_some();
     if missing.is_empty() && kernel_known {
@@ -35,15 +34,10 @@ fn packages(context: &mut Context<'_>) -> Result<()> {
         return Ok(());
     }
     let names = missing.join(" ");
-    if text_of("id", &["-u"]).as_deref() != Some("0")
-        || text_of("apt-get", &["--version"]).is_none()
-    {
+    if text_of("id", &["-u"]).as_deref() != Some("0") || text_of("apt-get", &["--version"]).is_none() {
         let command = format!("apt-get update && apt-get install --no-install-recommends {names}");
         context.say(&format!("As root on Debian, type:\n    {command}"))?;
-        context.record(
-            "install/packages",
-            Verdict::Failed(format!("as root, type: {command}")),
-        );
+        context.record("install/packages", Verdict::Failed(format!("as root, type: {command}")));
         return Ok(());
     }
     context.say(&format!("installing: {names}"))?;
@@ -53,18 +47,16 @@ fn packages(context: &mut Context<'_>) -> Result<()> {
     let mut installed = arguments.is_empty() || apt_install(context, &arguments)?;
     if !installed && arguments.len() > 1 {
         // a conflict in one package must not keep the others away: its own message is then the last one shown
-        installed = arguments.iter().try_fold(true, |all, one| {
-            anyhow::Ok(apt_install(context, std::slice::from_ref(one))? && all)
-        })?;
+        installed = arguments
+            .iter()
+            .try_fold(true, |all, one| anyhow::Ok(apt_install(context, std::slice::from_ref(one))? && all))?;
     }
     drop(policy);
     let still = self::missing(&parse(&text));
     match still.is_empty() {
         true => context.record("install/packages", Verdict::Passed),
-        false => context.record(
-            "install/packages",
-            Verdict::Failed(format!("could not install {}", still.join(" "))),
-        ),
+        false => context
+            .record("install/packages", Verdict::Failed(format!("could not install {}", still.join(" ")))),
     }
     if !installed && still.is_empty() {
         context.say("apt-get complained, but every package is there")?;
@@ -74,21 +66,12 @@ fn packages(context: &mut Context<'_>) -> Result<()> {
 
 /// The names in `tests/packages.txt`.
 fn parse(text: &str) -> Vec<String> {
-    let lines = text
-        .lines()
-        .map(|line| line.split('#').next().unwrap_or_default().trim());
-    lines
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect()
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    lines.filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
 fn missing(names: &[String]) -> Vec<String> {
-    names
-        .iter()
-        .filter(|name| !is_installed(name))
-        .cloned()
-        .collect()
+    names.iter().filter(|name| !is_installed(name)).cloned().collect()
 }
 
 fn is_installed(package: &str) -> bool {
@@ -99,33 +82,16 @@ fn is_installed(package: &str) -> bool {
 /// The packages that are built from QEMU's source refer to each other by exact version. Where one of them came from
 /// backports and apt would now take another from the stable release, all are brought to one version.
 fn with_fitting_qemu(mut packages: Vec<String>) -> Vec<String> {
-    const OF_QEMU: [&str; 5] = [
-        "qemu-system-x86",
-        "qemu-system-common",
-        "qemu-system-data",
-        "qemu-utils",
-        "qemu-block-extra",
-    ];
-    if !packages
-        .iter()
-        .any(|package| OF_QEMU.contains(&package.as_str()))
-    {
+    const OF_QEMU: [&str; 5] =
+        ["qemu-system-x86", "qemu-system-common", "qemu-system-data", "qemu-utils", "qemu-block-extra"];
+    if !packages.iter().any(|package| OF_QEMU.contains(&package.as_str())) {
         return packages;
     }
     let installed = OF_QEMU.iter().find_map(|package| {
-        is_installed(package)
-            .then(|| text_of("dpkg-query", &["-W", "-f=${Version}", package]))
-            .flatten()
+        is_installed(package).then(|| text_of("dpkg-query", &["-W", "-f=${Version}", package])).flatten()
     });
-    let candidate = text_of("apt-cache", &["policy", "qemu-system-x86"]).and_then(|text| {
-        Some(
-            text.split_once("Candidate:")?
-                .1
-                .split_whitespace()
-                .next()?
-                .to_owned(),
-        )
-    });
+    let candidate = text_of("apt-cache", &["policy", "qemu-system-x86"])
+        .and_then(|text| Some(text.split_once("Candidate:")?.1.split_whitespace().next()?.to_owned()));
     let (Some(installed), Some(candidate)) = (installed, candidate) else {
         return packages;
     };
@@ -143,37 +109,23 @@ fn with_fitting_qemu(mut packages: Vec<String>) -> Vec<String> {
                 .map(str::to_owned)
         })
     };
-    let version = if offered("qemu-system-x86", &installed).is_some() {
-        installed
-    } else {
-        candidate
-    };
+    let version = if offered("qemu-system-x86", &installed).is_some() { installed } else { candidate };
     packages.retain(|package| !OF_QEMU.contains(&package.as_str()));
     packages.extend(
-        OF_QEMU
-            .iter()
-            .filter_map(|package| Some(format!("{package}={}", offered(package, &version)?))),
+        OF_QEMU.iter().filter_map(|package| Some(format!("{package}={}", offered(package, &version)?))),
     );
     packages
 }
 
 fn apt_install(context: &mut Context<'_>, packages: &[String]) -> Result<bool> {
-    let mut arguments = vec![
-        "install",
-        "--yes",
-        "--no-install-recommends",
-        "--allow-downgrades",
-    ];
+    let mut arguments = vec!["install", "--yes", "--no-install-recommends", "--allow-downgrades"];
     arguments.extend(packages.iter().map(String::as_str));
     apt(context, &arguments)
 }
 
 fn apt(context: &mut Context<'_>, arguments: &[&str]) -> Result<bool> {
     let mut command = context.command("apt-get");
-    command
-        .args(["-o", "DPkg::Lock::Timeout=300"])
-        .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive");
+    command.args(["-o", "DPkg::Lock::Timeout=300"]).args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
     Ok(context.run(command, LIMIT, |_| {})? == Ended::Well)
 }
 
@@ -187,8 +139,7 @@ impl NoServices {
         if Path::new(POLICY).exists() {
             return Ok(Self { made: false });
         }
-        std::fs::write(POLICY, "#!/bin/sh\nexit 101\n")
-            .with_context(|| format!("cannot write {POLICY}"))?;
+        std::fs::write(POLICY, "#!/bin/sh\nexit 101\n").with_context(|| format!("cannot write {POLICY}"))?;
         let declared = Self { made: true };
         std::fs::set_permissions(POLICY, std::fs::Permissions::from_mode(0o755))?;
         Ok(declared)
@@ -204,11 +155,7 @@ impl Drop for NoServices {
 }
 
 fn rust_component(context: &mut Context<'_>, subcommand: &str) -> Result<()> {
-    let component = if subcommand == "fmt" {
-        "rustfmt"
-    } else {
-        subcommand
-    };
+    let component = if subcommand == "fmt" { "rustfmt" } else { subcommand };
     let there = || text_of("cargo", &[subcommand, "--version"]).is_some();
     if !there() {
         let mut add = context.command("rustup");
@@ -227,11 +174,7 @@ fn rust_component(context: &mut Context<'_>, subcommand: &str) -> Result<()> {
 
 /// What a command prints, if it can be run and succeeds.
 fn text_of(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     output.status.success().then_some(text)
 }

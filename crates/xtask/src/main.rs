@@ -24,7 +24,8 @@ tests/allowed-skips.txt names it. Logs are written to target/xtask/.
   --list             name the stages
   --help             this text
 
-TARGET_BIN names another timedisk binary for the stages `libiscsi` and `vm` (default: build target/release/timedisk).
+TARGET_BIN names another timedisk binary for the stages `cli`, `libiscsi` and `vm` (default: target/release/timedisk,
+built first).
 GUEST_CACHE is where the guest of the stage `vm` is kept (default: timedisk-guest in the user's cache directory).";
 
 /// What the command line asks for.

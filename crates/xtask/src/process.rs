@@ -48,13 +48,9 @@ pub(crate) fn run(
     mut read: impl FnMut(&str),
 ) -> Result<Ended> {
     let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
-    command
-        .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer);
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child =
+        command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
     drop(command); // it holds the pipe's other end
     let lines = read_in_background(reader);
     let deadline = Instant::now() + limit;
@@ -97,9 +93,7 @@ fn read_in_background(source: std::io::PipeReader) -> Receiver<String> {
         let mut source = BufReader::new(source);
         let mut bytes = Vec::new();
         while let Ok(1..) = source.read_until(b'\n', &mut bytes) {
-            let line = String::from_utf8_lossy(&bytes)
-                .trim_end_matches(['\n', '\r'])
-                .to_owned();
+            let line = String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();
             bytes.clear();
             if sender.send(line).is_err() {
                 break;
@@ -117,11 +111,8 @@ fn end(child: &mut Child) -> Result<()> {
     while child.try_wait()?.is_none() && Instant::now() < patience {
         std::thread::sleep(TICK);
     }
-    let left: Vec<u32> = family
-        .into_iter()
-        .filter(|&(pid, born)| birth(pid) == Some(born))
-        .map(|(pid, _)| pid)
-        .collect();
+    let left: Vec<u32> =
+        family.into_iter().filter(|&(pid, born)| birth(pid) == Some(born)).map(|(pid, _)| pid).collect();
     signal("KILL", &left);
     Ok(())
 }
@@ -130,11 +121,7 @@ fn signal(name: &str, pids: &[u32]) {
     if !pids.is_empty() {
         // a process that has ended meanwhile is no failure
         let pids = pids.iter().map(u32::to_string);
-        let _ = Command::new("kill")
-            .arg(format!("-{name}"))
-            .args(pids)
-            .stderr(Stdio::null())
-            .status();
+        let _ = Command::new("kill").arg(format!("-{name}")).args(pids).stderr(Stdio::null()).status();
     }
 }
 
@@ -150,17 +137,10 @@ fn descendants(root: u32) -> Vec<(u32, u64)> {
     let mut family = vec![root];
     let mut next = 0;
     while let Some(&parent) = family.get(next) {
-        family.extend(
-            all.iter()
-                .filter(|&&(_, of)| of == parent)
-                .map(|&(pid, _)| pid),
-        );
+        family.extend(all.iter().filter(|&&(_, of)| of == parent).map(|&(pid, _)| pid));
         next += 1;
     }
-    family
-        .into_iter()
-        .filter_map(|pid| Some((pid, birth(pid)?)))
-        .collect()
+    family.into_iter().filter_map(|pid| Some((pid, birth(pid)?))).collect()
 }
 
 /// When the process was started, in clock ticks since boot.
@@ -172,11 +152,7 @@ fn birth(pid: u32) -> Option<u64> {
 fn stat_field(pid: u32, number: usize) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, after_name) = stat.rsplit_once(") ")?;
-    after_name
-        .split(' ')
-        .nth(number.checked_sub(3)?)?
-        .parse()
-        .ok()
+    after_name.split(' ').nth(number.checked_sub(3)?)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(crate) struct Report {
     allowed: AllowedSkips,
 }
 
-/// The tests that may be skipped, from `tests/allowed-skips.txt`.
+/// The tests that may be skipped, from `tests/allowed-skips.txt` and the suite's list of wrong expectations.
 #[derive(Debug, Default)]
 pub(crate) struct AllowedSkips {
     names: Vec<String>,
@@ -31,11 +31,16 @@ pub(crate) struct AllowedSkips {
 }
 
 impl AllowedSkips {
-    /// Reads the list. A line without a reason is a mistake.
-    pub(crate) fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        Self::parse(&text).with_context(|| path.display().to_string())
+    /// Reads the lists. A line without a reason is a mistake.
+    pub(crate) fn load(paths: &[PathBuf]) -> Result<Self> {
+        let mut all = Self::default();
+        for path in paths {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let list = Self::parse(&text).with_context(|| path.display().to_string())?;
+            all.names.extend(list.names);
+        }
+        Ok(all)
     }
 
     fn parse(text: &str) -> Result<Self> {
@@ -51,10 +56,7 @@ impl AllowedSkips {
                 _ => bail!("line {number}: write the test's name, a TAB and the reason: {line:?}"),
             }
         }
-        Ok(Self {
-            names,
-            used: BTreeSet::new(),
-        })
+        Ok(Self { names, used: BTreeSet::new() })
     }
 
     fn allows(&mut self, name: &str) -> bool {
@@ -72,10 +74,7 @@ impl AllowedSkips {
 impl Report {
     /// An empty report with the list of allowed skips.
     pub(crate) fn new(allowed: AllowedSkips) -> Self {
-        Self {
-            allowed,
-            ..Self::default()
-        }
+        Self { allowed, ..Self::default() }
     }
 
     /// Counts tests that passed and whose names do not matter.
@@ -92,28 +91,19 @@ impl Report {
                 self.skips.push((name.to_owned(), reason))
             }
             Verdict::Skipped(reason) => {
-                let reason =
-                    format!("skipped ({reason}), and tests/allowed-skips.txt does not name it");
+                let reason = format!("skipped ({reason}), and tests/allowed-skips.txt does not name it");
                 self.fail(name, &reason, log);
             }
         }
     }
 
     fn fail(&mut self, name: &str, reason: &str, log: &Path) {
-        self.failures.push(Failure {
-            name: name.to_owned(),
-            reason: reason.to_owned(),
-            log: log.to_owned(),
-        });
+        self.failures.push(Failure { name: name.to_owned(), reason: reason.to_owned(), log: log.to_owned() });
     }
 
     /// The numbers so far.
     pub(crate) fn counts(&self) -> Counts {
-        Counts {
-            passed: self.passed,
-            failed: self.failures.len(),
-            skipped: self.skips.len(),
-        }
+        Counts { passed: self.passed, failed: self.failures.len(), skipped: self.skips.len() }
     }
 
     /// Prints what a person has to look at.
@@ -122,13 +112,8 @@ impl Report {
             println!("skipped: {name}: {reason}");
         }
         if whole {
-            for line in self
-                .allowed
-                .names
-                .iter()
-                .filter(|line| !self.allowed.used.contains(*line))
-            {
-                println!("note: tests/allowed-skips.txt allows {line}, and nothing skipped it");
+            for line in self.allowed.names.iter().filter(|line| !self.allowed.used.contains(*line)) {
+                println!("note: {line} may be skipped, and nothing skipped it");
             }
         }
         for Failure { name, reason, log } in &self.failures {
@@ -164,11 +149,7 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} passed, {} failed, {} skipped",
-            self.passed, self.failed, self.skipped
-        )
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
     }
 }
 

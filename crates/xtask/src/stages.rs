@@ -21,47 +21,23 @@ pub(crate) struct Stage {
 
 /// Quick ones first, so that a mistake shows early.
 static STAGES: &[Stage] = &[
-    Stage {
-        name: "install",
-        what: "the packages that the tests need are there",
-        run: install::stage,
-    },
-    Stage {
-        name: "lint",
-        what: "cargo fmt and cargo clippy, warnings denied",
-        run: cargo::lint,
-    },
-    Stage {
-        name: "deny",
-        what: "licences and sources of the dependencies (cargo-deny)",
-        run: cargo::deny,
-    },
-    Stage {
-        name: "tidy",
-        what: "the rules of the house, and the tests of this task",
-        run: cargo::tidy,
-    },
-    Stage {
-        name: "test",
-        what: "unit, property and integration tests (cargo test)",
-        run: cargo::test,
-    },
+    Stage { name: "install", what: "the packages that the tests need are there", run: install::stage },
+    Stage { name: "lint", what: "cargo fmt and cargo clippy, warnings denied", run: cargo::lint },
+    Stage { name: "deny", what: "licences and sources of the dependencies (cargo-deny)", run: cargo::deny },
+    Stage { name: "tidy", what: "the rules of the house, and the tests of this task", run: cargo::tidy },
+    Stage { name: "test", what: "unit, property and integration tests (cargo test)", run: cargo::test },
+    Stage { name: "cli", what: "what a person meets at the command line, from the first start on", run: cli },
     Stage {
         name: "libiscsi",
         what: "libiscsi's tools and suite, and QEMU's tools, on loopback",
         run: libiscsi,
     },
-    Stage {
-        name: "vm",
-        what: "Linux's own initiator in a virtual machine",
-        run: vm,
-    },
-    Stage {
-        name: "fuzz",
-        what: "each fuzz target for some seconds",
-        run: cargo::fuzz,
-    },
+    Stage { name: "vm", what: "Linux's own initiator in a virtual machine", run: vm },
+    Stage { name: "fuzz", what: "each fuzz target for some seconds", run: cargo::fuzz },
 ];
+
+/// Where the tests are named that may be skipped.
+const SKIP_LISTS: [&str; 2] = ["tests/allowed-skips.txt", "tests/libiscsi/wrong-expectations.txt"];
 
 /// What a stage works with.
 pub(crate) struct Context<'a> {
@@ -93,22 +69,12 @@ impl Context<'_> {
     }
 
     /// Runs a command to its end; `read` sees each line of its output.
-    pub(crate) fn run(
-        &mut self,
-        command: Command,
-        limit: Duration,
-        read: impl FnMut(&str),
-    ) -> Result<Ended> {
+    pub(crate) fn run(&mut self, command: Command, limit: Duration, read: impl FnMut(&str)) -> Result<Ended> {
         process::run(command, limit, &mut self.log, read)
     }
 
     /// Runs a command that is one test by itself.
-    pub(crate) fn run_as_test(
-        &mut self,
-        name: &str,
-        command: Command,
-        limit: Duration,
-    ) -> Result<()> {
+    pub(crate) fn run_as_test(&mut self, name: &str, command: Command, limit: Duration) -> Result<()> {
         let ended = self.run(command, limit, |_| {})?;
         self.record(name, verdict(ended, limit));
         Ok(())
@@ -138,13 +104,11 @@ pub(crate) fn list() {
 /// Runs the stages and prints the counts. `Ok(false)` if the run was not good.
 pub(crate) fn run(only: &[String], fuzz_seconds: u32) -> Result<bool> {
     let workspace = Workspace::find()?;
-    let allowed = AllowedSkips::load(&workspace.root.join("tests/allowed-skips.txt"))?;
+    let lists = SKIP_LISTS.map(|list| workspace.root.join(list));
+    let allowed = AllowedSkips::load(&lists)?;
     let mut report = Report::new(allowed);
     let mut times = Vec::new();
-    for stage in STAGES
-        .iter()
-        .filter(|stage| only.is_empty() || only.iter().any(|name| name == stage.name))
-    {
+    for stage in STAGES.iter().filter(|stage| only.is_empty() || only.iter().any(|name| name == stage.name)) {
         let before = report.counts();
         let begin = Instant::now();
         run_stage(stage, &workspace, &mut report, fuzz_seconds)?;
@@ -161,43 +125,25 @@ pub(crate) fn run(only: &[String], fuzz_seconds: u32) -> Result<bool> {
 }
 
 /// Runs one stage. A stage that cannot do its work, or that counts no test, is a failure.
-fn run_stage(
-    stage: &Stage,
-    workspace: &Workspace,
-    report: &mut Report,
-    fuzz_seconds: u32,
-) -> Result<()> {
+fn run_stage(stage: &Stage, workspace: &Workspace, report: &mut Report, fuzz_seconds: u32) -> Result<()> {
     println!("== {}: {}", stage.name, stage.what);
     let log_path = workspace.logs.join(format!("{}.log", stage.name));
-    let log =
-        File::create(&log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
+    let log = File::create(&log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
     let before = report.counts();
-    let mut context = Context {
-        workspace,
-        report,
-        fuzz_seconds,
-        log,
-        log_path,
-    };
+    let mut context = Context { workspace, report, fuzz_seconds, log, log_path };
     if let Err(error) = (stage.run)(&mut context) {
         context.say(&format!("{}: {error:#}", stage.name))?;
         context.record(stage.name, Verdict::Failed(format!("{error:#}")));
     } else if context.report.counts() == before {
-        context.record(
-            stage.name,
-            Verdict::Failed("not one test was counted".into()),
-        );
+        context.record(stage.name, Verdict::Failed("not one test was counted".into()));
     }
-    let Counts {
-        passed,
-        failed,
-        skipped,
-    } = context.report.counts().since(before);
-    println!(
-        "== {}: {passed} passed, {failed} failed, {skipped} skipped",
-        stage.name
-    );
+    let Counts { passed, failed, skipped } = context.report.counts().since(before);
+    println!("== {}: {passed} passed, {failed} failed, {skipped} skipped", stage.name);
     Ok(())
+}
+
+fn cli(context: &mut Context<'_>) -> Result<()> {
+    script(context, "tests/first-run/run", Duration::from_secs(3 * 60))
 }
 
 fn libiscsi(context: &mut Context<'_>) -> Result<()> {
@@ -221,9 +167,7 @@ fn script(context: &mut Context<'_>, path: &str, limit: Duration) -> Result<()> 
     let ended = context.run(command, limit, |line| {
         verdicts.extend(test_line(line).map(|(name, verdict)| (name.to_owned(), verdict)));
     })?;
-    let said_so = verdicts
-        .iter()
-        .any(|(_, verdict)| matches!(verdict, Verdict::Failed(_)));
+    let said_so = verdicts.iter().any(|(_, verdict)| matches!(verdict, Verdict::Failed(_)));
     for (name, verdict) in verdicts {
         context.record(&name, verdict);
     }
@@ -242,11 +186,7 @@ mod tests {
     #[test]
     fn stage_names_are_unique() {
         for stage in STAGES {
-            assert!(
-                std::ptr::eq(find(stage.name).unwrap(), stage),
-                "{}",
-                stage.name
-            );
+            assert!(std::ptr::eq(find(stage.name).unwrap(), stage), "{}", stage.name);
         }
     }
 }

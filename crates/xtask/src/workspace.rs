@@ -23,14 +23,11 @@ impl Workspace {
             .context("crates/xtask is not two levels below the checkout")?
             .to_owned();
         let target = match std::env::var_os("CARGO_TARGET_DIR") {
-            Some(given) => {
-                std::path::absolute(given).context("CARGO_TARGET_DIR is no usable path")?
-            }
+            Some(given) => std::path::absolute(given).context("CARGO_TARGET_DIR is no usable path")?,
             None => root.join("target"),
         };
         let logs = target.join("xtask");
-        std::fs::create_dir_all(&logs)
-            .with_context(|| format!("cannot make {}", logs.display()))?;
+        std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
         Ok(Self { root, target, logs })
     }
 

@@ -16,10 +16,7 @@ fn shell(line: &str, limit: Duration) -> (Ended, Vec<String>, String) {
     let mut lines = Vec::new();
     let ended = run(command, limit, &mut log, |line| lines.push(line.to_owned())).unwrap();
     let mut logged = String::new();
-    File::open(&path)
-        .unwrap()
-        .read_to_string(&mut logged)
-        .unwrap();
+    File::open(&path).unwrap().read_to_string(&mut logged).unwrap();
     std::fs::remove_file(&path).unwrap();
     (ended, lines, logged)
 }
@@ -73,10 +70,7 @@ fn the_children_of_a_program_that_took_too_long_are_ended_too() {
     while birth(pid).is_some() && !zombie(pid) && Instant::now() < patience {
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(
-        birth(pid).is_none() || zombie(pid),
-        "process {pid} is still there"
-    );
+    assert!(birth(pid).is_none() || zombie(pid), "process {pid} is still there");
 }
 
 /// Ended, but not collected yet by whoever adopted it.

@@ -10,10 +10,6 @@ pub(crate) fn unexplained(manifest: &str, document: &str) -> Vec<String> {
         .filter(|line| !line.contains("path = "))
         .filter_map(|line| line.split_once(" = "))
         .map(|(name, _)| name.trim().to_owned())
-        .filter(|name| {
-            !document
-                .lines()
-                .any(|line| line.starts_with(&format!("| {name} |")))
-        })
+        .filter(|name| !document.lines().any(|line| line.starts_with(&format!("| {name} |"))))
         .collect()
 }

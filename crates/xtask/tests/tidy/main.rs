@@ -20,11 +20,7 @@ struct SourceFile {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .nth(2)
-        .unwrap()
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
 /// Every text file that is not built and not git's own.
@@ -42,41 +38,21 @@ fn files() -> Vec<SourceFile> {
             }
             if kind.is_dir() {
                 directories.push(entry.path());
-            } else if let (true, Ok(text)) = (kind.is_file(), std::fs::read_to_string(entry.path()))
-            {
-                let path = entry
-                    .path()
-                    .strip_prefix(&root)
-                    .unwrap()
-                    .to_str()
-                    .unwrap()
-                    .to_owned();
+            } else if let (true, Ok(text)) = (kind.is_file(), std::fs::read_to_string(entry.path())) {
+                let path = entry.path().strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
                 found.push(SourceFile { path, text });
             }
         }
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
-    assert!(
-        found.len() > 20,
-        "only {} files below {}",
-        found.len(),
-        root.display()
-    );
+    assert!(found.len() > 20, "only {} files below {}", found.len(), root.display());
     found
 }
 
 /// Applies a rule to every file, and fails with all complaints at once.
 fn enforce(rule: fn(&str, &str) -> Vec<String>) {
-    let complaints: Vec<_> = files()
-        .iter()
-        .flat_map(|file| rule(&file.path, &file.text))
-        .collect();
-    assert!(
-        complaints.is_empty(),
-        "{} complaints:\n{}",
-        complaints.len(),
-        complaints.join("\n")
-    );
+    let complaints: Vec<_> = files().iter().flat_map(|file| rule(&file.path, &file.text)).collect();
+    assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
 }
 
 #[test]
@@ -114,15 +90,8 @@ fn every_file_that_may_be_longer_is_there_and_needs_it() {
     let files = files();
     for (path, reason) in shape::LONGER {
         let file = files.iter().find(|file| file.path == *path);
-        let lines = file
-            .unwrap_or_else(|| panic!("{path} is gone"))
-            .text
-            .lines()
-            .count();
-        assert!(
-            lines > shape::MOST_LINES,
-            "{path} has only {lines} lines: strike it out"
-        );
+        let lines = file.unwrap_or_else(|| panic!("{path} is gone")).text.lines().count();
+        assert!(lines > shape::MOST_LINES, "{path} has only {lines} lines: strike it out");
         assert!(!reason.is_empty(), "{path} has no reason");
     }
 }

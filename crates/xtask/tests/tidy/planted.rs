@@ -6,69 +6,37 @@ use crate::{dependencies, purity, rust_text, shape};
 fn a_file_one_line_too_long_is_caught() {
     let most = "\n".repeat(shape::MOST_LINES);
     assert_eq!(shape::file_length("crates/a/src/b.rs", &most), [""; 0]);
-    assert_eq!(
-        shape::file_length("crates/a/src/b.rs", &format!("{most}\n")).len(),
-        1
-    );
-    assert_eq!(
-        shape::file_length("crates/a/src/b/tests.rs", &format!("{most}\n")),
-        [""; 0]
-    );
-    assert_eq!(
-        shape::file_length("README.md", &format!("{most}\n")),
-        [""; 0]
-    );
+    assert_eq!(shape::file_length("crates/a/src/b.rs", &format!("{most}\n")).len(), 1);
+    assert_eq!(shape::file_length("crates/a/src/b/tests.rs", &format!("{most}\n")), [""; 0]);
+    assert_eq!(shape::file_length("README.md", &format!("{most}\n")), [""; 0]);
 }
 
 #[test]
 fn a_line_one_character_too_long_is_caught() {
     let most = "ä".repeat(120);
     assert_eq!(shape::line_length("a.rs", &format!("\n{most}\n")), [""; 0]);
-    assert_eq!(
-        shape::line_length("a.rs", &format!("\n{most}ä\n")),
-        ["a.rs:2: 121 characters"]
-    );
+    assert_eq!(shape::line_length("a.rs", &format!("\n{most}ä\n")), ["a.rs:2: 121 characters"]);
 }
 
 #[test]
 fn work_left_undone_is_caught_in_code_only() {
-    for code in [
-        concat!("todo", "!()"),
-        concat!("unimplemented", "!()"),
-        concat!("#[", "ignore = \"slow\"]"),
-    ] {
-        assert_eq!(
-            shape::left_undone("a.rs", &format!("fn f() {{}}\n{code}\n")).len(),
-            1,
-            "{code}"
-        );
-        assert_eq!(
-            shape::left_undone("a.rs", &format!("// {code}\nlet s = r#\"{code}\"#;")),
-            [""; 0]
-        );
+    for code in [concat!("todo", "!()"), concat!("unimplemented", "!()"), concat!("#[", "ignore = \"slow\"]")]
+    {
+        assert_eq!(shape::left_undone("a.rs", &format!("fn f() {{}}\n{code}\n")).len(), 1, "{code}");
+        assert_eq!(shape::left_undone("a.rs", &format!("// {code}\nlet s = r#\"{code}\"#;")), [""; 0]);
     }
 }
 
 #[test]
 fn a_place_on_one_machine_is_caught() {
-    for place in [
-        concat!("/wo", "rk/x"),
-        concat!("/fa", "rm/x"),
-        concat!("/ro", "ot/.cargo"),
-        concat!("/home", "/me"),
-    ] {
-        for line in [
-            format!("cd {place}"),
-            format!("'{place}'"),
-            place.to_owned(),
-            format!("(see {place})"),
-        ] {
+    for place in
+        [concat!("/wo", "rk/x"), concat!("/fa", "rm/x"), concat!("/ro", "ot/.cargo"), concat!("/home", "/me")]
+    {
+        for line in [format!("cd {place}"), format!("'{place}'"), place.to_owned(), format!("(see {place})")]
+        {
             assert_eq!(shape::machine_paths("README.md", &line).len(), 1, "{line}");
         }
-        assert_eq!(
-            shape::machine_paths("a.sh", &format!("target{place} $dir{place} ..{place}")),
-            [""; 0]
-        );
+        assert_eq!(shape::machine_paths("a.sh", &format!("target{place} $dir{place} ..{place}")), [""; 0]);
     }
 }
 
@@ -130,61 +98,37 @@ fn only_configuration_may_name_addresses() {
         assert!(!caught("crates/config/src/lib.rs", code), "{code}");
         assert!(caught("crates/iscsi/src/lib.rs", code), "{code}");
     }
-    for code in [
-        "use std::net::{IpAddr, TcpListener};",
-        "use std::net;",
-        "use std::net::*;",
-        "use std::fs;",
-    ] {
+    for code in ["use std::net::{IpAddr, TcpListener};", "use std::net;", "use std::net::*;", "use std::fs;"]
+    {
         assert!(caught("crates/config/src/lib.rs", code), "{code}");
     }
 }
 
 #[test]
 fn a_dependency_that_reaches_outside_is_caught() {
-    for line in [
-        "getrandom.workspace = true",
-        "rustix = \"1\"",
-        "socket2 = { version = \"0.6\" }",
-    ] {
+    for line in ["getrandom.workspace = true", "rustix = \"1\"", "socket2 = { version = \"0.6\" }"] {
         assert_eq!(
-            purity::manifests(
-                "crates/iscsi/Cargo.toml",
-                &format!("[dependencies]\n{line}\n")
-            )
-            .len(),
+            purity::manifests("crates/iscsi/Cargo.toml", &format!("[dependencies]\n{line}\n")).len(),
             1
         );
         assert_eq!(purity::manifests("crates/target/Cargo.toml", line), [""; 0]);
     }
-    assert_eq!(
-        purity::manifests("crates/iscsi/Cargo.toml", "subtle.workspace = true\n"),
-        [""; 0]
-    );
+    assert_eq!(purity::manifests("crates/iscsi/Cargo.toml", "subtle.workspace = true\n"), [""; 0]);
 }
 
 #[test]
 fn a_dependency_without_an_explanation_is_caught() {
-    let manifest =
-        "[workspace.dependencies]\nours = { path = \"x\" }\na = \"1\"\nb = \"1\"\n[x]\nc = \"1\"";
-    assert_eq!(
-        dependencies::unexplained(manifest, "| a | for | x |\nb"),
-        ["b"]
-    );
+    let manifest = "[workspace.dependencies]\nours = { path = \"x\" }\na = \"1\"\nb = \"1\"\n[x]\nc = \"1\"";
+    assert_eq!(dependencies::unexplained(manifest, "| a | for | x |\nb"), ["b"]);
 }
 
 #[test]
 fn paths_are_taken_apart() {
     let code = "use a::{b, c::{d, e as f}, self};\nx::y::<u8>::z();";
-    let found: Vec<_> = rust_text::paths(code)
-        .into_iter()
-        .map(|(line, path)| format!("{line} {path}"))
-        .collect();
+    let found: Vec<_> =
+        rust_text::paths(code).into_iter().map(|(line, path)| format!("{line} {path}")).collect();
     for expected in ["1 a::b", "1 a::c::d", "1 a::c::e as", "1 a::self", "2 x::y"] {
-        assert!(
-            found.iter().any(|path| path == expected),
-            "{expected} is not in {found:?}"
-        );
+        assert!(found.iter().any(|path| path == expected), "{expected} is not in {found:?}");
     }
 }
 

@@ -4,24 +4,13 @@
 use crate::rust_text::{paths, without_comments_and_strings};
 
 /// The crates that the rule is for, and whether addresses may be named in it.
-const PURE: [(&str, bool); 3] = [
-    ("crates/iscsi/", false),
-    ("crates/scsi/", false),
-    ("crates/config/", true),
-];
+const PURE: [(&str, bool); 3] = [("crates/iscsi/", false), ("crates/scsi/", false), ("crates/config/", true)];
 
 /// Modules of the standard library that reach outside.
 const OUTSIDE: [&str; 6] = ["net", "fs", "thread", "env", "process", "os"];
 /// Types that are only numbers, though they live in `std::net`.
-const ADDRESSES: [&str; 7] = [
-    "IpAddr",
-    "Ipv4Addr",
-    "Ipv6Addr",
-    "SocketAddr",
-    "SocketAddrV4",
-    "SocketAddrV6",
-    "AddrParseError",
-];
+const ADDRESSES: [&str; 7] =
+    ["IpAddr", "Ipv4Addr", "Ipv6Addr", "SocketAddr", "SocketAddrV4", "SocketAddrV6", "AddrParseError"];
 /// Crates that reach outside.
 const OUTSIDE_CRATES: [&str; 10] = [
     "getrandom",
@@ -37,9 +26,7 @@ const OUTSIDE_CRATES: [&str; 10] = [
 ];
 
 fn is_pure(path: &str) -> Option<bool> {
-    PURE.iter()
-        .find(|(directory, _)| path.starts_with(directory))
-        .map(|(_, addresses)| *addresses)
+    PURE.iter().find(|(directory, _)| path.starts_with(directory)).map(|(_, addresses)| *addresses)
 }
 
 pub(crate) fn sources(path: &str, text: &str) -> Vec<String> {
@@ -54,9 +41,7 @@ pub(crate) fn sources(path: &str, text: &str) -> Vec<String> {
 }
 
 fn reaches_outside(used: &str, addresses: bool) -> bool {
-    let (used, renamed) = used
-        .strip_suffix(" as")
-        .map_or((used, false), |used| (used, true));
+    let (used, renamed) = used.strip_suffix(" as").map_or((used, false), |used| (used, true));
     let parts: Vec<_> = used.split("::").collect();
     let has = |words: &[&str]| parts.windows(words.len()).any(|window| window == words);
     if has(&["SystemTime"])
@@ -84,11 +69,7 @@ pub(crate) fn manifests(path: &str, text: &str) -> Vec<String> {
     (1..)
         .zip(text.lines())
         .filter(|(_, line)| {
-            let name = line
-                .split(['.', '=', ' '])
-                .next()
-                .unwrap_or_default()
-                .trim_matches('"');
+            let name = line.split(['.', '=', ' ']).next().unwrap_or_default().trim_matches('"');
             OUTSIDE_CRATES.contains(&name)
         })
         .map(|(number, line)| format!("{path}:{number}: {line}"))

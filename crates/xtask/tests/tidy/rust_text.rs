@@ -6,11 +6,7 @@ pub(crate) fn without_comments_and_strings(text: &str) -> String {
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let length = blank_length(rest, code.chars().next_back());
-        let taken = if length == 0 {
-            first.len_utf8()
-        } else {
-            length
-        };
+        let taken = if length == 0 { first.len_utf8() } else { length };
         let (piece, after) = rest.split_at(taken);
         if length == 0 {
             code.push_str(piece);
@@ -81,9 +77,7 @@ fn raw_string(text: &str) -> usize {
         return 0;
     }
     let end = format!("\"{}", "#".repeat(hashes));
-    text[begin + 1..]
-        .find(&end)
-        .map_or(text.len(), |at| begin + 1 + at + end.len())
+    text[begin + 1..].find(&end).map_or(text.len(), |at| begin + 1 + at + end.len())
 }
 
 /// A character literal; 0 for a lifetime.
@@ -96,9 +90,8 @@ fn character(text: &str) -> usize {
     }
 }
 
-const KEYWORDS: [&str; 12] = [
-    "as", "dyn", "else", "for", "if", "impl", "in", "match", "mut", "return", "use", "while",
-];
+const KEYWORDS: [&str; 12] =
+    ["as", "dyn", "else", "for", "if", "impl", "in", "match", "mut", "return", "use", "while"];
 
 /// Every path in `code` with the number of its line, `a::{b, c::d}` taken apart into `a::b` and `a::c::d`.
 pub(crate) fn paths(code: &str) -> Vec<(usize, String)> {
@@ -108,11 +101,7 @@ pub(crate) fn paths(code: &str) -> Vec<(usize, String)> {
     while at < tokens.len() {
         // a keyword is no part of the path that may follow it, as in `use ::std::fs`
         let keyword = KEYWORDS.contains(&tokens[at].1);
-        at = if keyword {
-            at + 1
-        } else {
-            path(&tokens, at, "", &mut found).max(at + 1)
-        };
+        at = if keyword { at + 1 } else { path(&tokens, at, "", &mut found).max(at + 1) };
     }
     found
 }
@@ -121,9 +110,7 @@ fn tokens(code: &str) -> Vec<(usize, &str)> {
     let mut tokens = Vec::new();
     for (number, mut line) in (1..).zip(code.lines()) {
         while let Some(first) = line.chars().next() {
-            let word = line
-                .find(|c: char| !(c.is_alphanumeric() || c == '_'))
-                .unwrap_or(line.len());
+            let word = line.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(line.len());
             let length = match first {
                 _ if word > 0 => word,
                 _ if line.starts_with("::") => 2,
@@ -139,17 +126,10 @@ fn tokens(code: &str) -> Vec<(usize, &str)> {
 }
 
 /// Reads one path from token `at` on, with `prefix` before it; gives the token after it.
-fn path(
-    tokens: &[(usize, &str)],
-    mut at: usize,
-    prefix: &str,
-    found: &mut Vec<(usize, String)>,
-) -> usize {
+fn path(tokens: &[(usize, &str)], mut at: usize, prefix: &str, found: &mut Vec<(usize, String)>) -> usize {
     let is = |at: usize, text: &str| tokens.get(at).is_some_and(|(_, token)| *token == text);
     let is_word = |at: usize| {
-        tokens
-            .get(at)
-            .is_some_and(|(_, token)| token.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        tokens.get(at).is_some_and(|(_, token)| token.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
     };
     let mut whole = prefix.to_owned();
     if is(at, "::") {

@@ -11,20 +11,12 @@ const LONGEST_LINE: usize = 120;
 pub(crate) const LONGER: &[(&str, &str)] = &[];
 
 /// Calls and attributes that stand for something not done. Written in two parts, so that this file does not have them.
-const UNDONE: [&str; 4] = [
-    concat!("todo", "!"),
-    concat!("unimplemented", "!"),
-    concat!("dbg", "!"),
-    concat!("#[", "ignore"),
-];
+const UNDONE: [&str; 4] =
+    [concat!("todo", "!"), concat!("unimplemented", "!"), concat!("dbg", "!"), concat!("#[", "ignore")];
 
 /// Directories that exist on somebody's machine only. Written in two parts as well.
-const PLACES: [&str; 4] = [
-    concat!("/wo", "rk/"),
-    concat!("/fa", "rm/"),
-    concat!("/ro", "ot/"),
-    concat!("/home", "/"),
-];
+const PLACES: [&str; 4] =
+    [concat!("/wo", "rk/"), concat!("/fa", "rm/"), concat!("/ro", "ot/"), concat!("/home", "/")];
 
 fn is_rust(path: &str) -> bool {
     path.ends_with(".rs")
@@ -32,8 +24,7 @@ fn is_rust(path: &str) -> bool {
 
 pub(crate) fn file_length(path: &str, text: &str) -> Vec<String> {
     let lines = text.lines().count();
-    let may_be_longer =
-        path.ends_with("/tests.rs") || LONGER.iter().any(|(longer, _)| *longer == path);
+    let may_be_longer = path.ends_with("/tests.rs") || LONGER.iter().any(|(longer, _)| *longer == path);
     let complaint = (is_rust(path) && lines > MOST_LINES && !may_be_longer)
         .then(|| format!("{path}: {lines} lines; {MOST_LINES} are the most"));
     complaint.into_iter().collect()
@@ -67,19 +58,11 @@ pub(crate) fn machine_paths(path: &str, text: &str) -> Vec<String> {
 }
 
 /// One complaint for each place where one of `needles` stands and `starts` approves of the text on its left.
-fn complaints(
-    path: &str,
-    text: &str,
-    needles: &[&str],
-    starts: impl Fn(&str) -> bool,
-) -> Vec<String> {
+fn complaints(path: &str, text: &str, needles: &[&str], starts: impl Fn(&str) -> bool) -> Vec<String> {
     let mut found = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         for needle in needles {
-            if line
-                .match_indices(needle)
-                .any(|(at, _)| starts(&line[..at]))
-            {
+            if line.match_indices(needle).any(|(at, _)| starts(&line[..at])) {
                 found.push(format!("{path}:{number}: {needle}"));
             }
         }
