@@ -1,133 +1,134 @@
-//! CHAP: proof that the initiator knows a secret (RFC 7143 §12.1.3, §9.2.1; RFC 1994).
+//! The Challenge Handshake Authentication Protocol (RFC 7143 §12.1.3, RFC 1994).
 
-use md5::{Digest, Md5};
-use sha2::Sha256;
-use subtle::ConstantTimeEq;
+use sha2::Digest;
+use subtle::{Choice, ConstantTimeEq};
 
-use crate::encoding::{decode, encode_hex};
-use crate::text::{list, number};
+use crate::text;
 
-/// Bytes that a response may have; the longest digest has 32.
-const RESPONSE_LIMIT: usize = 64;
+/// Bytes of the longest challenge or response (RFC 7143 §12.1.3).
+pub const BINARY_LIMIT: usize = 1024;
 
-/// A way to hash, by its number in the registry of PPP authentication algorithms.
+/// A hash that responses are made with.
 #[derive(Clone, Copy, Debug)]
 pub struct Algorithm {
-    /// As in CHAP_A.
+    /// Its number in CHAP_A, from IANA's registry.
     pub number: u8,
-    challenge_length: usize,
-    hash: fn(&[&[u8]]) -> Vec<u8>,
+    /// Its name, for people.
+    pub name: &'static str,
+    /// Bytes of the challenges that we issue. Old initiators hash only 255 of them, so never more
+    /// than 128.
+    pub challenge_length: usize,
+    /// Bytes of a response.
+    pub response_length: usize,
+    digest: fn(&[&[u8]]) -> Vec<u8>,
 }
 
-/// What is spoken here.
-pub static ALGORITHMS: [Algorithm; 2] = [
-    Algorithm { number: 5, challenge_length: 16, hash: hash::<Md5> },
-    Algorithm { number: 7, challenge_length: 32, hash: hash::<Sha256> },
+/// Those that are supported; initiators always offer MD5 (RFC 7143 §12.1.3).
+pub const ALGORITHMS: &[Algorithm] = &[
+    Algorithm {
+        number: 5,
+        name: "MD5",
+        challenge_length: 16,
+        response_length: 16,
+        digest: digest::<md5::Md5>,
+    },
+    Algorithm {
+        number: 7,
+        name: "SHA-256",
+        challenge_length: 32,
+        response_length: 32,
+        digest: digest::<sha2::Sha256>,
+    },
 ];
 
-fn hash<D: Digest>(parts: &[&[u8]]) -> Vec<u8> {
-    let mut digest = D::new();
-    parts.iter().for_each(|part| digest.update(part));
-    digest.finalize().to_vec()
+fn digest<D: Digest>(parts: &[&[u8]]) -> Vec<u8> {
+    let mut hash = D::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().to_vec()
+}
+
+/// The first algorithm of an offered list that is supported (RFC 7143 §6.2.1).
+pub fn choose(offer: &str) -> Option<&'static Algorithm> {
+    let numbers = text::list(offer).filter_map(text::number);
+    numbers
+        .filter_map(|number| {
+            ALGORITHMS
+                .iter()
+                .find(|known| u64::from(known.number) == number)
+        })
+        .next()
 }
 
 impl Algorithm {
-    /// The first of an offered list that is spoken here.
-    pub fn choose(offered: &str) -> Option<Algorithm> {
-        let mut numbers = list(offered).filter_map(number);
-        numbers.find_map(|number| ALGORITHMS.iter().find(|known| u64::from(known.number) == number).copied())
-    }
-
-    /// What who knows the secret answers to a challenge.
-    pub fn response(self, identifier: u8, secret: &[u8], challenge: &[u8]) -> Vec<u8> {
-        (self.hash)(&[&[identifier], secret, challenge])
+    /// The response to a challenge.
+    pub fn response(&self, identifier: u8, secret: &[u8], challenge: &[u8]) -> Vec<u8> {
+        (self.digest)(&[&[identifier], secret, challenge])
     }
 }
 
-/// A challenge that was sent and not answered yet.
+/// A challenge that waits for its response.
 #[derive(Clone, Debug)]
 pub struct Challenge {
-    algorithm: Algorithm,
-    identifier: u8,
-    bytes: Vec<u8>,
+    /// What the response is to be made with.
+    pub algorithm: &'static Algorithm,
+    /// Goes into the response as well.
+    pub identifier: u8,
+    /// The challenge itself.
+    pub bytes: Vec<u8>,
 }
 
 impl Challenge {
-    /// Makes a challenge that nobody could guess.
-    pub fn new(algorithm: Algorithm, random: &mut dyn FnMut(&mut [u8])) -> Self {
-        let (mut bytes, mut identifier) = (vec![0; algorithm.challenge_length], [0]);
-        random(&mut bytes);
+    /// Issues a new one.
+    pub fn issue(algorithm: &'static Algorithm, random: &mut dyn FnMut(&mut [u8])) -> Self {
+        let mut identifier = [0];
+        let mut bytes = vec![0; algorithm.challenge_length];
         random(&mut identifier);
-        Challenge { algorithm, identifier: identifier[0], bytes }
+        random(&mut bytes);
+        Challenge {
+            algorithm,
+            identifier: identifier[0],
+            bytes,
+        }
     }
 
-    /// CHAP_A, CHAP_I and CHAP_C.
-    pub fn pairs(&self) -> [(&'static str, String); 3] {
-        [
-            ("CHAP_A", self.algorithm.number.to_string()),
-            ("CHAP_I", self.identifier.to_string()),
-            ("CHAP_C", encode_hex(&self.bytes)),
-        ]
+    /// Whether `response` shows that the peer knows the secret.
+    ///
+    /// Without a secret the answer is no, after the same work. An empty secret is none.
+    pub fn verify(&self, secret: Option<&[u8]>, response: &[u8]) -> bool {
+        let secret = secret.filter(|secret| !secret.is_empty());
+        let hashed = secret.unwrap_or(b"no secret of any user");
+        let expected = self
+            .algorithm
+            .response(self.identifier, hashed, &self.bytes);
+        // Slices of different lengths compare as different.
+        let same = expected.as_slice().ct_eq(response);
+        bool::from(same & Choice::from(u8::from(secret.is_some())))
     }
 
-    /// Whether `response` (CHAP_R) shows knowledge of the secret. Takes as long for a user that does not exist.
-    pub fn verify(&self, secret: Option<&[u8]>, response: &str) -> bool {
-        let expected = self.algorithm.response(self.identifier, secret.unwrap_or(b"nobody has this"), &self.bytes);
-        let given = decode(response, RESPONSE_LIMIT).unwrap_or_default();
-        let equal = given.len() == expected.len() && bool::from(given.ct_eq(&expected));
-        equal && secret.is_some()
+    /// Whether a peer sends this very challenge back to us (RFC 7143 §9.2.1).
+    pub fn is_reflected_by(&self, challenge: &[u8]) -> bool {
+        self.bytes == challenge
+    }
+}
+
+/// A name with the secret that proves it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// CHAP_N.
+    pub name: String,
+    /// At least 12 bytes should be random (RFC 7143 §9.2.1).
+    pub secret: Vec<u8>,
+}
+
+/// Without the secret.
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Identity")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn challenge(number: &str) -> Challenge {
-        let mut next = 0;
-        Challenge::new(Algorithm::choose(number).unwrap(), &mut |bytes| {
-            bytes.fill_with(|| {
-                next += 1;
-                next
-            });
-        })
-    }
-
-    /// Made with Python's hashlib: identifier, secret and challenge one after the other.
-    #[test]
-    fn responses_are_those_of_other_programs() {
-        let md5 = challenge("5");
-        assert_eq!(md5.pairs()[1].1, "17");
-        assert!(md5.verify(Some(b"secret12345"), "0xc8d760117006b14100f078ea84e70c9c"));
-        let sha = challenge("7");
-        assert_eq!(sha.pairs()[1].1, "33");
-        assert!(sha.verify(Some(b"secret12345"), "0x3ec4b4800549e9cf93012387b9c373689747cfc7c9a0b676e1a59214e2428c2d"));
-    }
-
-    #[test]
-    fn the_first_offered_algorithm_that_is_known_is_chosen() {
-        assert_eq!(Algorithm::choose("8,7,5").unwrap().number, 7);
-        assert_eq!(Algorithm::choose("5,7").unwrap().number, 5);
-        assert!(Algorithm::choose("6,8").is_none() && Algorithm::choose("").is_none());
-    }
-
-    #[test]
-    fn anything_but_the_right_response_is_refused() {
-        let challenge = challenge("5");
-        let right = challenge.algorithm.response(challenge.identifier, b"the secret", &challenge.bytes);
-        assert!(challenge.verify(Some(b"the secret"), &encode_hex(&right)));
-        assert!(!challenge.verify(None, &encode_hex(&right)));
-        assert!(!challenge.verify(Some(b"another secret"), &encode_hex(&right)));
-        let nobody = challenge.algorithm.response(challenge.identifier, b"nobody has this", &challenge.bytes);
-        assert!(!challenge.verify(None, &encode_hex(&nobody)), "nor does nobody get in");
-        for length in 0..40 {
-            let mut other = right.clone();
-            other.resize(length, 0);
-            assert_eq!(challenge.verify(Some(b"the secret"), &encode_hex(&other)), length == 16);
-        }
-        for text in ["", "0x", "zzz", "0bAA==", &"0".repeat(9000)] {
-            assert!(!challenge.verify(Some(b"the secret"), text));
-        }
-    }
-}
+mod tests;

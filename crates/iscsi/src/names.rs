@@ -12,7 +12,8 @@ pub enum NameError {
     /// Longer than [`NAME_LIMIT`].
     #[error("an iSCSI name has at most {NAME_LIMIT} bytes")]
     TooLong,
-    /// A space, a control character, or punctuation other than `-`, `.`, `:` and, because it is in use, `_`.
+    /// A space, a control character, or punctuation other than `-`, `.`, `:` and, because it is in
+    /// use, `_`.
     #[error("an iSCSI name has no spaces, no control characters and no punctuation but - . : _")]
     Character,
     /// Not as many hexadecimal digits as the type has (§4.2.7.5, §4.2.7.6), or nothing at all.
@@ -22,8 +23,9 @@ pub enum NameError {
 
 /// The form in which names are compared: in lower case.
 ///
-/// Beyond ASCII, letters are only lowered; neither the full preparation of RFC 3722 nor Unicode normalisation is done.
-/// Of an `iqn.` name, the date and the domain are not looked at: initiators in the field have made-up ones.
+/// Beyond ASCII, letters are only lowered; neither the full preparation of RFC 3722 nor Unicode
+/// normalisation is done. Of an `iqn.` name, the date and the domain are not looked at: initiators
+/// in the field have made-up ones.
 ///
 /// # Errors
 /// [`NameError`] if the text is no name.
@@ -46,7 +48,11 @@ pub fn normalise(text: &str) -> Result<String, NameError> {
         "naa" => matches!(rest.len(), 16 | 32) && is_hex(),
         _ => return Err(NameError::Type),
     };
-    if fits { Ok(name) } else { Err(NameError::Length) }
+    if fits {
+        Ok(name)
+    } else {
+        Err(NameError::Length)
+    }
 }
 
 fn is_allowed(character: char) -> bool {
@@ -65,11 +71,20 @@ mod tests {
     #[test]
     fn names_are_compared_in_lower_case() {
         let cases = [
-            ("iqn.1994-04.org.NetBSD.iSCSI-Target:target0", "iqn.1994-04.org.netbsd.iscsi-target:target0"),
-            ("IQN.2001-04.com.example:Storage_1", "iqn.2001-04.com.example:storage_1"),
+            (
+                "iqn.1994-04.org.NetBSD.iSCSI-Target:target0",
+                "iqn.1994-04.org.netbsd.iscsi-target:target0",
+            ),
+            (
+                "IQN.2001-04.com.example:Storage_1",
+                "iqn.2001-04.com.example:storage_1",
+            ),
             ("eui.02004567A425678D", "eui.02004567a425678d"),
             ("naa.52004567BA64678D", "naa.52004567ba64678d"),
-            ("naa.62004567BA64678D0123456789ABCDEF", "naa.62004567ba64678d0123456789abcdef"),
+            (
+                "naa.62004567BA64678D0123456789ABCDEF",
+                "naa.62004567ba64678d0123456789abcdef",
+            ),
             ("iqn.2001-04.com.example:Ä", "iqn.2001-04.com.example:ä"),
         ];
         for (text, name) in cases {
@@ -100,7 +115,10 @@ mod tests {
         for (text, error) in cases {
             assert_eq!(normalise(text), Err(error), "{text:?}");
         }
-        assert!(normalise(&long[..NAME_LIMIT]).is_ok(), "the limit itself is allowed");
+        assert!(
+            normalise(&long[..NAME_LIMIT]).is_ok(),
+            "the limit itself is allowed"
+        );
     }
 
     proptest! {

@@ -1,184 +1,258 @@
-//! Negotiation of operational keys, as the one who answers (RFC 7143 §6.2).
+//! Text negotiation as a target leads it: offers come, answers go, parameters stand at the end (RFC
+//! 7143 §6.2).
+//!
+//! All rules are in the [table of keys](crate::keys); what was not offered keeps its default.
 
-use crate::keys::{Rule, find};
-use crate::parameters::{Parameters, Wishes};
-use crate::text::{boolean, boolean_text, list, number};
+use crate::keys::{self, IRRELEVANT, Key, Kind, NOT_UNDERSTOOD, Phase, REJECT, Sender};
+use crate::parameters::{Credentials, Introduction, Parameters, Wishes};
+use crate::text::{self, PAIRS_LIMIT, Pair, TextError, Writer};
 
-/// Keys that one login may bring; far more than there are.
-const OFFERS_LIMIT: usize = 256;
-
-/// An initiator that negotiates against the rules.
+/// Why a negotiation can't go on. Keys are as the peer sent them, which is in ASCII without control
+/// characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NegotiationError {
-    /// RFC 7143 §6.2: a key may be negotiated once.
-    #[error("the key {0} was negotiated twice")]
-    Twice(String),
-    /// More keys than make sense.
-    #[error("more than {OFFERS_LIMIT} text keys")]
-    TooMany,
-    /// Only a target may say this.
-    #[error("the key {0} is a target's to send")]
-    NotYours(&'static str),
+    /// The text can't be taken apart.
+    #[error("{0}")]
+    Text(#[from] TextError),
+    /// A key came twice (§6.3: a login is refused for it).
+    #[error("the key {0} came twice")]
+    Repeated(String),
+    /// A key came at a time when it may not, or it is not for an initiator to send.
+    #[error("the key {0} does not belong here")]
+    Misplaced(String),
+    /// More than [`PAIRS_LIMIT`] keys in all.
+    #[error("there were more than {PAIRS_LIMIT} keys")]
+    TooManyKeys,
 }
 
-/// The target's side of a negotiation.
-#[derive(Debug)]
-pub struct Negotiator {
+/// A negotiation under way.
+#[derive(Clone, Debug)]
+pub struct Negotiation {
     wishes: Wishes,
     parameters: Parameters,
-    offers: Vec<(String, String)>,
+    introduction: Introduction,
+    credentials: Credentials,
+    send_targets: Option<String>,
+    /// Keys that have come, and of declarations what they said.
+    seen: Vec<(String, Option<Vec<u8>>)>,
+    declared: bool,
 }
 
-impl Negotiator {
-    /// Nothing is settled yet but the defaults, and what we declare.
+/// An offer that is in order.
+struct Offer<'a> {
+    index: usize,
+    key: &'static Key,
+    value: &'a str,
+}
+
+impl Negotiation {
+    /// A login's, that starts from the defaults.
     pub fn new(wishes: Wishes) -> Self {
-        let parameters =
-            Parameters { max_recv_data_segment_length_target: wishes.max_recv_data_segment_length, ..Parameters::default() };
-        Negotiator { wishes, parameters, offers: Vec::new() }
-    }
-
-    /// What is settled. FirstBurstLength never goes past MaxBurstLength (§13.14).
-    pub fn parameters(&self) -> Parameters {
-        let parameters = self.parameters;
-        Parameters { first_burst_length: parameters.first_burst_length.min(parameters.max_burst_length), ..parameters }
-    }
-
-    /// Takes an offer. The answer, where one is due.
-    pub fn offer(&mut self, name: &str, value: &str) -> Result<Option<String>, NegotiationError> {
-        match self.offers.iter().find(|(known, _)| known == name) {
-            // Some initiators declare a thing again in each stage; the same again does no harm.
-            Some((_, before)) if before == value => return Ok(None),
-            Some(_) => return Err(NegotiationError::Twice(name.to_string())),
-            None if self.offers.len() >= OFFERS_LIMIT => return Err(NegotiationError::TooMany),
-            None => self.offers.push((name.to_string(), value.to_string())),
+        Negotiation {
+            wishes,
+            parameters: Parameters::default(),
+            introduction: Introduction::default(),
+            credentials: Credentials::default(),
+            send_targets: None,
+            seen: Vec::new(),
+            declared: false,
         }
-        let Some(key) = find(name) else { return Ok(Some("NotUnderstood".to_string())) };
-        let answer = match &key.rule {
-            Rule::List(values, set) => choose(value, values).map(|place| {
-                set(&mut self.parameters, place);
-                values.get(place).copied().unwrap_or("None").to_string()
-            }),
-            Rule::BothYes(set) => boolean(value).map(|theirs| self.boolean(theirs, *set)),
-            Rule::EitherYes(ours, set) => boolean(value).map(|theirs| self.boolean(theirs || *ours, *set)),
-            Rule::Smaller(low, high, ours, set) => {
-                within(value, *low, *high).map(|theirs| self.number(theirs.min(ours(&self.wishes)), *set))
+    }
+
+    /// One after the login, that starts from what holds.
+    pub fn after_login(parameters: Parameters) -> Self {
+        Negotiation {
+            parameters,
+            declared: true,
+            ..Negotiation::new(Wishes::default())
+        }
+    }
+
+    /// Takes a whole text and writes the answers, in the order of the offers.
+    ///
+    /// # Errors
+    /// [`NegotiationError`] if the text as a whole is hopeless. A value that does not fit its key
+    /// is only rejected.
+    pub fn answer(
+        &mut self,
+        text: &[u8],
+        phase: Phase,
+        out: &mut Writer,
+    ) -> Result<(), NegotiationError> {
+        let found = text::pairs(text)?;
+        let mut answers: Vec<Option<String>> = vec![None; found.len()];
+        let mut offers = Vec::with_capacity(found.len());
+        for (index, pair) in found.iter().enumerate() {
+            let Some(answer) = answers.get_mut(index) else {
+                continue;
+            };
+            match self.screen(pair, phase)? {
+                Screened::Offer(key, value) => offers.push(Offer { index, key, value }),
+                Screened::Answered(text) => *answer = Some(text.to_owned()),
+                Screened::Silent => {}
             }
-            Rule::Larger(low, high, ours, set) => {
-                within(value, *low, *high).map(|theirs| self.number(theirs.max(ours(&self.wishes)), *set))
+        }
+        // Stable, so that offers of one rank keep their order.
+        offers.sort_by_key(|offer| offer.key.rank());
+        for offer in offers {
+            if let Some(answer) = answers.get_mut(offer.index) {
+                *answer = self.settle(offer.key, offer.value);
             }
-            Rule::OwnNumber(low, high, set) => match within(value, *low, *high) {
-                Some(theirs) => {
-                    set(&mut self.parameters, theirs);
-                    return Ok(None);
-                }
-                None => None,
-            },
-            Rule::Answer(answer) => Some((*answer).to_string()),
-            Rule::TargetsOnly => return Err(NegotiationError::NotYours(key.name)),
+        }
+        for (pair, answer) in found.iter().zip(answers) {
+            if let Some(answer) = answer {
+                out.pair(pair.key, &answer);
+            }
+        }
+        Ok(())
+    }
+
+    /// Declares what is our own to declare, once.
+    pub fn declare(&mut self, out: &mut Writer) {
+        if std::mem::replace(&mut self.declared, true) {
+            return;
+        }
+        for key in keys::KEYS {
+            if let Kind::OwnNumber(row) = key.kind {
+                let value = (row.wish)(&self.wishes).clamp(row.least, row.most);
+                *(row.target)(&mut self.parameters) = value;
+                out.pair(key.name, &value.to_string());
+            }
+        }
+    }
+
+    /// What the initiator has said about itself so far.
+    pub fn introduction(&self) -> &Introduction {
+        &self.introduction
+    }
+
+    /// The credentials that have come since the last call.
+    pub fn take_credentials(&mut self) -> Credentials {
+        std::mem::take(&mut self.credentials)
+    }
+
+    /// The question for targets that has come since the last call.
+    pub fn take_send_targets(&mut self) -> Option<String> {
+        self.send_targets.take()
+    }
+
+    /// What is settled, with nothing above what it may not exceed.
+    pub fn parameters(&self) -> Parameters {
+        let mut parameters = self.parameters;
+        for key in keys::KEYS {
+            if let Kind::Number(number) = key.kind
+                && let Some(cap) = number.cap
+            {
+                let most = cap(&parameters);
+                let field = (number.field)(&mut parameters);
+                *field = most.min(*field);
+            }
+        }
+        parameters
+    }
+
+    fn screen<'a>(
+        &mut self,
+        pair: &Pair<'a>,
+        phase: Phase,
+    ) -> Result<Screened<'a>, NegotiationError> {
+        let Some(key) = keys::find(pair.key) else {
+            self.note(pair, false)?;
+            return Ok(Screened::Answered(NOT_UNDERSTOOD));
         };
-        Ok(Some(answer.unwrap_or_else(|| "Reject".to_string())))
+        let value = pair.text().filter(|value| value.len() <= key.limit);
+        let is_credential = matches!(key.kind, Kind::Credential(_));
+        if value.is_some_and(keys::is_answer) && !is_credential {
+            // To a declaration of ours, the only thing that a target here says unasked.
+            return Ok(Screened::Silent);
+        }
+        if !key.is_allowed(phase) || key.sender == Sender::Target {
+            return match phase {
+                Phase::FullFeature => Ok(Screened::Answered(REJECT)),
+                _ => Err(NegotiationError::Misplaced(pair.key.to_owned())),
+            };
+        }
+        if !self.note(pair, key.is_declaration())? {
+            return Ok(Screened::Silent);
+        }
+        Ok(match value {
+            Some(value) => Screened::Offer(key, value),
+            None => Screened::Answered(REJECT),
+        })
     }
 
-    fn boolean(&mut self, value: bool, set: fn(&mut Parameters, bool)) -> String {
-        set(&mut self.parameters, value);
-        boolean_text(value).to_string()
+    /// Remembers a key. `false` if it is a declaration that was made before in the same words.
+    fn note(&mut self, pair: &Pair<'_>, declaration: bool) -> Result<bool, NegotiationError> {
+        match self.seen.iter().find(|(name, _)| name == pair.key) {
+            Some((_, Some(before))) if declaration && before == pair.value => return Ok(false),
+            Some(_) => return Err(NegotiationError::Repeated(pair.key.to_owned())),
+            None if self.seen.len() == PAIRS_LIMIT => return Err(NegotiationError::TooManyKeys),
+            None => {}
+        }
+        self.seen.push((
+            pair.key.to_owned(),
+            declaration.then(|| pair.value.to_vec()),
+        ));
+        Ok(true)
     }
 
-    fn number(&mut self, value: u32, set: fn(&mut Parameters, u32)) -> String {
-        set(&mut self.parameters, value);
-        value.to_string()
+    fn settle(&mut self, key: &Key, value: &str) -> Option<String> {
+        if self.introduction.is_discovery() && !key.in_discovery {
+            return Some(IRRELEVANT.to_owned());
+        }
+        let accepted = match key.kind {
+            Kind::List(list) => list.result(value, &self.wishes).map(|choice| {
+                (list.settle)(&mut self.parameters, choice);
+                choice.to_owned()
+            }),
+            Kind::Boolean(row) => text::boolean(value).map(|offer| {
+                let result = row.result(offer, &self.wishes);
+                *(row.field)(&mut self.parameters) = result;
+                text::boolean_text(result).to_owned()
+            }),
+            Kind::Number(row) => {
+                let result = text::number(value)
+                    .and_then(|offer| row.result(offer, &self.wishes, &self.parameters));
+                result.map(|result| {
+                    *(row.field)(&mut self.parameters) = result;
+                    result.to_string()
+                })
+            }
+            Kind::OwnNumber(row) => {
+                let declared = text::number(value).and_then(|declared| row.value(declared));
+                return match declared {
+                    Some(declared) => {
+                        *(row.initiator)(&mut self.parameters) = declared;
+                        None
+                    }
+                    None => Some(REJECT.to_owned()),
+                };
+            }
+            Kind::Introduction(take) => {
+                take(&mut self.introduction, value.to_owned());
+                return None;
+            }
+            Kind::Credential(take) => {
+                take(&mut self.credentials, value.to_owned());
+                return None;
+            }
+            Kind::SendTargets => {
+                self.send_targets = Some(value.to_owned());
+                return None;
+            }
+            Kind::Note => return None,
+            Kind::Obsolete(answer) => Some(answer.to_owned()),
+        };
+        Some(accepted.unwrap_or_else(|| REJECT.to_owned()))
     }
 }
 
-/// The place, among ours, of the first offered value that is ours too (§6.2.1).
-pub fn choose(offered: &str, ours: &[&str]) -> Option<usize> {
-    list(offered).find_map(|value| ours.iter().position(|known| *known == value))
-}
-
-fn within(value: &str, low: u32, high: u32) -> Option<u32> {
-    u32::try_from(number(value)?).ok().filter(|number| (low..=high).contains(number))
+/// What comes of a pair before its value is looked at.
+enum Screened<'a> {
+    Offer(&'static Key, &'a str),
+    Answered(&'static str),
+    Silent,
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn negotiator() -> Negotiator {
-        Negotiator::new(Wishes::default())
-    }
-
-    fn answer(name: &str, value: &str) -> String {
-        negotiator().offer(name, value).unwrap().unwrap_or_default()
-    }
-
-    #[test]
-    fn every_key_is_answered_by_its_rule() {
-        let cases = [
-            ("HeaderDigest", "CRC32C,None", "CRC32C"),
-            ("HeaderDigest", "None,CRC32C", "None"),
-            ("DataDigest", "X-other,CRC32C", "CRC32C"),
-            ("DataDigest", "X-other", "Reject"),
-            ("MaxConnections", "8", "1"),
-            ("InitialR2T", "No", "No"),
-            ("InitialR2T", "Yes", "Yes"),
-            ("ImmediateData", "No", "No"),
-            ("ImmediateData", "yes", "Reject"),
-            ("MaxRecvDataSegmentLength", "65536", ""),
-            ("MaxRecvDataSegmentLength", "511", "Reject"),
-            ("MaxRecvDataSegmentLength", "16777216", "Reject"),
-            ("MaxBurstLength", "16776192", "1048576"),
-            ("MaxBurstLength", "0x10000", "65536"),
-            ("FirstBurstLength", "262144", "262144"),
-            ("DefaultTime2Wait", "5", "5"),
-            ("DefaultTime2Retain", "20", "0"),
-            ("MaxOutstandingR2T", "64", "8"),
-            ("MaxOutstandingR2T", "0", "Reject"),
-            ("DataPDUInOrder", "No", "Yes"),
-            ("DataSequenceInOrder", "No", "Yes"),
-            ("ErrorRecoveryLevel", "2", "0"),
-            ("TaskReporting", "FastAbort,RFC3720", "RFC3720"),
-            ("iSCSIProtocolLevel", "2", "1"),
-            ("IFMarker", "Yes", "No"),
-            ("OFMarkInt", "2048~8192", "Reject"),
-            ("X-com.example.thing", "7", "NotUnderstood"),
-        ];
-        for (name, value, expected) in cases {
-            assert_eq!(answer(name, value), expected, "{name}={value}");
-        }
-    }
-
-    #[test]
-    fn what_was_settled_is_in_force() {
-        let mut negotiator = negotiator();
-        for (name, value) in [
-            ("HeaderDigest", "CRC32C"),
-            ("InitialR2T", "No"),
-            ("MaxRecvDataSegmentLength", "1024"),
-            ("MaxBurstLength", "4096"),
-            ("FirstBurstLength", "65536"),
-        ] {
-            negotiator.offer(name, value).unwrap();
-        }
-        let parameters = negotiator.parameters();
-        assert!(parameters.header_digest && !parameters.data_digest && !parameters.initial_r2t);
-        assert_eq!(parameters.max_recv_data_segment_length_initiator, 1024);
-        assert_eq!((parameters.max_burst_length, parameters.first_burst_length), (4096, 4096));
-    }
-
-    #[test]
-    fn the_same_again_is_accepted_and_anything_else_is_not() {
-        let mut negotiator = negotiator();
-        negotiator.offer("MaxRecvDataSegmentLength", "1024").unwrap();
-        assert_eq!(negotiator.offer("MaxRecvDataSegmentLength", "1024"), Ok(None));
-        assert!(negotiator.offer("MaxRecvDataSegmentLength", "2048").is_err());
-        assert!(negotiator.offer("TargetPortalGroupTag", "1").is_err());
-    }
-
-    #[test]
-    fn keys_without_end_are_refused() {
-        let mut negotiator = negotiator();
-        let refused = (0..1000).find(|number| negotiator.offer(&format!("X-{number}"), "1").is_err());
-        assert_eq!(refused, Some(OFFERS_LIMIT as i32));
-    }
-}
+mod tests;

@@ -1,228 +1,198 @@
-//! Text in full feature phase, of which SendTargets is all that matters (RFC 7143 §11.10, §11.11, §13.3, appendix C).
+//! Text requests after the login: which targets are there, and parameters that may still change
+//! (RFC 7143 §6.4, §11.10, §11.11, appendix C).
 
-use crate::keys;
+use crate::keys::{Phase, REJECT};
 use crate::login::NewSession;
-use crate::names::normalise;
+use crate::names;
+use crate::negotiation::{Negotiation, NegotiationError};
 use crate::parameters::Parameters;
 use crate::pdu::{NO_TAG, RejectReason};
-use crate::text::{self, Incoming, Outgoing, Writer};
+use crate::text::{Incoming, Outgoing, Writer};
 
-/// A Text Request, decoded.
-#[derive(Clone, Copy, Debug)]
+/// The fields of a text request that matter to an exchange (RFC 7143 §11.10).
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextRequest<'a> {
-    /// F: the initiator has said all it has to.
+    /// F: the initiator has nothing more to say.
     pub final_: bool,
-    /// C: more text follows.
+    /// C: the text goes on in the next request.
     pub continue_: bool,
-    /// Of the response that this goes on from.
+    /// All ones for a new exchange.
     pub target_transfer_tag: u32,
-    /// Text.
+    /// Text, without padding.
     pub data: &'a [u8],
 }
 
-/// A Text Response, to be encoded.
+/// The fields of a text response (RFC 7143 §11.11).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextAnswer {
-    /// F: so has the target.
+    /// F: the exchange is over.
     pub final_: bool,
-    /// C: more text follows.
+    /// C: the text goes on in the next response.
     pub continue_: bool,
-    /// For the request that goes on from here.
+    /// All ones if the exchange is over.
     pub target_transfer_tag: u32,
-    /// Text.
+    /// Text, without padding.
     pub data: Vec<u8>,
-    /// What the initiator takes in one PDU from now on, if it has said so.
+    /// What the initiator takes in a data segment from now on, in bytes, where it has declared that
+    /// anew.
     pub max_recv_data_segment_length: Option<u32>,
 }
 
-/// Finds targets: all that the initiator may see, or that of a name.
+/// Looks for targets that the initiator may log in to: all, or the one of this name. Each has its
+/// addresses
+/// (`host:port,tag`).
 pub type Discover<'a> = &'a mut dyn FnMut(Option<&str>) -> Vec<(String, Vec<String>)>;
 
-/// The text exchange of a session; there is one at a time.
+/// The text requests of a session. It has one exchange at a time.
 #[derive(Debug)]
 pub struct TextExchange {
-    own_target: Option<String>,
-    limit: usize,
+    parameters: Parameters,
+    /// The session's target; `None` for discovery.
+    target: Option<String>,
+    negotiation: Negotiation,
     incoming: Incoming,
     outgoing: Outgoing,
-    /// The exchange that is going on.
-    transfer_tag: Option<u32>,
-    next_transfer_tag: u32,
+    /// Names the exchange that is under way.
+    tag: Option<u32>,
+    next_tag: u32,
 }
 
 impl TextExchange {
-    /// None is going on.
+    /// Waits for the first text request of a session.
     pub fn new(parameters: &Parameters, session: &NewSession) -> Self {
         TextExchange {
-            own_target: session.target.clone(),
-            limit: parameters.max_recv_data_segment_length_initiator as usize,
+            parameters: *parameters,
+            target: session.target.clone(),
+            negotiation: Negotiation::after_login(*parameters),
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
-            transfer_tag: None,
-            next_transfer_tag: 1,
+            tag: None,
+            next_tag: 0,
         }
     }
 
-    /// Takes a request.
-    pub fn request(&mut self, request: &TextRequest<'_>, discover: Discover<'_>) -> Result<TextAnswer, RejectReason> {
-        if request.final_ && request.continue_ {
-            return Err(RejectReason::ProtocolError);
+    /// Takes a text request.
+    ///
+    /// # Errors
+    /// Why it is to be rejected; the exchange is over then.
+    pub fn request(
+        &mut self,
+        request: &TextRequest<'_>,
+        discover: Discover<'_>,
+    ) -> Result<TextAnswer, RejectReason> {
+        let answer = self.advance(request, discover);
+        if answer.is_err() {
+            self.reset();
         }
+        answer
+    }
+
+    fn advance(
+        &mut self,
+        request: &TextRequest<'_>,
+        discover: Discover<'_>,
+    ) -> Result<TextAnswer, RejectReason> {
         match request.target_transfer_tag {
-            // A new exchange; one that was going on is over.
-            NO_TAG => (self.incoming, self.outgoing) = Default::default(),
-            tag if self.transfer_tag == Some(tag) => {}
+            NO_TAG => self.reset(),
+            tag if Some(tag) == self.tag => {}
             _ => return Err(RejectReason::InvalidPduField),
         }
-        if !self.outgoing.is_empty() {
-            return if request.data.is_empty() { Ok(self.answer(request, None)) } else { Err(RejectReason::ProtocolError) };
+        if request.final_ && request.continue_ {
+            return Err(RejectReason::InvalidPduField);
         }
-        let piece = self.incoming.piece(request.data, request.continue_);
-        let Some(text) = piece.map_err(|_| RejectReason::ProtocolError)? else {
-            return Ok(self.answer(request, None));
-        };
-        let pairs = text::pairs(&text).map_err(|_| RejectReason::ProtocolError)?;
-        let (mut redeclared, mut answers) = (None, Writer::default());
-        for pair in pairs {
-            let (key, value) = (pair.key, pair.text().ok_or(RejectReason::ProtocolError)?);
-            match key {
-                "SendTargets" => self.send_targets(value, discover, &mut answers),
-                "MaxRecvDataSegmentLength" => match text::number(value).filter(|value| (512..1 << 24).contains(value)) {
-                    Some(value) => redeclared = Some(value as u32),
-                    None => answers.pair(key, "Reject"),
-                },
-                _ => {
-                    let answer = if keys::find(key).is_some() { "Reject" } else { "NotUnderstood" };
-                    answers.pair(key, answer);
-                }
+        if self.outgoing.is_empty() {
+            let text = self.incoming.piece(request.data, request.continue_);
+            match text.map_err(|_| RejectReason::ProtocolError)? {
+                None => return Ok(self.answer(false, false, Vec::new())),
+                Some(text) => self.take(&text, discover)?,
+            }
+        } else if request.continue_ || !request.data.is_empty() {
+            return Err(RejectReason::ProtocolError);
+        }
+        let data = self
+            .outgoing
+            .piece(self.parameters.max_recv_data_segment_length_initiator as usize);
+        let more = !self.outgoing.is_empty();
+        Ok(self.answer(request.final_ && !more, more, data))
+    }
+
+    /// Takes a whole text, and leaves the answer in `outgoing`.
+    fn take(&mut self, text: &[u8], discover: Discover<'_>) -> Result<(), RejectReason> {
+        let mut out = Writer::default();
+        let taken = self.negotiation.answer(text, Phase::FullFeature, &mut out);
+        taken.map_err(|_: NegotiationError| RejectReason::ProtocolError)?;
+        if let Some(question) = self.negotiation.take_send_targets() {
+            match self.targets(&question, discover) {
+                Some(found) => list(&found, &mut out),
+                None => out.pair("SendTargets", REJECT),
             }
         }
-        if let Some(value) = redeclared {
-            self.limit = value as usize;
-        }
-        self.outgoing = Outgoing::new(answers.finish());
-        Ok(self.answer(request, redeclared))
+        self.outgoing = Outgoing::new(out.finish());
+        Ok(())
     }
 
-    fn send_targets(&self, value: &str, discover: Discover<'_>, answers: &mut Writer) {
-        let found = match (value, &self.own_target) {
-            // All is for discovery; a session that uses a target may ask for that one only.
-            ("All", None) => discover(None),
-            ("", Some(own)) => discover(Some(own)),
-            ("All", Some(_)) | ("", None) => return answers.pair("SendTargets", "Reject"),
-            (name, own) => match normalise(name) {
-                Ok(name) if own.as_ref().is_none_or(|own| *own == name) => discover(Some(&name)),
-                _ => Vec::new(),
-            },
-        };
-        for (name, addresses) in found {
-            answers.pair("TargetName", &name);
-            addresses.iter().for_each(|address| answers.pair("TargetAddress", address));
+    /// The targets that a question is about; `None` where it may not be asked.
+    fn targets(
+        &self,
+        question: &str,
+        discover: Discover<'_>,
+    ) -> Option<Vec<(String, Vec<String>)>> {
+        match (question, &self.target) {
+            ("All", None) => Some(discover(None)),
+            ("All", Some(_)) | ("", None) => None,
+            ("", Some(own)) => Some(discover(Some(own))),
+            (name, own) => {
+                let name = names::normalise(name).ok();
+                let name = name.filter(|name| own.as_ref().is_none_or(|own| own == name));
+                Some(name.map_or_else(Vec::new, |name| discover(Some(&name))))
+            }
         }
     }
 
-    fn answer(&mut self, request: &TextRequest<'_>, redeclared: Option<u32>) -> TextAnswer {
-        let data = self.outgoing.piece(self.limit);
-        let continue_ = !self.outgoing.is_empty();
-        let final_ = request.final_ && !continue_;
-        self.transfer_tag = (!final_).then_some(self.next_transfer_tag);
-        if !final_ {
-            self.next_transfer_tag = (self.next_transfer_tag + 1) & 0x7fff_ffff;
+    fn answer(&mut self, last: bool, more: bool, data: Vec<u8>) -> TextAnswer {
+        if !last {
+            let tag = *self.tag.get_or_insert(self.next_tag);
+            return TextAnswer {
+                final_: false,
+                continue_: more,
+                target_transfer_tag: tag,
+                data,
+                max_recv_data_segment_length: None,
+            };
         }
+        let declared = self.negotiation.parameters();
+        let length = declared.max_recv_data_segment_length_initiator;
+        let is_new = length != self.parameters.max_recv_data_segment_length_initiator;
+        self.parameters = declared;
+        self.reset();
         TextAnswer {
-            final_,
-            continue_,
-            target_transfer_tag: self.transfer_tag.unwrap_or(NO_TAG),
+            final_: true,
+            continue_: false,
+            target_transfer_tag: NO_TAG,
             data,
-            max_recv_data_segment_length: redeclared,
+            max_recv_data_segment_length: is_new.then_some(length),
         }
+    }
+
+    /// Forgets the exchange that was under way, and what it had not yet settled.
+    fn reset(&mut self) {
+        if self.tag.take().is_some() {
+            self.next_tag = self.next_tag.wrapping_add(1) & (NO_TAG >> 1);
+        }
+        self.negotiation = Negotiation::after_login(self.parameters);
+        self.incoming = Incoming::default();
+        self.outgoing = Outgoing::default();
+    }
+}
+
+fn list(targets: &[(String, Vec<String>)], out: &mut Writer) {
+    for (name, addresses) in targets {
+        out.pair("TargetName", name);
+        addresses
+            .iter()
+            .for_each(|address| out.pair("TargetAddress", address));
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::login::SessionType;
-
-    fn exchange(session_type: SessionType, limit: u32) -> TextExchange {
-        let mut session = NewSession::example();
-        session.session_type = session_type;
-        if session_type == SessionType::Discovery {
-            session.target = None;
-        }
-        TextExchange::new(&Parameters { max_recv_data_segment_length_initiator: limit, ..Parameters::default() }, &session)
-    }
-
-    fn targets(name: Option<&str>) -> Vec<(String, Vec<String>)> {
-        let all = ["iqn.2026-01.org.example:disk", "iqn.2026-01.org.example:other"];
-        let found = all.into_iter().filter(|target| name.is_none_or(|name| name == *target));
-        found.map(|target| (target.to_string(), vec!["192.0.2.1:3260,1".to_string()])).collect()
-    }
-
-    fn ask(exchange: &mut TextExchange, text: &str, tag: u32) -> Result<TextAnswer, RejectReason> {
-        let request =
-            TextRequest { final_: true, continue_: false, target_transfer_tag: tag, data: text.as_bytes() };
-        exchange.request(&request, &mut targets)
-    }
-
-    fn text_of(answer: &TextAnswer) -> String {
-        String::from_utf8(answer.data.clone()).unwrap().replace('\0', " ")
-    }
-
-    const DISK: &str = "TargetName=iqn.2026-01.org.example:disk TargetAddress=192.0.2.1:3260,1 ";
-    const OTHER: &str = "TargetName=iqn.2026-01.org.example:other TargetAddress=192.0.2.1:3260,1 ";
-
-    #[test]
-    fn discovery_lists_all_or_one() {
-        let mut discovery = exchange(SessionType::Discovery, 8192);
-        let all = ask(&mut discovery, "SendTargets=All\0", NO_TAG).unwrap();
-        assert!(all.final_ && !all.continue_ && all.target_transfer_tag == NO_TAG);
-        assert_eq!(text_of(&all), format!("{DISK}{OTHER}"));
-        let one = ask(&mut discovery, "SendTargets=iqn.2026-01.org.example:OTHER\0", NO_TAG).unwrap();
-        assert_eq!(text_of(&one), OTHER);
-        assert_eq!(text_of(&ask(&mut discovery, "SendTargets=iqn.nobody\0", NO_TAG).unwrap()), "");
-    }
-
-    #[test]
-    fn a_normal_session_learns_of_its_own_target_only() {
-        let mut normal = exchange(SessionType::Normal, 8192);
-        assert_eq!(text_of(&ask(&mut normal, "SendTargets=\0", NO_TAG).unwrap()), DISK);
-        assert_eq!(text_of(&ask(&mut normal, "SendTargets=All\0", NO_TAG).unwrap()), "SendTargets=Reject ");
-        assert_eq!(text_of(&ask(&mut normal, "SendTargets=iqn.2026-01.org.example:other\0", NO_TAG).unwrap()), "");
-    }
-
-    #[test]
-    fn a_long_answer_is_continued_on_demand() {
-        let mut discovery = exchange(SessionType::Discovery, 50);
-        let mut answer = ask(&mut discovery, "SendTargets=All\0", NO_TAG).unwrap();
-        let mut together = text_of(&answer);
-        while answer.continue_ {
-            assert!(!answer.final_ && answer.data.len() <= 50);
-            answer = ask(&mut discovery, "", answer.target_transfer_tag).unwrap();
-            together += &text_of(&answer);
-        }
-        assert_eq!(together, format!("{DISK}{OTHER}"));
-        assert!(answer.final_);
-        assert_eq!(ask(&mut discovery, "", 1), Err(RejectReason::InvalidPduField), "the exchange is over");
-    }
-
-    #[test]
-    fn a_request_may_come_in_pieces() {
-        let mut discovery = exchange(SessionType::Discovery, 8192);
-        let first = TextRequest { final_: false, continue_: true, target_transfer_tag: NO_TAG, data: b"SendTar" };
-        let answer = discovery.request(&first, &mut targets).unwrap();
-        assert!(answer.data.is_empty() && !answer.final_);
-        let all = ask(&mut discovery, "gets=All\0", answer.target_transfer_tag).unwrap();
-        assert_eq!(text_of(&all), format!("{DISK}{OTHER}"));
-    }
-
-    #[test]
-    fn other_keys_are_answered_and_a_new_segment_length_is_taken() {
-        let mut normal = exchange(SessionType::Normal, 8192);
-        let answer = ask(&mut normal, "HeaderDigest=None\0X-a=b\0MaxRecvDataSegmentLength=1024\0", NO_TAG).unwrap();
-        assert_eq!(text_of(&answer), "HeaderDigest=Reject X-a=NotUnderstood ");
-        assert_eq!(answer.max_recv_data_segment_length, Some(1024));
-        assert_eq!(ask(&mut normal, "nonsense", NO_TAG), Err(RejectReason::ProtocolError));
-    }
-}
+mod tests;

@@ -4,12 +4,18 @@ use super::*;
 use proptest::prelude::*;
 
 fn read(text: &[u8]) -> Result<Vec<(&str, &[u8])>, TextError> {
-    pairs(text).map(|found| found.into_iter().map(|pair| (pair.key, pair.value)).collect())
+    pairs(text).map(|found| {
+        found
+            .into_iter()
+            .map(|pair| (pair.key, pair.value))
+            .collect()
+    })
 }
 
 #[test]
 fn pairs_are_taken_apart_in_order() {
-    let text = b"InitiatorName=iqn.a:b\0X-com.example.equation=a=b\0Empty=\0iSCSIProtocolLevel=1\0X#NodeArchitecture=x\0";
+    let text = b"InitiatorName=iqn.a:b\0X-com.example.equation=a=b\0Empty=\0\
+        iSCSIProtocolLevel=1\0X#NodeArchitecture=x\0";
     let expected: [(&str, &[u8]); 5] = [
         ("InitiatorName", b"iqn.a:b"),
         ("X-com.example.equation", b"a=b"),
@@ -22,7 +28,10 @@ fn pairs_are_taken_apart_in_order() {
 
 #[test]
 fn padding_in_the_text_and_a_missing_last_zero_are_tolerated() {
-    assert_eq!(read(b"A=1\0\0\0B=2").unwrap(), [("A", &b"1"[..]), ("B", b"2")]);
+    assert_eq!(
+        read(b"A=1\0\0\0B=2").unwrap(),
+        [("A", &b"1"[..]), ("B", b"2")]
+    );
     assert_eq!(read(b"").unwrap(), []);
     assert_eq!(read(&[0; 9]).unwrap(), []);
 }
@@ -38,7 +47,10 @@ fn keys_and_values_that_are_too_long_are_refused_cve_2013_2850() {
     assert!(pairs(&value(VALUE_LIMIT)).is_ok());
     assert_eq!(pairs(&value(VALUE_LIMIT + 1)), Err(TextError::ValueTooLong));
     assert_eq!(pairs(&vec![0; TEXT_LIMIT + 1]), Err(TextError::TooLong));
-    assert_eq!(pairs(&b"K=v\0".repeat(PAIRS_LIMIT + 1)), Err(TextError::TooManyPairs));
+    assert_eq!(
+        pairs(&b"K=v\0".repeat(PAIRS_LIMIT + 1)),
+        Err(TextError::TooManyPairs)
+    );
 }
 
 #[test]
@@ -70,7 +82,21 @@ fn numbers_are_decimal_or_hexadecimal() {
     for (text, value) in good {
         assert_eq!(number(text), Some(value), "{text}");
     }
-    for text in ["", "+1", "-1", "01", " 1", "1 ", "1~2", "0x", "0x+1", "0b10", "18446744073709551616", "?", "0xfffffffffffffffff"] {
+    for text in [
+        "",
+        "+1",
+        "-1",
+        "01",
+        " 1",
+        "1 ",
+        "1~2",
+        "0x",
+        "0x+1",
+        "0b10",
+        "18446744073709551616",
+        "?",
+        "0xfffffffffffffffff",
+    ] {
         assert_eq!(number(text), None, "{text}");
     }
 }
@@ -101,7 +127,10 @@ fn continued_text_is_joined_and_bounded() {
     let mut incoming = Incoming::default();
     assert_eq!(incoming.piece(b"Initiator", true), Ok(None));
     assert_eq!(incoming.piece(b"", true), Ok(None));
-    assert_eq!(incoming.piece(b"Name=x\0", false), Ok(Some(b"InitiatorName=x\0".to_vec())));
+    assert_eq!(
+        incoming.piece(b"Name=x\0", false),
+        Ok(Some(b"InitiatorName=x\0".to_vec()))
+    );
     assert_eq!(incoming.piece(b"", false), Ok(Some(Vec::new())));
     for _ in 0..8 {
         assert_eq!(incoming.piece(&[b'x'; 8192], true), Ok(None));
@@ -112,7 +141,8 @@ fn continued_text_is_joined_and_bounded() {
 #[test]
 fn pieces_end_with_whole_pairs_where_they_can() {
     let mut outgoing = Outgoing::new(b"A=1\0B=2\0Long=12345678\0".to_vec());
-    let pieces: Vec<Vec<u8>> = std::iter::from_fn(|| (!outgoing.is_empty()).then(|| outgoing.piece(10))).collect();
+    let pieces: Vec<Vec<u8>> =
+        std::iter::from_fn(|| (!outgoing.is_empty()).then(|| outgoing.piece(10))).collect();
     assert_eq!(pieces, [&b"A=1\0B=2\0"[..], b"Long=12345", b"678\0"]);
 }
 
