@@ -120,7 +120,8 @@ impl Default for Wishes {
             initial_r2t: false,
             immediate_data: true,
             max_outstanding_r2t: 8,
-            default_time2wait: 2,
+            // Whoever was cut off, a sleeping Mac say, may come back at once.
+            default_time2wait: 0,
             default_time2retain: 0,
         }
     }

@@ -99,7 +99,7 @@ fn what_ipxe_offers_is_taken() {
     );
     let expected = "HeaderDigest=None DataDigest=None MaxConnections=1 InitialR2T=Yes \
          ImmediateData=No \
-         MaxBurstLength=262144 FirstBurstLength=65536 DefaultTime2Wait=2 DefaultTime2Retain=0 \
+         MaxBurstLength=262144 FirstBurstLength=65536 DefaultTime2Wait=0 DefaultTime2Retain=0 \
          MaxOutstandingR2T=1 \
          DataPDUInOrder=Yes DataSequenceInOrder=Yes ErrorRecoveryLevel=0";
     assert_eq!(answers.join(" "), expected);
