@@ -41,8 +41,7 @@ impl<'a> Cdb<'a> {
     }
 
     pub(crate) fn number(self, field: Field) -> u64 {
-        (field.byte..field.byte + field.width)
-            .fold(0, |number, at| number << 8 | u64::from(self.byte(at)))
+        (field.byte..field.byte + field.width).fold(0, |number, at| number << 8 | u64::from(self.byte(at)))
     }
 
     /// The LOGICAL BLOCK ADDRESS and length fields, which stand where the group code of the operation
@@ -56,24 +55,13 @@ impl<'a> Cdb<'a> {
             lba &= 0x1f_ffff;
             blocks = if blocks == 0 { 256 } else { blocks };
         }
-        BlockRange {
-            lba,
-            blocks,
-            length_byte: layout.length.byte,
-        }
+        BlockRange { lba, blocks, length_byte: layout.length.byte }
     }
 
     /// The fields of READ, WRITE, VERIFY and WRITE SAME that sit in byte 1. Six-byte commands have none.
     pub(crate) fn access(self) -> Access {
-        let flags = if self.byte(0) >> 5 == 0 {
-            0
-        } else {
-            self.byte(1)
-        };
-        Access {
-            protect: flags >> 5,
-            force_unit_access: flags & 0x08 != 0,
-        }
+        let flags = if self.byte(0) >> 5 == 0 { 0 } else { self.byte(1) };
+        Access { protect: flags >> 5, force_unit_access: flags & 0x08 != 0 }
     }
 }
 
@@ -126,14 +114,8 @@ mod tests {
     fn addresses_and_lengths_stand_where_the_group_code_says() {
         assert_eq!(range(&[0x08, 0xff, 2, 3, 4, 0]), (0x1f_0203, 4));
         assert_eq!(range(&[0x08, 0, 0, 0, 0, 0]), (0, 256));
-        assert_eq!(
-            range(&[0x28, 0, 1, 2, 3, 4, 0, 5, 6, 0]),
-            (0x0102_0304, 0x0506)
-        );
-        assert_eq!(
-            range(&[0xa8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0]),
-            (0x0102_0304, 0x0506_0708)
-        );
+        assert_eq!(range(&[0x28, 0, 1, 2, 3, 4, 0, 5, 6, 0]), (0x0102_0304, 0x0506));
+        assert_eq!(range(&[0xa8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0]), (0x0102_0304, 0x0506_0708));
         assert_eq!(
             range(&[0x88, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 0]),
             (0x0102_0304_0506_0708, 0x090a_0b0c)

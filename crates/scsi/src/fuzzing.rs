@@ -26,15 +26,9 @@ pub fn cdb(data: &[u8]) {
     let mut data_in = vec![0xa5; plan.data_in as usize];
     let taken = &sent[..sent.len().min(plan.data_out as usize)];
     let prompt = server.execute_now(NexusId(1), lun, cdb, taken, &mut data_in);
-    assert!(
-        plan.may_wait || prompt.is_some(),
-        "waits against its plan: {cdb:x?}"
-    );
+    assert!(plan.may_wait || prompt.is_some(), "waits against its plan: {cdb:x?}");
     let done = server.execute(NexusId(1), lun, cdb, taken, &mut data_in);
-    assert!(
-        done.data_in <= u64::from(plan.data_in),
-        "more than planned: {cdb:x?}"
-    );
+    assert!(done.data_in <= u64::from(plan.data_in), "more than planned: {cdb:x?}");
 }
 
 fn disk() -> DeviceServer {
@@ -46,10 +40,7 @@ fn disk() -> DeviceServer {
         naa: [0x30, 1, 2, 3, 4, 5, 6, 7],
         name: "fuzz".into(),
     };
-    let format = BlockFormat {
-        logical_length: 512,
-        physical_length: 4096,
-    };
+    let format = BlockFormat { logical_length: 512, physical_length: 4096 };
     let volume = Arc::new(MemoryVolume::new(CAPACITY));
     let unit = LogicalUnit::new(volume, identity, format, None);
     DeviceServer::new("iqn.2001-04.com.example:fuzz", 1, vec![(0, Arc::new(unit))])

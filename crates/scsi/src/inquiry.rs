@@ -36,11 +36,7 @@ pub(crate) fn inquiry(command: &mut Running<'_>) -> Outcome {
 
 fn standard(unit: Option<&LogicalUnit>) -> Vec<u8> {
     let mut data = vec![0; LENGTH];
-    data[0] = if unit.is_some() {
-        DIRECT_ACCESS
-    } else {
-        NO_UNIT
-    };
+    data[0] = if unit.is_some() { DIRECT_ACCESS } else { NO_UNIT };
     // SPC-4 or later.
     data[2] = 0x06;
     // HISUP, response data format 2.

@@ -75,11 +75,7 @@ fn runs(unit: &LogicalUnit, lba: u64, most: usize) -> Result<Vec<Run>, Stop> {
             }
             _ if full => break,
             _ => {
-                runs.push(Run {
-                    lba: next,
-                    blocks,
-                    mapped,
-                });
+                runs.push(Run { lba: next, blocks, mapped });
             }
         }
         next += blocks;

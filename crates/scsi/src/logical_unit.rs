@@ -97,14 +97,7 @@ impl LogicalUnit {
         settings: Option<Arc<dyn SettingsStore>>,
     ) -> LogicalUnit {
         let modes = Mutex::new(ModeParameters::saved(settings.as_deref()));
-        LogicalUnit {
-            volume,
-            identity,
-            format,
-            settings,
-            modes,
-            attentions: UnitAttentions::default(),
-        }
+        LogicalUnit { volume, identity, format, settings, modes, attentions: UnitAttentions::default() }
     }
 
     /// What people call it.
@@ -151,11 +144,7 @@ impl LogicalUnit {
         if end.is_none_or(|end| end > self.blocks()) {
             return Err((&LBA_OUT_OF_RANGE).into());
         }
-        Ok(Extent {
-            lba: range.lba,
-            blocks: range.blocks,
-            block_length: self.block_length(),
-        })
+        Ok(Extent { lba: range.lba, blocks: range.blocks, block_length: self.block_length() })
     }
 
     /// The same for a command that transfers or compares them.

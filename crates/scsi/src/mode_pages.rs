@@ -58,11 +58,7 @@ pub(crate) static MODE_PAGES: &[ModePage] = &[
         }],
     },
     // Informational exceptions control (SPC-4 7.5.12): none are reported.
-    ModePage {
-        code: 0x1c,
-        fixed: &[0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        parameters: &[],
-    },
+    ModePage { code: 0x1c, fixed: &[0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0], parameters: &[] },
 ];
 
 /// Which values of the parameters are meant (SPC-4 6.11.2).
@@ -76,10 +72,7 @@ pub(crate) enum PageValues {
 
 impl ModeParameters {
     /// As they are on a new disk.
-    pub(crate) const DEFAULT: Self = Self {
-        write_cache: true,
-        software_write_protect: false,
-    };
+    pub(crate) const DEFAULT: Self = Self { write_cache: true, software_write_protect: false };
 
     /// As they were saved, and by default where they were not.
     pub(crate) fn saved(store: Option<&dyn SettingsStore>) -> Self {
@@ -133,11 +126,7 @@ impl ModePage {
 
     /// Takes over what a client sent for this page, `sent` being as long as the page. The error is the
     /// byte that would change what cannot be changed, and its most significant such bit.
-    pub(crate) fn select(
-        &self,
-        sent: &[u8],
-        modes: &mut ModeParameters,
-    ) -> Result<(), (usize, u8)> {
+    pub(crate) fn select(&self, sent: &[u8], modes: &mut ModeParameters) -> Result<(), (usize, u8)> {
         let current = self.bytes(PageValues::Of(*modes), false);
         let changeable = self.bytes(PageValues::Changeable, false);
         for (at, &byte) in sent.iter().enumerate().skip(2) {

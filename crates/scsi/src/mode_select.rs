@@ -4,9 +4,7 @@ use crate::LogicalUnit;
 use crate::cdb::Field;
 use crate::mode_pages::{MODE_PAGES, ModeParameters};
 use crate::running::{Outcome, Running, Stop};
-use crate::sense::{
-    INTERNAL_TARGET_FAILURE, MODE_PARAMETERS_CHANGED, PARAMETER_LIST_LENGTH_ERROR, Sense,
-};
+use crate::sense::{INTERNAL_TARGET_FAILURE, MODE_PARAMETERS_CHANGED, PARAMETER_LIST_LENGTH_ERROR, Sense};
 
 pub(crate) const PARAMETER_LIST_LENGTH_6: Field = Field { byte: 4, width: 1 };
 pub(crate) const PARAMETER_LIST_LENGTH_10: Field = Field { byte: 7, width: 2 };
@@ -15,11 +13,7 @@ pub(crate) fn mode_select_6(unit: &LogicalUnit, command: &mut Running<'_>) -> Ou
     let list = command.parameter_list(PARAMETER_LIST_LENGTH_6)?;
     let header = |list: &[u8]| {
         let descriptors = usize::from(*list.get(3)?);
-        Some(Header {
-            length: 4,
-            descriptors,
-            long: false,
-        })
+        Some(Header { length: 4, descriptors, long: false })
     };
     mode_select(unit, command, list, header)
 }
@@ -29,11 +23,7 @@ pub(crate) fn mode_select_10(unit: &LogicalUnit, command: &mut Running<'_>) -> O
     let header = |list: &[u8]| {
         let descriptors = usize::from(u16::from_be_bytes(list.get(6..8)?.try_into().ok()?));
         let long = list.get(4)? & 1 != 0;
-        Some(Header {
-            length: 8,
-            descriptors,
-            long,
-        })
+        Some(Header { length: 8, descriptors, long })
     };
     mode_select(unit, command, list, header)
 }
@@ -85,9 +75,7 @@ fn mode_select(
 /// A block descriptor may say what is so already, and nothing else.
 fn check_descriptor(unit: &LogicalUnit, list: &[u8], header: &Header) -> Result<(), Stop> {
     let at = header.length;
-    let descriptor = list
-        .get(at..at + header.descriptors)
-        .ok_or(&PARAMETER_LIST_LENGTH_ERROR)?;
+    let descriptor = list.get(at..at + header.descriptors).ok_or(&PARAMETER_LIST_LENGTH_ERROR)?;
     let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
     let (count, length, length_at) = match (header.long, descriptor) {
         (_, []) => return Ok(()),
@@ -111,11 +99,7 @@ fn check_descriptor(unit: &LogicalUnit, list: &[u8], header: &Header) -> Result<
 }
 
 /// The parameters as they will be after all pages of the list, if none is refused.
-fn select_pages(
-    mut modes: ModeParameters,
-    list: &[u8],
-    pages_at: usize,
-) -> Result<ModeParameters, Stop> {
+fn select_pages(mut modes: ModeParameters, list: &[u8], pages_at: usize) -> Result<ModeParameters, Stop> {
     let mut at = pages_at;
     while let Some(rest) = list.get(at..).filter(|rest| !rest.is_empty()) {
         let &[first, length, ..] = rest else {
@@ -133,8 +117,7 @@ fn select_pages(
             return Err(Sense::invalid_parameter(at + 1, None).into());
         }
         let sent = rest.get(..page.len()).ok_or(&PARAMETER_LIST_LENGTH_ERROR)?;
-        page.select(sent, &mut modes)
-            .map_err(|(byte, bit)| Sense::invalid_parameter(at + byte, bit))?;
+        page.select(sent, &mut modes).map_err(|(byte, bit)| Sense::invalid_parameter(at + byte, bit))?;
         at += page.len();
     }
     Ok(modes)

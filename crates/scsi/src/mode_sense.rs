@@ -17,12 +17,7 @@ pub(crate) fn mode_sense_6(unit: &LogicalUnit, command: &mut Running<'_>) -> Out
     let pages = pages(unit, command)?;
     let descriptor = block_descriptor(unit, command, false);
     let length = 3 + descriptor.len() + pages.len();
-    let header = [
-        length as u8,
-        0,
-        device_specific(unit),
-        descriptor.len() as u8,
-    ];
+    let header = [length as u8, 0, device_specific(unit), descriptor.len() as u8];
     let data = [&header, &descriptor[..], &pages].concat();
     command.respond(&data, ALLOCATION_LENGTH_6);
     Ok(())
@@ -80,16 +75,10 @@ fn pages(unit: &LogicalUnit, command: &Running<'_>) -> Result<Vec<u8>, Sense> {
     if ![0, ALL_SUBPAGES].contains(&subpage) {
         return Err(Sense::invalid_cdb(3, None));
     }
-    let wanted: Vec<_> = MODE_PAGES
-        .iter()
-        .filter(|page| code == ALL_PAGES || code == page.code)
-        .collect();
+    let wanted: Vec<_> = MODE_PAGES.iter().filter(|page| code == ALL_PAGES || code == page.code).collect();
     if wanted.is_empty() {
         return Err(Sense::invalid_cdb(2, 5));
     }
     let savable = unit.settings().is_some();
-    Ok(wanted
-        .iter()
-        .flat_map(|page| page.bytes(values, savable))
-        .collect())
+    Ok(wanted.iter().flat_map(|page| page.bytes(values, savable)).collect())
 }

@@ -23,10 +23,7 @@ pub(crate) fn refuse_protection(cdb: Cdb<'_>) -> Result<(), Sense> {
 
 pub(crate) fn read(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     let extent = extent(unit, command.cdb)?;
-    let length = command
-        .data_in
-        .len()
-        .min(usize::try_from(extent.bytes()).unwrap_or(usize::MAX));
+    let length = command.data_in.len().min(usize::try_from(extent.bytes()).unwrap_or(usize::MAX));
     let force_unit_access = command.cdb.access().force_unit_access;
     // With FUA, what comes must be what the medium holds: so it is written there first (SBC-3 5.11).
     if force_unit_access {
@@ -57,11 +54,7 @@ pub(crate) fn write(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
 }
 
 /// The blocks of the extent that the initiator sent whole; it may have announced fewer than the CDB says.
-pub(crate) fn whole_blocks<'data>(
-    unit: &LogicalUnit,
-    data: &'data [u8],
-    extent: &Extent,
-) -> &'data [u8] {
+pub(crate) fn whole_blocks<'data>(unit: &LogicalUnit, data: &'data [u8], extent: &Extent) -> &'data [u8] {
     let length = (data.len() as u64).min(extent.bytes());
     let whole = length - length % unit.block_length();
     // Not longer than the data, so that it fits.

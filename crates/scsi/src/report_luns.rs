@@ -18,19 +18,14 @@ pub(crate) fn report_luns(command: &mut Running<'_>) -> Outcome {
         0x01 => false,
         _ => return Err(Sense::invalid_cdb(2, None).into()),
     };
-    let luns: Vec<_> = command
-        .server
-        .units()
-        .filter(|_| all)
-        .flat_map(|(number, _)| lun::encode(number))
-        .collect();
+    let luns: Vec<_> =
+        command.server.units().filter(|_| all).flat_map(|(number, _)| lun::encode(number)).collect();
     let mut data = (luns.len() as u32).to_be_bytes().to_vec();
     data.extend([0; 4]);
     data.extend(luns);
     command.respond(&data, ALLOCATION_LENGTH);
     for (_, unit) in command.server.units() {
-        unit.attentions()
-            .clear(command.nexus, &REPORTED_LUNS_CHANGED);
+        unit.attentions().clear(command.nexus, &REPORTED_LUNS_CHANGED);
     }
     Ok(())
 }

@@ -14,11 +14,7 @@ pub(crate) fn request_sense(command: &mut Running<'_>) -> Outcome {
     };
     let sense = Sense::from(condition);
     let descriptor_format = command.cdb.bit(1, 0);
-    let data = if descriptor_format {
-        sense.descriptors()
-    } else {
-        sense.fixed().to_vec()
-    };
+    let data = if descriptor_format { sense.descriptors() } else { sense.fixed().to_vec() };
     command.respond(&data, ALLOCATION_LENGTH);
     Ok(())
 }

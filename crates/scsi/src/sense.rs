@@ -90,11 +90,7 @@ pub(crate) struct Sense {
 
 impl From<&'static Condition> for Sense {
     fn from(condition: &'static Condition) -> Self {
-        Self {
-            condition,
-            information: None,
-            field: None,
-        }
+        Self { condition, information: None, field: None }
     }
 }
 
@@ -125,18 +121,12 @@ impl Sense {
 
     fn invalid(condition: &'static Condition, in_cdb: bool, byte: usize, bit: Option<u8>) -> Self {
         let byte = u16::try_from(byte).unwrap_or(u16::MAX);
-        Self {
-            field: Some(FieldPointer { in_cdb, byte, bit }),
-            ..condition.into()
-        }
+        Self { field: Some(FieldPointer { in_cdb, byte, bit }), ..condition.into() }
     }
 
     /// Adds what the command's standard puts in the INFORMATION field.
     pub(crate) fn with_information(self, information: u64) -> Self {
-        Self {
-            information: Some(information),
-            ..self
-        }
+        Self { information: Some(information), ..self }
     }
 
     /// Fixed format, current (SPC-4 4.5.3).
@@ -158,12 +148,7 @@ impl Sense {
 
     /// Descriptor format, current (SPC-4 4.5.2).
     pub(crate) fn descriptors(&self) -> Vec<u8> {
-        let Condition {
-            key,
-            code,
-            qualifier,
-            ..
-        } = self.condition;
+        let Condition { key, code, qualifier, .. } = self.condition;
         let mut bytes = vec![0x72, *key as u8, *code, *qualifier, 0, 0, 0, 0];
         if let Some(information) = self.information {
             bytes.extend([0x00, 0x0a, 0x80, 0]);
@@ -207,9 +192,7 @@ mod tests {
     #[test]
     fn a_refused_cdb_field_is_pointed_at() {
         let sense = Sense::invalid_cdb(1, 7).fixed();
-        let expected = [
-            0x70, 0, 0x05, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x24, 0, 0, 0xcf, 0, 1,
-        ];
+        let expected = [0x70, 0, 0x05, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x24, 0, 0, 0xcf, 0, 1];
         assert_eq!(sense, expected);
         let sense = Sense::invalid_parameter(0x102, None).fixed();
         assert_eq!(sense[12..], [0x26, 0, 0, 0x80, 1, 2]);
@@ -226,19 +209,14 @@ mod tests {
 
     #[test]
     fn descriptor_format_tells_the_same() {
-        let sense = Sense::invalid_cdb(2, None)
-            .with_information(7)
-            .descriptors();
+        let sense = Sense::invalid_cdb(2, None).with_information(7).descriptors();
         let expected = [
             0x72, 0x05, 0x24, 0, 0, 0, 0, 20, // header
             0x00, 0x0a, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 7, // information
             0x02, 0x06, 0, 0, 0xc0, 0, 2, 0, // sense-key specific
         ];
         assert_eq!(sense, expected);
-        assert_eq!(
-            Sense::from(&NO_SENSE).descriptors(),
-            [0x72, 0, 0, 0, 0, 0, 0, 0]
-        );
+        assert_eq!(Sense::from(&NO_SENSE).descriptors(), [0x72, 0, 0, 0, 0, 0, 0, 0]);
     }
 
     #[test]
@@ -256,21 +234,14 @@ mod tests {
         ];
         for (kind, key, code, qualifier) in table {
             let sense = Sense::from(kind).fixed();
-            assert_eq!(
-                (sense[2], sense[12], sense[13]),
-                (key, code, qualifier),
-                "{kind:?}"
-            );
+            assert_eq!((sense[2], sense[12], sense[13]), (key, code, qualifier), "{kind:?}");
         }
     }
 
     #[test]
     fn people_get_words() {
         let sense = Sense::from(&SPACE_ALLOCATION_FAILED).fixed();
-        assert_eq!(
-            describe_sense(&sense).unwrap(),
-            "space allocation failed write protect"
-        );
+        assert_eq!(describe_sense(&sense).unwrap(), "space allocation failed write protect");
         assert_eq!(describe_sense(&[]), None);
     }
 }

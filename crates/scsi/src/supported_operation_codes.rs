@@ -23,9 +23,8 @@ pub(crate) fn supported_operation_codes(_: &LogicalUnit, command: &mut Running<'
     let with_timeouts = cdb.bit(2, 7);
     let code = cdb.byte(REQUESTED_OPERATION_CODE);
     let service_action = cdb.number(REQUESTED_SERVICE_ACTION);
-    let has_service_actions = COMMANDS
-        .iter()
-        .any(|row| row.operation_code == code && row.service_action.is_some());
+    let has_service_actions =
+        COMMANDS.iter().any(|row| row.operation_code == code && row.service_action.is_some());
     let supported = COMMANDS.iter().any(|row| row.operation_code == code);
     let refused = Sense::invalid_cdb(REQUESTED_OPERATION_CODE, None);
     let requested = match cdb.byte(2) & 0b111 {
@@ -47,9 +46,9 @@ pub(crate) fn supported_operation_codes(_: &LogicalUnit, command: &mut Running<'
 }
 
 fn find(code: u8, service_action: Option<u64>) -> Option<&'static Command> {
-    COMMANDS.iter().find(|row| {
-        row.operation_code == code && row.service_action.map(u64::from) == service_action
-    })
+    COMMANDS
+        .iter()
+        .find(|row| row.operation_code == code && row.service_action.map(u64::from) == service_action)
 }
 
 fn all_commands(with_timeouts: bool) -> Vec<u8> {
@@ -60,16 +59,7 @@ fn all_commands(with_timeouts: bool) -> Vec<u8> {
         // SERVACTV, CTDP.
         let flags = u8::from(row.service_action.is_some()) | u8::from(with_timeouts) << 1;
         let code = row.operation_code;
-        descriptors.extend([
-            code,
-            0,
-            0,
-            service_action,
-            0,
-            flags,
-            length_high,
-            length_low,
-        ]);
+        descriptors.extend([code, 0, 0, service_action, 0, flags, length_high, length_low]);
         if with_timeouts {
             descriptors.extend(TIMEOUTS);
         }
@@ -85,12 +75,7 @@ fn one_command(row: Option<&Command>, with_timeouts: bool) -> Vec<u8> {
     };
     let [length_high, length_low] = (row.usage.len() as u16).to_be_bytes();
     // CTDP, and SUPPORT 011b: supported as the standard says.
-    let mut data = vec![
-        0,
-        u8::from(with_timeouts) << 7 | 0x03,
-        length_high,
-        length_low,
-    ];
+    let mut data = vec![0, u8::from(with_timeouts) << 7 | 0x03, length_high, length_low];
     data.extend(row.usage);
     data[4] = row.operation_code;
     if with_timeouts {

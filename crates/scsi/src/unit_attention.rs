@@ -40,11 +40,7 @@ impl UnitAttentions {
 
     /// For every nexus but the one that caused it.
     pub(crate) fn establish_for_others(&self, cause: NexusId, condition: &'static Condition) {
-        for (_, queue) in self
-            .nexuses()
-            .iter_mut()
-            .filter(|(nexus, _)| **nexus != cause)
-        {
+        for (_, queue) in self.nexuses().iter_mut().filter(|(nexus, _)| **nexus != cause) {
             push(queue, condition);
         }
     }
@@ -82,9 +78,7 @@ fn push(queue: &mut Queue, condition: &'static Condition) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sense::{
-        BUS_DEVICE_RESET, COMMANDS_CLEARED, MODE_PARAMETERS_CHANGED, POWER_ON_OR_RESET,
-    };
+    use crate::sense::{BUS_DEVICE_RESET, COMMANDS_CLEARED, MODE_PARAMETERS_CHANGED, POWER_ON_OR_RESET};
 
     const A: NexusId = NexusId(1);
     const B: NexusId = NexusId(2);

@@ -40,9 +40,7 @@ pub(crate) fn unmap(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
 
 /// All extents, checked before any of them is touched.
 fn extents(unit: &LogicalUnit, list: &[u8]) -> Result<Vec<Extent>, Stop> {
-    let (header, rest) = list
-        .split_first_chunk::<HEADER>()
-        .ok_or(&PARAMETER_LIST_LENGTH_ERROR)?;
+    let (header, rest) = list.split_first_chunk::<HEADER>().ok_or(&PARAMETER_LIST_LENGTH_ERROR)?;
     // UNMAP BLOCK DESCRIPTOR DATA LENGTH. A descriptor that is cut off at the end is to be ignored.
     let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
     let descriptors = rest.get(..length).ok_or(&PARAMETER_LIST_LENGTH_ERROR)?;

@@ -25,10 +25,7 @@ fn lun_0_answers_even_where_there_is_no_disk_at_all() {
     let server = DeviceServer::new("iqn.2001-04.com.example:none", 1, vec![]);
     let mut data = [CANARY; 96];
     let done = server.execute(NEXUS, LUN, &[0x12, 0, 0, 0, 96, 0], &[], &mut data);
-    assert_eq!(
-        (done.status, done.data_in, data[0]),
-        (Status::Good, 96, 0x7f)
-    );
+    assert_eq!((done.status, done.data_in, data[0]), (Status::Good, 96, 0x7f));
     let cdb = [0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 96, 0, 0];
     let done = server.execute(NEXUS, LUN, &cdb, &[], &mut data);
     assert_eq!((done.status, done.data_in), (Status::Good, 8));
@@ -39,11 +36,7 @@ fn lun_0_answers_even_where_there_is_no_disk_at_all() {
 fn all_else_says_that_there_is_no_such_unit() {
     let bench = Bench::new();
     for cdb in [&[0u8; 6][..], &[0x28; 10], &[0xff; 16], &[0x1a; 6], &[]] {
-        assert_eq!(
-            triple(&at(&bench, EMPTY, cdb).done),
-            NO_SUCH_UNIT,
-            "{cdb:x?}"
-        );
+        assert_eq!(triple(&at(&bench, EMPTY, cdb).done), NO_SUCH_UNIT, "{cdb:x?}");
         assert_eq!(bench.server.plan(EMPTY, cdb).data_out, 0);
     }
 }
@@ -74,11 +67,9 @@ fn report_luns_lists_all_disks_in_the_shortest_addressing() {
     let server = DeviceServer::new("iqn.2001-04.com.example:many", 1, luns.to_vec());
     let numbers: Vec<_> = server.units().map(|(number, _)| number).collect();
     assert_eq!(numbers, [0, 5, 300]);
-    for (select, lun, expected) in [
-        (0, LUN, &[0, 24, 0, 0, 0, 0][..]),
-        (2, EMPTY, &[0, 24]),
-        (1, LUN, &[0, 0]),
-    ] {
+    for (select, lun, expected) in
+        [(0, LUN, &[0, 24, 0, 0, 0, 0][..]), (2, EMPTY, &[0, 24]), (1, LUN, &[0, 0])]
+    {
         let mut data = [CANARY; 64];
         let cdb = [0xa0, 0, select, 0, 0, 0, 0, 0, 0, 64, 0, 0];
         let done = server.execute(NEXUS, lun, &cdb, &[], &mut data);

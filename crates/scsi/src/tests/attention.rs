@@ -75,10 +75,7 @@ fn a_reset_is_told_to_everybody_and_restores_saved_mode_parameters() {
     let on = [0, 0, 0, 0, 0x0a, 10, 0x02, 0x10, 0x08, 0, 0, 0, 0, 0, 0, 0];
     bench.good_with(&[0x15, 0x10, 0, 0, 16, 0], &on);
     assert_eq!(told(&bench, OTHER), (0x06, 0x2a, 0x01));
-    assert_eq!(
-        bench.refused_with(&block_cdb(0x2a, 0, 0, 1), &[0; BLOCK]),
-        (0x07, 0x27, 0x02)
-    );
+    assert_eq!(bench.refused_with(&block_cdb(0x2a, 0, 0, 1), &[0; BLOCK]), (0x07, 0x27, 0x02));
     bench.server.reset_unit(LUN);
     assert_eq!(told(&bench, NEXUS), RESET);
     assert_eq!(told(&bench, OTHER), RESET);

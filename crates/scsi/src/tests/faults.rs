@@ -16,18 +16,8 @@ fn each_error_of_the_volume_has_its_sense() {
     type Row<'a> = (&'a [u8], &'a [u8], ErrorKind, (u8, u8, u8));
     let table: [Row<'_>; 8] = [
         (&write, &[0; BLOCK], ErrorKind::NoSpace, (0x07, 0x27, 0x07)),
-        (
-            &write,
-            &[0; BLOCK],
-            ErrorKind::WriteFailed,
-            (0x03, 0x0c, 0x00),
-        ),
-        (
-            &write,
-            &[0; BLOCK],
-            ErrorKind::FlushFailed,
-            (0x03, 0x0c, 0x00),
-        ),
+        (&write, &[0; BLOCK], ErrorKind::WriteFailed, (0x03, 0x0c, 0x00)),
+        (&write, &[0; BLOCK], ErrorKind::FlushFailed, (0x03, 0x0c, 0x00)),
         (&write, &[0; BLOCK], ErrorKind::ReadOnly, (0x07, 0x27, 0x00)),
         (&zero, &[], ErrorKind::NoSpace, (0x07, 0x27, 0x07)),
         (&unmap, &list, ErrorKind::WriteFailed, (0x03, 0x0c, 0x00)),
@@ -53,10 +43,7 @@ fn settings_that_cannot_be_saved_do_not_apply() {
         }
     }
     let volume = Arc::new(Probe::new(1 << 20));
-    let format = BlockFormat {
-        logical_length: 512,
-        physical_length: 4096,
-    };
+    let format = BlockFormat { logical_length: 512, physical_length: 4096 };
     let unit = LogicalUnit::new(volume, identity(), format, Some(Arc::new(Broken)));
     let unit = Arc::new(unit);
     let server = DeviceServer::new("iqn.x", 1, vec![(0, unit.clone())]);

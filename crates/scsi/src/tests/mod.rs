@@ -16,9 +16,7 @@ mod volume;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use crate::{
-    BlockFormat, Completion, DeviceServer, Identity, LogicalUnit, NexusId, SettingsStore, Status,
-};
+use crate::{BlockFormat, Completion, DeviceServer, Identity, LogicalUnit, NexusId, SettingsStore, Status};
 use volume::Probe;
 
 const BLOCK: usize = 512;
@@ -75,42 +73,22 @@ impl Bench {
 
     fn with(volume: Probe, block: u32) -> Self {
         let (volume, shelf) = (Arc::new(volume), Arc::new(Shelf::default()));
-        let format = BlockFormat {
-            logical_length: block,
-            physical_length: 4096,
-        };
+        let format = BlockFormat { logical_length: block, physical_length: 4096 };
         let unit = LogicalUnit::new(volume.clone(), identity(), format, Some(shelf.clone()));
-        let server = DeviceServer::new(
-            "iqn.1994-04.org.netbsd.iscsi-target:target0",
-            1,
-            vec![(0, Arc::new(unit))],
-        );
-        Self {
-            server,
-            volume,
-            shelf,
-        }
+        let server =
+            DeviceServer::new("iqn.1994-04.org.netbsd.iscsi-target:target0", 1, vec![(0, Arc::new(unit))]);
+        Self { server, volume, shelf }
     }
 
     /// Runs a command as a transport would; `expected` limits Data-In.
-    fn run(
-        &self,
-        nexus: NexusId,
-        lun: [u8; 8],
-        cdb: &[u8],
-        data_out: &[u8],
-        expected: usize,
-    ) -> Reply {
+    fn run(&self, nexus: NexusId, lun: [u8; 8], cdb: &[u8], data_out: &[u8], expected: usize) -> Reply {
         let plan = self.server.plan(lun, cdb);
         let room = expected.min(plan.data_in as usize);
         let mut data = vec![CANARY; room + 16];
         let (buffer, beyond) = data.split_at_mut(room);
         let done = self.server.execute(nexus, lun, cdb, data_out, buffer);
         assert_eq!(beyond, [CANARY; 16]);
-        assert!(
-            done.data_in <= u64::from(plan.data_in),
-            "{cdb:x?} {done:?} {plan:?}"
-        );
+        assert!(done.data_in <= u64::from(plan.data_in), "{cdb:x?} {done:?} {plan:?}");
         let length = room.min(done.data_in as usize);
         data.truncate(length);
         Reply { done, data }

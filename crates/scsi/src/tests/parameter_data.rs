@@ -10,11 +10,7 @@ use crate::{inquiry, mode_sense};
 fn commands() -> Vec<(Vec<u8>, Field, u32)> {
     let mut all = Vec::new();
     for row in COMMANDS {
-        let Transfer::ParameterData {
-            allocation_length,
-            most,
-        } = row.transfer
-        else {
+        let Transfer::ParameterData { allocation_length, most } = row.transfer else {
             continue;
         };
         let mut cdb = vec![0; row.usage.len()];
@@ -80,10 +76,7 @@ fn every_byte_that_is_claimed_was_written() {
             let mut data = vec![garbage; plan.data_in as usize];
             let done = bench.server.execute(NEXUS, LUN, &cdb, &[], &mut data);
             let length = done.data_in as usize;
-            assert!(
-                data[length..].iter().all(|byte| *byte == garbage),
-                "{cdb:x?}"
-            );
+            assert!(data[length..].iter().all(|byte| *byte == garbage), "{cdb:x?}");
             data.truncate(length);
             data
         });
