@@ -5,9 +5,8 @@ use crate::cdb::{Cdb, Field};
 use crate::running::{Outcome, Running};
 use crate::sense::{INVALID_COMMAND_OPERATION_CODE, Sense};
 use crate::{
-    LogicalUnit, capacity, inquiry, lba_status, mode_select, mode_sense, read_write, readiness,
-    report_luns, request_sense, supported_operation_codes, synchronize_cache, unmap, verify,
-    write_same,
+    LogicalUnit, capacity, inquiry, lba_status, mode_select, mode_sense, read_write, readiness, report_luns,
+    request_sense, supported_operation_codes, synchronize_cache, unmap, verify, write_and_verify, write_same,
 };
 
 /// A row of the table.
@@ -37,6 +36,8 @@ pub(crate) enum Transfer {
     BlocksIn,
     /// Bytes from the initiator, as many as this says.
     DataOut(fn(&LogicalUnit, Cdb<'_>) -> Result<u64, Sense>),
+    /// The same, where it is a block or nothing. A client that sends more is to be noticed.
+    BlockOut(fn(&LogicalUnit, Cdb<'_>) -> Result<u64, Sense>),
 }
 
 /// Who carries a command out.
@@ -58,26 +59,14 @@ pub(crate) struct Traits {
 }
 
 /// Touches nothing but memory.
-const PROMPT: Traits = Traits {
-    waits: false,
-    writes: false,
-};
+const PROMPT: Traits = Traits { waits: false, writes: false };
 /// May wait for the medium.
-const WAITS: Traits = Traits {
-    waits: true,
-    writes: false,
-};
+const WAITS: Traits = Traits { waits: true, writes: false };
 /// Changes the medium.
-const WRITES: Traits = Traits {
-    waits: true,
-    writes: true,
-};
+const WRITES: Traits = Traits { waits: true, writes: true };
 
 const fn data(allocation_length: Field, most: u32) -> Transfer {
-    Transfer::ParameterData {
-        allocation_length,
-        most,
-    }
+    Transfer::ParameterData { allocation_length, most }
 }
 
 const fn row(
@@ -88,62 +77,38 @@ const fn row(
     traits: Traits,
     handler: Handler,
 ) -> Command {
-    Command {
-        operation_code,
-        service_action: None,
-        name,
-        usage,
-        transfer,
-        handler,
-        traits,
-    }
+    Command { operation_code, service_action: None, name, usage, transfer, handler, traits }
 }
 
 const fn action(service_action: u8, row: Command) -> Command {
-    Command {
-        service_action: Some(service_action),
-        ..row
-    }
+    Command { service_action: Some(service_action), ..row }
 }
 
-const WRITE_OUT: Transfer =
-    Transfer::DataOut(|unit, cdb| Ok(read_write::extent(unit, cdb)?.bytes()));
+const WRITE_OUT: Transfer = Transfer::DataOut(|unit, cdb| Ok(read_write::extent(unit, cdb)?.bytes()));
 const VERIFY_OUT: Transfer = Transfer::DataOut(verify::data_out);
-const WRITE_SAME_OUT: Transfer = Transfer::DataOut(write_same::data_out);
+const WRITE_AND_VERIFY_OUT: Transfer = Transfer::DataOut(write_and_verify::data_out);
+const WRITE_SAME_OUT: Transfer = Transfer::BlockOut(write_same::data_out);
 
 // CDB usage data of the common shapes; byte 0 is the operation code.
 const USAGE_6: &[u8] = &[0xff, 0x1f, 0xff, 0xff, 0xff, 0];
 const USAGE_10: &[u8] = &[0xff, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0];
-const USAGE_12: &[u8] = &[
-    0xff, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
-];
-const USAGE_16: &[u8] = &[
-    0xff, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
-];
+const USAGE_12: &[u8] = &[0xff, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
+const USAGE_16: &[u8] =
+    &[0xff, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const VERIFY_10: &[u8] = &[0xff, 0x16, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0];
-const VERIFY_12: &[u8] = &[
-    0xff, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
-];
-const VERIFY_16: &[u8] = &[
-    0xff, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
-];
+const VERIFY_12: &[u8] = &[0xff, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
+const VERIFY_16: &[u8] =
+    &[0xff, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const SYNCHRONIZE_10: &[u8] = &[0xff, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0];
-const SYNCHRONIZE_16: &[u8] = &[
-    0xff, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
-];
+const SYNCHRONIZE_16: &[u8] =
+    &[0xff, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const WRITE_SAME_10: &[u8] = &[0xff, 0x08, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0];
-const WRITE_SAME_16: &[u8] = &[
-    0xff, 0x09, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
-];
-const CAPACITY_16: &[u8] = &[
-    0xff, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0,
-];
-const LBA_STATUS_16: &[u8] = &[
-    0xff, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
-];
-const REPORT_CODES_12: &[u8] = &[
-    0xff, 0x1f, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
-];
+const WRITE_SAME_16: &[u8] =
+    &[0xff, 0x09, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
+const CAPACITY_16: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
+const LBA_STATUS_16: &[u8] =
+    &[0xff, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
+const REPORT_CODES_12: &[u8] = &[0xff, 0x1f, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const REPORT_LUNS_12: &[u8] = &[0xff, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 
 /// The commands, in ascending order of operation code and service action.
@@ -170,6 +135,8 @@ pub(crate) static COMMANDS: &[Command] = &[
         Transfer::Fixed(capacity::LENGTH_10), PROMPT, Handler::Unit(capacity::read_capacity_10)),
     row(0x28, "READ(10)", USAGE_10, Transfer::BlocksIn, WAITS, Handler::Unit(read_write::read)),
     row(0x2a, "WRITE(10)", USAGE_10, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
+    row(0x2e, "WRITE AND VERIFY(10)", VERIFY_10, WRITE_AND_VERIFY_OUT, WRITES,
+        Handler::Unit(write_and_verify::write_and_verify)),
     row(0x2f, "VERIFY(10)", VERIFY_10, VERIFY_OUT, WAITS, Handler::Unit(verify::verify)),
     row(0x35, "SYNCHRONIZE CACHE(10)", SYNCHRONIZE_10,
         Transfer::None, WAITS, Handler::Unit(synchronize_cache::synchronize_cache)),
@@ -183,6 +150,8 @@ pub(crate) static COMMANDS: &[Command] = &[
         data(mode_sense::ALLOCATION_LENGTH_10, 65_535), PROMPT, Handler::Unit(mode_sense::mode_sense_10)),
     row(0x88, "READ(16)", USAGE_16, Transfer::BlocksIn, WAITS, Handler::Unit(read_write::read)),
     row(0x8a, "WRITE(16)", USAGE_16, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
+    row(0x8e, "WRITE AND VERIFY(16)", VERIFY_16, WRITE_AND_VERIFY_OUT, WRITES,
+        Handler::Unit(write_and_verify::write_and_verify)),
     row(0x8f, "VERIFY(16)", VERIFY_16, VERIFY_OUT, WAITS, Handler::Unit(verify::verify)),
     row(0x91, "SYNCHRONIZE CACHE(16)", SYNCHRONIZE_16,
         Transfer::None, WAITS, Handler::Unit(synchronize_cache::synchronize_cache)),
@@ -201,27 +170,21 @@ pub(crate) static COMMANDS: &[Command] = &[
         Handler::Unit(supported_operation_codes::supported_operation_codes))),
     row(0xa8, "READ(12)", USAGE_12, Transfer::BlocksIn, WAITS, Handler::Unit(read_write::read)),
     row(0xaa, "WRITE(12)", USAGE_12, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
+    row(0xae, "WRITE AND VERIFY(12)", VERIFY_12, WRITE_AND_VERIFY_OUT, WRITES,
+        Handler::Unit(write_and_verify::write_and_verify)),
     row(0xaf, "VERIFY(12)", VERIFY_12, VERIFY_OUT, WAITS, Handler::Unit(verify::verify)),
 ];
 
 /// The command that a CDB asks for, if there is one and the CDB is long enough for it.
 pub(crate) fn find(cdb: Cdb<'_>) -> Result<&'static Command, Sense> {
-    let code = cdb
-        .operation_code()
-        .ok_or(&INVALID_COMMAND_OPERATION_CODE)?;
+    let code = cdb.operation_code().ok_or(&INVALID_COMMAND_OPERATION_CODE)?;
     let first = COMMANDS.partition_point(|row| row.operation_code < code);
-    let mut known = COMMANDS[first..]
-        .iter()
-        .take_while(|row| row.operation_code == code)
-        .peekable();
+    let mut known = COMMANDS[first..].iter().take_while(|row| row.operation_code == code).peekable();
     if known.peek().is_none() {
         return Err((&INVALID_COMMAND_OPERATION_CODE).into());
     }
     let command = known
-        .find(|row| {
-            row.service_action
-                .is_none_or(|action| action == cdb.service_action())
-        })
+        .find(|row| row.service_action.is_none_or(|action| action == cdb.service_action()))
         .ok_or(Sense::invalid_cdb(1, 4))?;
     if cdb.len() < command.usage.len() {
         return Err(Sense::invalid_cdb(cdb.len(), None));

@@ -11,9 +11,7 @@ use crate::sense::{
     BUS_DEVICE_RESET, COMMANDS_CLEARED, INTERNAL_TARGET_FAILURE, LOGICAL_UNIT_NOT_SUPPORTED,
     POWER_ON_OR_RESET, Sense,
 };
-use crate::{
-    Completion, LogicalUnit, NexusId, Plan, Status, lun, mode_pages::ModeParameters, read_write,
-};
+use crate::{Completion, LogicalUnit, NexusId, Plan, Status, lun, mode_pages::ModeParameters, read_write};
 
 /// The logical units of one target, by LUN.
 #[derive(Debug)]
@@ -24,11 +22,7 @@ pub struct DeviceServer {
 }
 
 /// The plan for commands that will be refused.
-const REFUSED: Plan = Plan {
-    data_in: 0,
-    data_out: 0,
-    may_wait: false,
-};
+const REFUSED: Plan = Plan { data_in: 0, data_out: 0, may_wait: false };
 
 impl DeviceServer {
     /// `target_name` is the iSCSI name. LUNs go from 0 to 16383; of two units with the same one the later
@@ -38,14 +32,8 @@ impl DeviceServer {
         portal_group_tag: u16,
         units: Vec<(u16, Arc<LogicalUnit>)>,
     ) -> DeviceServer {
-        let units = units
-            .into_iter()
-            .filter(|(number, _)| *number <= lun::GREATEST);
-        DeviceServer {
-            target_name: target_name.to_owned(),
-            portal_group_tag,
-            units: units.collect(),
-        }
+        let units = units.into_iter().filter(|(number, _)| *number <= lun::GREATEST);
+        DeviceServer { target_name: target_name.to_owned(), portal_group_tag, units: units.collect() }
     }
 
     /// An initiator has logged in: each logical unit will tell it that power came on. `initiator_port` is
@@ -73,13 +61,13 @@ impl DeviceServer {
             return REFUSED;
         };
         let unit = self.unit(lun);
-        let Some((data_in, data_out)) = lengths(command, unit.map(|unit| &**unit), cdb) else {
+        let Some(lengths) = lengths(command, unit.map(|unit| &**unit), cdb) else {
             return REFUSED;
         };
         let whole = |length| u32::try_from(length).unwrap_or(u32::MAX);
         Plan {
-            data_in: whole(data_in),
-            data_out: whole(data_out),
+            data_in: whole(lengths.data_in),
+            data_out: whole(lengths.gathered),
             may_wait: command.traits.waits,
         }
     }
@@ -171,7 +159,7 @@ impl DeviceServer {
         let data_out = row
             .ok()
             .and_then(|row| lengths(row, unit.map(|unit| &**unit), command.cdb))
-            .map_or(0, |(_, data_out)| data_out);
+            .map_or(0, |lengths| lengths.data_out);
         let outcome = dispatch(row, &mut command);
         match outcome {
             Ok(()) => Some(Completion {
@@ -188,19 +176,11 @@ impl DeviceServer {
 
 fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome {
     let unit = match (row, command.unit) {
-        (
-            Ok(Command {
-                handler: Handler::Any(handler),
-                ..
-            }),
-            _,
-        ) => return handler(command),
+        (Ok(Command { handler: Handler::Any(handler), .. }), _) => return handler(command),
         (_, None) => return Err((&LOGICAL_UNIT_NOT_SUPPORTED).into()),
         (_, Some(unit)) => unit,
     };
-    let Command {
-        handler, traits, ..
-    } = row?;
+    let Command { handler, traits, .. } = row?;
     // What is pending is told before anything else is done (SAM-5 5.14.2).
     if let Some(condition) = unit.attentions().take(command.nexus) {
         return Err(condition.into());
@@ -215,16 +195,30 @@ fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome 
 }
 
 fn check_condition(sense: &Sense, data_out: u64) -> Completion {
-    Completion {
-        status: Status::CheckCondition,
-        sense: sense.fixed().to_vec(),
-        data_in: 0,
-        data_out,
+    Completion { status: Status::CheckCondition, sense: sense.fixed().to_vec(), data_in: 0, data_out }
+}
+
+/// What a command moves, in bytes.
+struct Lengths {
+    data_in: u64,
+    /// What it takes of Data-Out.
+    data_out: u64,
+    /// What the transport is to gather of it: more only where it matters that more was sent.
+    gathered: u64,
+}
+
+impl Lengths {
+    fn of_data_in(data_in: u64) -> Self {
+        Self { data_in, data_out: 0, gathered: 0 }
+    }
+
+    fn of_data_out(data_out: u64) -> Self {
+        Self { data_in: 0, data_out, gathered: data_out }
     }
 }
 
-/// Bytes in and out, unless the command will be refused.
-fn lengths(command: &Command, unit: Option<&LogicalUnit>, cdb: Cdb<'_>) -> Option<(u64, u64)> {
+/// What the command moves, unless it will be refused.
+fn lengths(command: &Command, unit: Option<&LogicalUnit>, cdb: Cdb<'_>) -> Option<Lengths> {
     let unit = match (unit, command.handler) {
         (None, Handler::Unit(_)) => return None,
         (Some(unit), _) if command.traits.writes && unit.write_protection().is_some() => {
@@ -233,14 +227,17 @@ fn lengths(command: &Command, unit: Option<&LogicalUnit>, cdb: Cdb<'_>) -> Optio
         (unit, _) => unit,
     };
     Some(match command.transfer {
-        Transfer::None => (0, 0),
-        Transfer::Fixed(length) => (length.into(), 0),
-        Transfer::ParameterData {
-            allocation_length,
-            most,
-        } => (cdb.number(allocation_length).min(most.into()), 0),
-        Transfer::ParameterList(length) => (0, cdb.number(length)),
-        Transfer::BlocksIn => (read_write::extent(unit?, cdb).ok()?.bytes(), 0),
-        Transfer::DataOut(length) => (0, length(unit?, cdb).ok()?),
+        Transfer::None => Lengths::of_data_in(0),
+        Transfer::Fixed(length) => Lengths::of_data_in(length.into()),
+        Transfer::ParameterData { allocation_length, most } => {
+            Lengths::of_data_in(cdb.number(allocation_length).min(most.into()))
+        }
+        Transfer::ParameterList(length) => Lengths::of_data_out(cdb.number(length)),
+        Transfer::BlocksIn => Lengths::of_data_in(read_write::extent(unit?, cdb).ok()?.bytes()),
+        Transfer::DataOut(length) => Lengths::of_data_out(length(unit?, cdb).ok()?),
+        Transfer::BlockOut(length) => {
+            let block = length(unit?, cdb).ok()?;
+            Lengths { gathered: block * 2, ..Lengths::of_data_out(block) }
+        }
     })
 }

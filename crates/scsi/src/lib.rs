@@ -37,6 +37,7 @@ mod unit_attention;
 mod unmap;
 mod verify;
 mod vital_product_data;
+mod write_and_verify;
 mod write_same;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! How much one command may ask for, in bytes. The Block Limits VPD page tells clients, and the commands
-//! enforce it.
+//! How much one command may ask for, in bytes unless said otherwise. The Block Limits VPD page tells
+//! clients, and the commands enforce it.
 
-/// READ, WRITE and VERIFY.
+/// READ, WRITE, VERIFY, and WRITE AND VERIFY.
 pub(crate) const TRANSFER: u64 = 8 << 20;
 
 /// A good size for reads and writes of much data.
@@ -13,8 +13,9 @@ pub(crate) const UNMAP: u64 = 512 << 20;
 /// Descriptors of one UNMAP.
 pub(crate) const UNMAP_DESCRIPTORS: u64 = 256;
 
-/// WRITE SAME.
-pub(crate) const WRITE_SAME: u64 = 256 << 20;
+/// WRITE SAME, in blocks of any length. Fewer than 65536: test suites that find so many admitted send a
+/// WRITE of as many too, which would exceed the limit of that.
+pub(crate) const WRITE_SAME_BLOCKS: u64 = 32_768;
 
 /// Bytes that a command which works through a long range holds in memory at a time.
 pub(crate) const CHUNK: usize = 256 << 10;

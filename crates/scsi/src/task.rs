@@ -10,8 +10,9 @@ pub struct NexusId(pub u64);
 pub struct Plan {
     /// The most bytes that the command can return, allocation length and limits considered.
     pub data_in: u32,
-    /// The bytes of Data-Out that the command takes. 0 where the command will be refused whatever its
-    /// data say.
+    /// The most bytes of Data-Out that are to be gathered; [`Completion::data_out`] tells how many the
+    /// command takes. They differ for WRITE SAME, which must notice if it is sent more than its block. 0
+    /// where the command will be refused whatever its data say.
     pub data_out: u32,
     /// Whether it may wait for the medium; if not, it is done in microseconds.
     pub may_wait: bool,

@@ -58,7 +58,7 @@ pub(crate) fn verify(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
 }
 
 /// Reads the range, and compares it with `expected` repeated, if that is given.
-fn compare(unit: &LogicalUnit, offset: u64, length: u64, expected: Option<&[u8]>) -> Outcome {
+pub(crate) fn compare(unit: &LogicalUnit, offset: u64, length: u64, expected: Option<&[u8]>) -> Outcome {
     let mut buffer = vec![0; CHUNK.min(usize::try_from(length).unwrap_or(CHUNK))];
     let mut done = 0;
     while done < length {

@@ -13,30 +13,12 @@ struct Page {
 
 /// Supported pages, in ascending order.
 static PAGES: &[Page] = &[
-    Page {
-        code: 0x00,
-        body: |_, _| PAGES.iter().map(|page| page.code).collect(),
-    },
-    Page {
-        code: 0x80,
-        body: |_, unit| printable(&unit.identity().serial).collect(),
-    },
-    Page {
-        code: 0x83,
-        body: device_identification,
-    },
-    Page {
-        code: 0xb0,
-        body: |_, unit| block_limits(unit),
-    },
-    Page {
-        code: 0xb1,
-        body: |_, _| block_device_characteristics(),
-    },
-    Page {
-        code: 0xb2,
-        body: |_, _| logical_block_provisioning(),
-    },
+    Page { code: 0x00, body: |_, _| PAGES.iter().map(|page| page.code).collect() },
+    Page { code: 0x80, body: |_, unit| printable(&unit.identity().serial).collect() },
+    Page { code: 0x83, body: device_identification },
+    Page { code: 0xb0, body: |_, unit| block_limits(unit) },
+    Page { code: 0xb1, body: |_, _| block_device_characteristics() },
+    Page { code: 0xb2, body: |_, _| logical_block_provisioning() },
 ];
 
 /// A page, if it is supported. Where there is no logical unit only the list of pages is, and it names
@@ -91,10 +73,7 @@ fn device_identification(server: &DeviceServer, unit: &LogicalUnit) -> Vec<u8> {
     let identity = unit.identity();
     let target = server.target_name();
     // Some clients compare only the first letters after the vendor, so the serial number stands there.
-    let t10: Vec<u8> = padded::<8>(&identity.vendor)
-        .into_iter()
-        .chain(printable(&identity.serial))
-        .collect();
+    let t10: Vec<u8> = padded::<8>(&identity.vendor).into_iter().chain(printable(&identity.serial)).collect();
     let unit_name = format!("{target},L,0x{:016x}", u64::from_be_bytes(identity.naa));
     let port_name = format!("{target},t,0x{:04x}", server.portal_group_tag());
     [
@@ -109,12 +88,7 @@ fn device_identification(server: &DeviceServer, unit: &LogicalUnit) -> Vec<u8> {
 }
 
 /// A designation descriptor. Ports and devices name their protocol, iSCSI.
-fn designator(
-    association: Association,
-    kind: DesignatorType,
-    set: CodeSet,
-    name: &[u8],
-) -> Vec<u8> {
+fn designator(association: Association, kind: DesignatorType, set: CodeSet, name: &[u8]) -> Vec<u8> {
     let name = &name[..name.len().min(255)];
     let (protocol, protocol_valid) = match association {
         Association::LogicalUnit => (0x00, 0x00),
@@ -149,7 +123,7 @@ fn block_limits(unit: &LogicalUnit) -> Vec<u8> {
     put(28, &u32::from(granularity).to_be_bytes());
     // UGAVALID, and the first block is aligned.
     put(32, &[0x80, 0, 0, 0]);
-    put(36, &u64::from(in_blocks(limits::WRITE_SAME)).to_be_bytes());
+    put(36, &limits::WRITE_SAME_BLOCKS.to_be_bytes());
     body
 }
 

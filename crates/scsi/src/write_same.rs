@@ -21,7 +21,7 @@ fn extent(unit: &LogicalUnit, cdb: Cdb<'_>) -> Result<Extent, Sense> {
     let extent = unit.extent(range)?;
     // Zero blocks would mean all up to the end of the disk. The Block Limits page says that they do not
     // (WSNZ).
-    if extent.blocks == 0 || extent.bytes() > limits::WRITE_SAME {
+    if extent.blocks == 0 || extent.blocks > limits::WRITE_SAME_BLOCKS {
         return Err(Sense::invalid_cdb(range.length_byte, None));
     }
     Ok(extent)
@@ -35,11 +35,7 @@ fn no_data_out(cdb: Cdb<'_>) -> bool {
 /// Bytes of Data-Out that the command takes.
 pub(crate) fn data_out(unit: &LogicalUnit, cdb: Cdb<'_>) -> Result<u64, Sense> {
     extent(unit, cdb)?;
-    Ok(if no_data_out(cdb) {
-        0
-    } else {
-        unit.block_length()
-    })
+    Ok(if no_data_out(cdb) { 0 } else { unit.block_length() })
 }
 
 /// Zeros give their space back, with UNMAP and without: they read the same, and the disk stays as sparse
@@ -56,8 +52,7 @@ pub(crate) fn write_same(unit: &LogicalUnit, command: &mut Running<'_>) -> Outco
     if zeros || command.data_out.iter().all(|byte| *byte == 0) {
         let (offset, length) = (extent.offset(), extent.bytes());
         let durability = unit.durability(false);
-        unit.volume()
-            .write_zeroes(offset, length, Allocation::Release, durability)?;
+        unit.volume().write_zeroes(offset, length, Allocation::Release, durability)?;
         return Ok(());
     }
     write_pattern(unit, &extent, command.data_out)
@@ -71,8 +66,7 @@ fn write_pattern(unit: &LogicalUnit, extent: &Extent, block: &[u8]) -> Outcome {
     while done < length {
         let step = (length - done).min(chunk.len() as u64);
         let data = &chunk[..step as usize];
-        unit.volume()
-            .write(extent.offset() + done, data, Durability::Volatile)?;
+        unit.volume().write(extent.offset() + done, data, Durability::Volatile)?;
         done += step;
     }
     // One flush in the end is as good as one for each chunk.

@@ -7,6 +7,7 @@ use super::*;
 const READS: [u8; 4] = [0x08, 0x28, 0xa8, 0x88];
 const WRITES: [u8; 4] = [0x0a, 0x2a, 0xaa, 0x8a];
 const VERIFIES: [u8; 3] = [0x2f, 0xaf, 0x8f];
+const WRITES_AND_VERIFIES: [u8; 3] = [0x2e, 0xae, 0x8e];
 const SYNCHRONIZES: [u8; 2] = [0x35, 0x91];
 
 fn pattern(blocks: usize) -> Vec<u8> {
@@ -15,7 +16,7 @@ fn pattern(blocks: usize) -> Vec<u8> {
 
 #[test]
 fn what_is_written_by_any_command_is_read_by_any() {
-    for write in WRITES {
+    for write in [&WRITES[..], &WRITES_AND_VERIFIES].concat() {
         let bench = Bench::new();
         let data = pattern(3);
         bench.good_with(&block_cdb(write, 0, 5, 3), &data);
@@ -33,17 +34,11 @@ fn the_plan_says_how_much_moves() {
     let bench = Bench::new();
     for code in READS {
         let plan = bench.server.plan(LUN, &block_cdb(code, 0, 0, 3));
-        assert_eq!(
-            (plan.data_in, plan.data_out, plan.may_wait),
-            (1536, 0, true)
-        );
+        assert_eq!((plan.data_in, plan.data_out, plan.may_wait), (1536, 0, true));
     }
-    for code in WRITES {
+    for code in [&WRITES[..], &WRITES_AND_VERIFIES].concat() {
         let plan = bench.server.plan(LUN, &block_cdb(code, 0, 0, 3));
-        assert_eq!(
-            (plan.data_in, plan.data_out, plan.may_wait),
-            (0, 1536, true)
-        );
+        assert_eq!((plan.data_in, plan.data_out, plan.may_wait), (0, 1536, true));
     }
     let six = bench.server.plan(LUN, &block_cdb(0x08, 0, 0, 0));
     assert_eq!(six.data_in as usize, 256 * BLOCK);
@@ -51,18 +46,17 @@ fn the_plan_says_how_much_moves() {
         let plan = bench.server.plan(LUN, &block_cdb(0x2f, flags, 0, 3));
         assert_eq!(plan.data_out, expected, "{flags}");
     }
+    for (flags, expected) in [(0, 1536), (2, 1536), (6, 0), (4, 0)] {
+        let plan = bench.server.plan(LUN, &block_cdb(0x2e, flags, 0, 3));
+        assert_eq!(plan.data_out, expected, "{flags}");
+    }
 }
 
 #[test]
 fn ranges_end_at_the_end_of_the_disk() {
     let bench = Bench::new();
-    for code in [&READS[..], &WRITES, &VERIFIES, &SYNCHRONIZES].concat() {
-        for (lba, blocks) in [
-            (BLOCKS - 1, 2),
-            (BLOCKS, 1),
-            (BLOCKS + 1, 1),
-            (0x1f_ffff, 1),
-        ] {
+    for code in [&READS[..], &WRITES, &VERIFIES, &WRITES_AND_VERIFIES, &SYNCHRONIZES].concat() {
+        for (lba, blocks) in [(BLOCKS - 1, 2), (BLOCKS, 1), (BLOCKS + 1, 1), (0x1f_ffff, 1)] {
             let cdb = block_cdb(code, 0, lba, blocks);
             assert_eq!(bench.refused(&cdb), OUT_OF_RANGE, "{cdb:x?}");
             let plan = bench.server.plan(LUN, &cdb);
@@ -72,44 +66,27 @@ fn ranges_end_at_the_end_of_the_disk() {
         bench.good_with(&last, &[0; BLOCK]);
         if code > 0x1f {
             bench.good(&block_cdb(code, 0, BLOCKS, 0));
-            assert_eq!(
-                bench.refused(&block_cdb(code, 0, BLOCKS + 1, 0)),
-                OUT_OF_RANGE
-            );
-            assert_eq!(
-                bench.refused(&block_cdb(code, 0, 0xffff_ffff, 0)),
-                OUT_OF_RANGE
-            );
+            assert_eq!(bench.refused(&block_cdb(code, 0, BLOCKS + 1, 0)), OUT_OF_RANGE);
+            assert_eq!(bench.refused(&block_cdb(code, 0, 0xffff_ffff, 0)), OUT_OF_RANGE);
         }
     }
-    assert_eq!(
-        bench.refused(&block_cdb(0x88, 0, u64::MAX, 1)),
-        OUT_OF_RANGE
-    );
-    assert_eq!(
-        bench.refused(&block_cdb(0x91, 0, u64::MAX, u32::MAX)),
-        OUT_OF_RANGE
-    );
+    assert_eq!(bench.refused(&block_cdb(0x88, 0, u64::MAX, 1)), OUT_OF_RANGE);
+    assert_eq!(bench.refused(&block_cdb(0x91, 0, u64::MAX, u32::MAX)), OUT_OF_RANGE);
 }
 
 #[test]
 fn no_blocks_move_where_none_are_asked_for() {
     let bench = Bench::new();
-    for code in [0x28, 0x2a, 0xa8, 0xaa, 0x88, 0x8a, 0x2f] {
+    for code in [0x28, 0x2a, 0xa8, 0xaa, 0x88, 0x8a, 0x2f, 0x2e, 0xae, 0x8e] {
         let reply = bench.send(&block_cdb(code, 0, 7, 0), &[]);
-        assert_eq!(
-            (reply.done.status, reply.done.data_in, reply.done.data_out),
-            (Status::Good, 0, 0)
-        );
+        assert_eq!((reply.done.status, reply.done.data_in, reply.done.data_out), (Status::Good, 0, 0));
     }
 }
 
 #[test]
 fn protection_information_is_refused() {
     let bench = Bench::new();
-    for code in [
-        0x28, 0x2a, 0xa8, 0xaa, 0x88, 0x8a, 0x2f, 0xaf, 0x8f, 0x41, 0x93,
-    ] {
+    for code in [0x28, 0x2a, 0xa8, 0xaa, 0x88, 0x8a, 0x2f, 0xaf, 0x8f, 0x2e, 0xae, 0x8e, 0x41, 0x93] {
         for protect in 1..8 {
             let cdb = block_cdb(code, protect << 5, 0, 1);
             assert_eq!(bench.refused_with(&cdb, &[0; BLOCK]), INVALID_FIELD);
@@ -123,14 +100,9 @@ fn protection_information_is_refused() {
 fn transfers_have_a_limit() {
     let bench = Bench::with(Probe::new(64 << 20), 512);
     let most = 8 << 20 >> 9;
-    for (code, byte) in [
-        (0x28, 7),
-        (0xa8, 6),
-        (0x88, 10),
-        (0xaa, 6),
-        (0x8a, 10),
-        (0x8f, 10),
-    ] {
+    for (code, byte) in
+        [(0x28, 7), (0xa8, 6), (0x88, 10), (0xaa, 6), (0x8a, 10), (0x8f, 10), (0xae, 6), (0x8e, 10)]
+    {
         let plan = bench.server.plan(LUN, &block_cdb(code, 0x02, 0, most));
         assert_eq!(plan.data_in.max(plan.data_out), 8 << 20);
         let cdb = block_cdb(code, 0, 0, most + 1);
@@ -144,19 +116,10 @@ fn transfers_have_a_limit() {
 fn only_whole_blocks_that_came_are_written() {
     let bench = Bench::new();
     let ones = vec![1; 3 * BLOCK];
-    for (sent, written) in [
-        (0, 0),
-        (200, 0),
-        (BLOCK, 1),
-        (BLOCK + 10, 1),
-        (3 * BLOCK, 2),
-    ] {
+    for (sent, written) in [(0, 0), (200, 0), (BLOCK, 1), (BLOCK + 10, 1), (3 * BLOCK, 2)] {
         bench.good_with(&block_cdb(0x2a, 0, 0, 3), &[0; 3 * BLOCK]);
         let reply = bench.send(&block_cdb(0x2a, 0, 0, 2), &ones[..sent]);
-        assert_eq!(
-            (reply.done.status, reply.done.data_out),
-            (Status::Good, 1024)
-        );
+        assert_eq!((reply.done.status, reply.done.data_out), (Status::Good, 1024));
         let now = bench.good(&block_cdb(0x28, 0, 0, 3));
         assert!(now[..written * BLOCK].iter().all(|byte| *byte == 1));
         assert!(now[written * BLOCK..].iter().all(|byte| *byte == 0));
@@ -169,10 +132,7 @@ fn a_read_fills_the_room_there_is_and_says_how_much_it_had() {
     bench.good_with(&block_cdb(0x2a, 0, 0, 2), &pattern(2));
     for room in [0, 1, 200, 512, 600, 1024, 5000] {
         let reply = bench.run(NEXUS, LUN, &block_cdb(0x28, 0, 0, 2), &[], room);
-        assert_eq!(
-            (reply.done.status, reply.done.data_in),
-            (Status::Good, 1024)
-        );
+        assert_eq!((reply.done.status, reply.done.data_in), (Status::Good, 1024));
         assert_eq!(reply.data, pattern(2)[..room.min(1024)]);
     }
 }
@@ -218,14 +178,7 @@ fn synchronize_cache_flushes_with_immed_too() {
 fn stopping_flushes_and_keeps_the_disk_ready() {
     let bench = Bench::new();
     let start_stop = |byte| bench.send(&[0x1b, 0, 0, 0, byte, 0], &[]).done;
-    for (byte, flushes) in [
-        (0x01, 0),
-        (0x00, 1),
-        (0x04, 1),
-        (0x20, 2),
-        (0x30, 3),
-        (0x10, 3),
-    ] {
+    for (byte, flushes) in [(0x01, 0), (0x00, 1), (0x04, 1), (0x20, 2), (0x30, 3), (0x10, 3)] {
         assert_eq!(start_stop(byte).status, Status::Good, "{byte:x}");
         assert_eq!(bench.volume.flushes.load(SeqCst), flushes, "{byte:x}");
         bench.good(&[0; 6]);
@@ -272,5 +225,52 @@ fn verify_compares_every_block_with_one() {
         let done = bench.send(&block_cdb(code, 0x06, 0, 1001), block).done;
         assert_eq!(triple(&done), (0x0e, 0x1d, 0x00));
         assert_eq!(done.sense[3..7], [0, 0, 0, 1]);
+    }
+}
+
+#[test]
+fn what_is_written_and_verified_is_on_the_medium_first() {
+    for code in WRITES_AND_VERIFIES {
+        let bench = Bench::new();
+        for (at, flags) in [0, 0x02, 0x10, 0x12].into_iter().enumerate() {
+            bench.good_with(&block_cdb(code, flags, 5, 600), &pattern(600));
+            assert_eq!(bench.volume.durable_writes.load(SeqCst), at + 1);
+            assert_eq!(bench.volume.bytes_read.load(SeqCst), (at + 1) * 600 * BLOCK);
+        }
+        assert_eq!(bench.good(&block_cdb(0x88, 0, 5, 600)), pattern(600));
+    }
+}
+
+#[test]
+fn a_medium_that_holds_something_else_is_noticed_if_it_is_to_be_compared() {
+    for code in WRITES_AND_VERIFIES {
+        let bench = Bench::new();
+        bench.volume.lies_at.store(7 * BLOCK + 3, SeqCst);
+        let done = bench.send(&block_cdb(code, 0x02, 5, 4), &pattern(4)).done;
+        assert_eq!(triple(&done), (0x0e, 0x1d, 0x00));
+        assert_eq!(done.sense[3..7], (2 * BLOCK as u32 + 3).to_be_bytes());
+        bench.good_with(&block_cdb(code, 0, 5, 4), &pattern(4));
+        bench.good_with(&block_cdb(code, 0x02, 8, 1), &pattern(1));
+    }
+}
+
+#[test]
+fn a_write_and_verify_with_another_byte_check_writes_nothing() {
+    for code in WRITES_AND_VERIFIES {
+        let bench = Bench::new();
+        for flags in [0x04, 0x06] {
+            let cdb = block_cdb(code, flags, 0, 1);
+            assert_eq!(bench.pointed_at(&cdb, &pattern(1)), (1, Some(2)));
+        }
+        bench.good_with(&block_cdb(code, 0x02, 0, 2), &pattern(2)[..BLOCK + 7]);
+        let now = bench.good(&block_cdb(0x28, 0, 0, 2));
+        assert_eq!(now[..BLOCK], pattern(1));
+        assert_eq!(now[BLOCK..], [0; BLOCK]);
+        let cdb = block_cdb(code, 0, 0, 1);
+        let mut none = [];
+        let prompt = bench.server.execute_now(NEXUS, LUN, &cdb, &pattern(1), &mut none);
+        assert_eq!(prompt, None);
+        bench.volume.read_only.store(true, SeqCst);
+        assert_eq!(bench.refused_with(&cdb, &pattern(1)), (0x07, 0x27, 0x00));
     }
 }

@@ -4,9 +4,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use super::*;
 
-const CACHING: [u8; 20] = [
-    0x88, 18, 0x04, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-];
+const CACHING: [u8; 20] = [0x88, 18, 0x04, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const CONTROL: [u8; 12] = [0x8a, 10, 0x02, 0x10, 0, 0, 0, 0, 0, 0, 0, 0];
 const EXCEPTIONS: [u8; 12] = [0x9c, 10, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
@@ -64,10 +62,7 @@ fn changeable_default_and_saved_values_are_told_apart() {
     let mut on = cache_off();
     on[2] = 0x04;
     select(&bench, 0x10, &on);
-    assert_eq!(
-        [0, 1, 2, 3].map(|control| caching(&bench, control)),
-        [0x04, 0x04, 0x04, 0x00]
-    );
+    assert_eq!([0, 1, 2, 3].map(|control| caching(&bench, control)), [0x04, 0x04, 0x04, 0x00]);
     let mask = bench.good(&sense_6(0x4a, 0));
     assert_eq!(mask[4..], [0x8a, 10, 0, 0, 0x08, 0, 0, 0, 0, 0, 0, 0]);
 }
@@ -77,10 +72,7 @@ fn saved_parameters_survive_a_restart() {
     let bench = Bench::new();
     assert_eq!(select(&bench, 0x11, &cache_off()).done.status, Status::Good);
     let unit = bench.server.unit(LUN).unwrap();
-    let format = BlockFormat {
-        logical_length: 512,
-        physical_length: 4096,
-    };
+    let format = BlockFormat { logical_length: 512, physical_length: 4096 };
     let store: Arc<dyn SettingsStore> = bench.shelf.clone();
     let again = LogicalUnit::new(unit.volume().clone(), identity(), format, Some(store));
     assert!(!again.modes().write_cache);
@@ -89,10 +81,7 @@ fn saved_parameters_survive_a_restart() {
 #[test]
 fn without_a_store_nothing_can_be_saved() {
     let volume = Arc::new(Probe::new(1 << 20));
-    let format = BlockFormat {
-        logical_length: 512,
-        physical_length: 4096,
-    };
+    let format = BlockFormat { logical_length: 512, physical_length: 4096 };
     let unit = LogicalUnit::new(volume.clone(), identity(), format, None);
     let bench = Bench {
         server: DeviceServer::new("iqn.x", 1, vec![(0, Arc::new(unit))]),
@@ -100,10 +89,7 @@ fn without_a_store_nothing_can_be_saved() {
         shelf: Arc::default(),
     };
     assert_eq!(bench.refused(&sense_6(0xc8, 0)), (0x05, 0x39, 0x00));
-    assert_eq!(
-        triple(&select(&bench, 0x11, &cache_off()).done),
-        INVALID_FIELD
-    );
+    assert_eq!(triple(&select(&bench, 0x11, &cache_off()).done), INVALID_FIELD);
     assert_eq!(bench.good(&sense_6(0x08, 0))[4], 0x08);
 }
 
@@ -156,7 +142,7 @@ fn a_read_only_volume_is_write_protected() {
     let bench = Bench::new();
     bench.volume.read_only.store(true, SeqCst);
     assert_eq!(bench.good(&sense_6(0x0a, 0))[2], 0x90);
-    for code in [0x0a, 0x2a, 0x41, 0x42, 0x8a, 0x93, 0xaa] {
+    for code in [0x0a, 0x2a, 0x2e, 0x41, 0x42, 0x8a, 0x8e, 0x93, 0xaa, 0xae] {
         let cdb = block_cdb(code, 0, 0, 1);
         assert_eq!(bench.refused(&cdb), (0x07, 0x27, 0x00), "{code:x}");
         assert_eq!(bench.server.plan(LUN, &cdb).data_out, 0);
@@ -186,21 +172,11 @@ fn a_block_descriptor_may_say_only_what_is_so() {
         let cdb = [0x55, 0x10, 0, 0, 0, 0, 0, 0, list.len() as u8, 0];
         bench.send(&cdb, &list).done
     };
-    for good in [
-        [0, 0, 8, 0, 0, 0, 2, 0],
-        [0, 0, 0, 0, 0, 0, 2, 0],
-        [255, 255, 255, 255, 0, 0, 2, 0],
-    ] {
+    for good in [[0, 0, 8, 0, 0, 0, 2, 0], [0, 0, 0, 0, 0, 0, 2, 0], [255, 255, 255, 255, 0, 0, 2, 0]] {
         assert_eq!(run(&good, false).status, Status::Good);
     }
-    assert_eq!(
-        triple(&run(&[0, 0, 8, 0, 0, 0, 4, 0], false)),
-        INVALID_PARAMETER
-    );
-    assert_eq!(
-        triple(&run(&[0, 0, 7, 0, 0, 0, 2, 0], false)),
-        INVALID_PARAMETER
-    );
+    assert_eq!(triple(&run(&[0, 0, 8, 0, 0, 0, 4, 0], false)), INVALID_PARAMETER);
+    assert_eq!(triple(&run(&[0, 0, 7, 0, 0, 0, 2, 0], false)), INVALID_PARAMETER);
     assert_eq!(triple(&run(&[0; 7], false)), INVALID_PARAMETER);
     let long = [0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 2, 0];
     assert_eq!(run(&long, true).status, Status::Good);
@@ -222,8 +198,5 @@ fn lists_that_are_cut_off_are_refused() {
     for empty in [0, 4] {
         bench.good_with(&[0x15, 0x10, 0, 0, empty, 0], &list[..empty.into()]);
     }
-    assert_eq!(
-        bench.pointed_at(&[0x15, 0, 0, 0, 24, 0], &list),
-        (1, Some(4))
-    );
+    assert_eq!(bench.pointed_at(&[0x15, 0, 0, 0, 24, 0], &list), (1, Some(4)));
 }

@@ -57,10 +57,7 @@ fn block(bench: &Bench, lba: u64) -> u8 {
 #[test]
 fn unmapped_blocks_read_as_zeros_and_give_their_space_back() {
     let bench = full();
-    assert_eq!(
-        unmap(&bench, &[(8, 16), (100, 3), (7, 0)]).status,
-        Status::Good
-    );
+    assert_eq!(unmap(&bench, &[(8, 16), (100, 3), (7, 0)]).status, Status::Good);
     let zeros: Vec<_> = (0..BLOCKS).filter(|lba| block(&bench, *lba) == 0).collect();
     let expected: Vec<_> = (8..24).chain(100..103).collect();
     assert_eq!(zeros, expected);
@@ -84,14 +81,8 @@ fn no_descriptor_is_carried_out_unless_all_can_be() {
 fn the_limits_of_unmap_are_enforced() {
     let bench = Bench::with(Probe::new(1 << 40), 512);
     assert_eq!(unmap(&bench, &[(0, 1 << 20)]).status, Status::Good);
-    assert_eq!(
-        triple(&unmap(&bench, &[(0, (1 << 20) + 1)])),
-        INVALID_PARAMETER
-    );
-    assert_eq!(
-        triple(&unmap(&bench, &[(0, 1 << 20), (9, 1)])),
-        INVALID_PARAMETER
-    );
+    assert_eq!(triple(&unmap(&bench, &[(0, (1 << 20) + 1)])), INVALID_PARAMETER);
+    assert_eq!(triple(&unmap(&bench, &[(0, 1 << 20), (9, 1)])), INVALID_PARAMETER);
     assert_eq!(unmap(&bench, &[(0, 1); 256]).status, Status::Good);
     assert_eq!(triple(&unmap(&bench, &[(0, 1); 257])), INVALID_PARAMETER);
     let list = unmap_list(&[(0, 1)]);
@@ -105,14 +96,8 @@ fn an_unmap_list_must_be_as_long_as_it_says() {
     let bench = full();
     let list = unmap_list(&[(0, 8), (16, 8)]);
     for length in 1..list.len() {
-        assert_eq!(
-            bench.refused_with(&unmap_cdb(length), &list[..length]),
-            LIST_LENGTH
-        );
-        assert_eq!(
-            bench.refused_with(&unmap_cdb(list.len()), &list[..length]),
-            LIST_LENGTH
-        );
+        assert_eq!(bench.refused_with(&unmap_cdb(length), &list[..length]), LIST_LENGTH);
+        assert_eq!(bench.refused_with(&unmap_cdb(list.len()), &list[..length]), LIST_LENGTH);
     }
     assert_eq!((block(&bench, 0), block(&bench, 16)), (1, 1));
     // A descriptor that is cut off by the descriptors' own length is ignored.
@@ -131,11 +116,7 @@ fn write_same_repeats_its_block() {
             bench.good_with(&block_cdb(code, flags, 3, 1500), &pattern);
             let data = bench.good(&block_cdb(0x28, 0, 2, 1502));
             assert_eq!(data[..BLOCK], [0; BLOCK]);
-            assert!(
-                data[BLOCK..][..1500 * BLOCK]
-                    .chunks(BLOCK)
-                    .all(|block| block == pattern)
-            );
+            assert!(data[BLOCK..][..1500 * BLOCK].chunks(BLOCK).all(|block| block == pattern));
             assert_eq!(data[1501 * BLOCK..], [0; BLOCK]);
         }
     }
@@ -153,14 +134,30 @@ fn zeros_make_holes() {
     ] {
         let bench = full();
         let cdb = block_cdb(code, flags, 0, BLOCKS as u32 - 8);
-        assert_eq!(bench.server.plan(LUN, &cdb).data_out as usize, data.len());
+        assert_eq!(bench.server.plan(LUN, &cdb).data_out as usize, 2 * data.len());
         bench.good_with(&cdb, data);
         assert_eq!(bench.volume.allocated(), 4096);
-        assert_eq!(
-            (block(&bench, BLOCKS - 9), block(&bench, BLOCKS - 8)),
-            (0, 1)
-        );
+        assert_eq!((block(&bench, BLOCKS - 9), block(&bench, BLOCKS - 8)), (0, 1));
     }
+}
+
+#[test]
+fn more_than_a_block_is_gathered_for_write_same_and_refused() {
+    let bench = full();
+    for code in [0x41, 0x93] {
+        let cdb = block_cdb(code, 0, 0, 8);
+        let gathered = bench.server.plan(LUN, &cdb).data_out as usize;
+        assert_eq!(gathered, 2 * BLOCK);
+        for sent in [BLOCK - 1, BLOCK + 1, 2 * BLOCK] {
+            let done = bench.send(&cdb, &[0; 2 * BLOCK][..sent]).done;
+            assert_eq!(triple(&done), INVALID_FIELD);
+            assert_eq!(done.data_out, BLOCK as u64);
+        }
+        assert_eq!(block(&bench, 0), 1);
+    }
+    let done = bench.send(&block_cdb(0x41, 0, 0, 8), &[0; BLOCK]).done;
+    assert_eq!((done.status, done.data_out), (Status::Good, BLOCK as u64));
+    assert_eq!((block(&bench, 7), block(&bench, 8)), (0, 1));
 }
 
 #[test]
@@ -173,12 +170,7 @@ fn without_a_data_out_buffer_data_that_came_do_not_count() {
 #[test]
 fn without_a_write_cache_unmapping_is_durable() {
     let bench = full();
-    let flushes = || {
-        bench
-            .volume
-            .flushes
-            .load(std::sync::atomic::Ordering::SeqCst)
-    };
+    let flushes = || bench.volume.flushes.load(std::sync::atomic::Ordering::SeqCst);
     unmap(&bench, &[(0, 8)]);
     assert_eq!(flushes(), 0);
     let mut list = [0; 24];
@@ -196,27 +188,18 @@ fn write_same_refuses_what_it_cannot_do() {
         let zeros = &[0; BLOCK];
         let length_byte = if code == 0x41 { 7 } else { 10 };
         for (flags, bit) in [(0x10, 4), (0x18, 4), (0x04, 2), (0x02, 1)] {
-            assert_eq!(
-                bench.pointed_at(&block_cdb(code, flags, 0, 1), zeros),
-                (1, Some(bit))
-            );
+            assert_eq!(bench.pointed_at(&block_cdb(code, flags, 0, 1), zeros), (1, Some(bit)));
         }
         let none = block_cdb(code, 0, 0, 0);
         assert_eq!(bench.pointed_at(&none, zeros), (length_byte, None));
         for sent in [0, BLOCK / 2, BLOCK * 2] {
             let data = vec![0; sent];
-            assert_eq!(
-                bench.refused_with(&block_cdb(code, 8, 0, 1), &data),
-                INVALID_FIELD
-            );
+            assert_eq!(bench.refused_with(&block_cdb(code, 8, 0, 1), &data), INVALID_FIELD);
         }
     }
-    let most = 256 << 20 >> 9;
+    let most = 32_768;
     bench.good_with(&block_cdb(0x93, 1, 0, most), &[]);
-    assert_eq!(
-        bench.pointed_at(&block_cdb(0x93, 1, 0, most + 1), &[]),
-        (10, None)
-    );
+    assert_eq!(bench.pointed_at(&block_cdb(0x93, 1, 0, most + 1), &[]), (10, None));
     let beyond = block_cdb(0x93, 1, (1 << 31) - 1, 2);
     assert_eq!(bench.refused(&beyond), OUT_OF_RANGE);
 }
@@ -225,13 +208,7 @@ fn write_same_refuses_what_it_cannot_do() {
 fn status_starts_where_it_is_asked_and_merges() {
     let bench = full();
     unmap(&bench, &[(16, 16), (64, 8)]);
-    let expected = [
-        (0, 16, 0),
-        (16, 16, 1),
-        (32, 32, 0),
-        (64, 8, 1),
-        (72, 1976, 0),
-    ];
+    let expected = [(0, 16, 0), (16, 16, 1), (32, 32, 0), (64, 8, 1), (72, 1976, 0)];
     assert_eq!(status(&bench, 0, 4096), expected);
     assert_eq!(status(&bench, 20, 4096)[..2], [(20, 12, 1), (32, 32, 0)]);
     assert_eq!(status(&bench, BLOCKS - 1, 24), [(BLOCKS - 1, 1, 0)]);

@@ -14,6 +14,10 @@ pub(super) struct Probe {
     pub(super) flushes: AtomicUsize,
     /// Writes that had to be durable.
     pub(super) durable_writes: AtomicUsize,
+    /// Bytes that `read` read.
+    pub(super) bytes_read: AtomicUsize,
+    /// The byte here reads otherwise than it was written.
+    pub(super) lies_at: AtomicUsize,
     /// Reads are at hand.
     pub(super) cached: AtomicBool,
     pub(super) read_only: AtomicBool,
@@ -29,6 +33,8 @@ impl Probe {
             inner: MemoryVolume::new(capacity),
             flushes: AtomicUsize::new(0),
             durable_writes: AtomicUsize::new(0),
+            bytes_read: AtomicUsize::new(0),
+            lies_at: AtomicUsize::new(usize::MAX),
             cached: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
             error: Mutex::new(None),
@@ -72,7 +78,13 @@ impl Volume for Probe {
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.check()?;
-        self.inner.read(offset, buffer)
+        self.bytes_read.fetch_add(buffer.len(), SeqCst);
+        self.inner.read(offset, buffer)?;
+        let lie = self.lies_at.load(SeqCst).checked_sub(offset as usize);
+        if let Some(byte) = lie.and_then(|at| buffer.get_mut(at)) {
+            *byte ^= 0x01;
+        }
+        Ok(())
     }
 
     fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool> {
@@ -109,8 +121,7 @@ impl Volume for Probe {
     ) -> Result<()> {
         self.check()?;
         self.count(durability);
-        self.inner
-            .write_zeroes(offset, length, allocation, durability)
+        self.inner.write_zeroes(offset, length, allocation, durability)
     }
 
     fn mapping(&self, offset: u64) -> Result<Mapping> {
