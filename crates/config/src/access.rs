@@ -29,10 +29,7 @@ impl AccessList {
     /// The list that lets every address in, written `any`.
     #[must_use]
     pub fn everyone() -> Self {
-        Self {
-            prefixes: vec![Prefix::Everyone],
-            written: "any".to_owned(),
-        }
+        Self { prefixes: vec![Prefix::Everyone], written: "any".to_owned() }
     }
 
     /// Reads a mask, or several with commas between: `10.0.0.0/8`, `10/8,fe80::/64`, `any`, `all`, `none`. An
@@ -45,9 +42,7 @@ impl AccessList {
     }
 
     /// As [`Self::parse`], with what is valid and yet may not be what was meant.
-    pub(crate) fn parse_with_doubts(
-        text: &str,
-    ) -> Result<(Self, Vec<ValueError>), Vec<ValueError>> {
+    pub(crate) fn parse_with_doubts(text: &str) -> Result<(Self, Vec<ValueError>), Vec<ValueError>> {
         let mut prefixes = Vec::new();
         let (mut errors, mut doubts) = (Vec::new(), Vec::new());
         let list = text.contains(',');
@@ -63,13 +58,7 @@ impl AccessList {
             offset += part.len() + 1;
         }
         match errors.is_empty() {
-            true => Ok((
-                Self {
-                    prefixes,
-                    written: text.to_owned(),
-                },
-                doubts,
-            )),
+            true => Ok((Self { prefixes, written: text.to_owned() }, doubts)),
             false => Err(errors),
         }
     }
@@ -104,24 +93,14 @@ impl Prefix {
     /// Reads one mask; `none` gives no prefix.
     fn parse(text: &str, in_list: bool) -> Result<Option<Self>, ValueError> {
         let wrong = |message: &str, help: String| {
-            Err(ValueError::whole(
-                text,
-                format!("{} {message}", quoted(text)),
-                help,
-            ))
+            Err(ValueError::whole(text, format!("{} {message}", quoted(text)), help))
         };
         match text {
             "" if in_list => {
-                return wrong(
-                    "is empty",
-                    "write a mask on both sides of a comma".to_owned(),
-                );
+                return wrong("is empty", "write a mask on both sides of a comma".to_owned());
             }
             "any" | "all" | "none" if in_list => {
-                return wrong(
-                    "cannot be one of several masks",
-                    format!("write `{text}` alone"),
-                );
+                return wrong("cannot be one of several masks", format!("write `{text}` alone"));
             }
             "any" | "all" => return Ok(Some(Self::Everyone)),
             "none" => return Ok(None),
@@ -139,10 +118,7 @@ impl Prefix {
             return v6(text, address, length).map(Some);
         }
         let Some(v4) = padded_v4(address) else {
-            return wrong(
-                "is not an IPv4 or IPv6 address",
-                address_help(text, address, length),
-            );
+            return wrong("is not an IPv4 or IPv6 address", address_help(text, address, length));
         };
         let Some(bits) = prefix_length(length, 32) else {
             return wrong(
@@ -152,10 +128,7 @@ impl Prefix {
         };
         Ok(Some(match bits {
             0 => Self::Everyone,
-            _ => Self::V4 {
-                network: v4.into(),
-                bits,
-            },
+            _ => Self::V4 { network: v4.into(), bits },
         }))
     }
 }
@@ -163,18 +136,10 @@ impl Prefix {
 /// Reads an IPv6 prefix; one inside `::ffff:0:0/96` is the IPv4 prefix that it maps.
 fn v6(text: &str, address: &str, length: Option<&str>) -> Result<Prefix, ValueError> {
     let wrong = |message: &str, help: String| {
-        Err(ValueError::whole(
-            text,
-            format!("{} {message}", quoted(text)),
-            help,
-        ))
+        Err(ValueError::whole(text, format!("{} {message}", quoted(text)), help))
     };
     let Ok(v6) = address.parse::<Ipv6Addr>() else {
-        let bare = address
-            .trim_matches(['[', ']'])
-            .split('%')
-            .next()
-            .unwrap_or("");
+        let bare = address.trim_matches(['[', ']']).split('%').next().unwrap_or("");
         let help = match bare.parse::<Ipv6Addr>() {
             Ok(bare) => format!("write `{bare}/{}`", length.unwrap_or("128")),
             Err(_) => "write an address and a length, such as `2001:db8::/32`".to_owned(),
@@ -182,26 +147,15 @@ fn v6(text: &str, address: &str, length: Option<&str>) -> Result<Prefix, ValueEr
         return wrong("is not an IPv6 address", help);
     };
     match (prefix_length(length, 128), v6.to_ipv4_mapped()) {
-        (Some(bits @ 97..), Some(v4)) => Ok(Prefix::V4 {
-            network: v4.into(),
-            bits: bits - 96,
-        }),
-        (Some(96), Some(_)) => Ok(Prefix::V4 {
-            network: 0,
-            bits: 0,
-        }),
-        (Some(bits), Some(v4)) => wrong(
-            "is an IPv4 address with a length below 96",
-            format!("write `{v4}/{}`", bits.min(32)),
-        ),
-        (Some(bits), None) => Ok(Prefix::V6 {
-            network: v6.into(),
-            bits,
-        }),
-        (None, _) => wrong(
-            "does not have a length from 0 to 128 after the `/`",
-            format!("write `{v6}/64`, say"),
-        ),
+        (Some(bits @ 97..), Some(v4)) => Ok(Prefix::V4 { network: v4.into(), bits: bits - 96 }),
+        (Some(96), Some(_)) => Ok(Prefix::V4 { network: 0, bits: 0 }),
+        (Some(bits), Some(v4)) => {
+            wrong("is an IPv4 address with a length below 96", format!("write `{v4}/{}`", bits.min(32)))
+        }
+        (Some(bits), None) => Ok(Prefix::V6 { network: v6.into(), bits }),
+        (None, _) => {
+            wrong("does not have a length from 0 to 128 after the `/`", format!("write `{v6}/64`, say"))
+        }
     }
 }
 
@@ -210,8 +164,8 @@ fn padded_v4(text: &str) -> Option<Ipv4Addr> {
     let mut octets = [0_u8; 4];
     let mut places = octets.iter_mut();
     for number in text.split('.') {
-        let plain = number.bytes().all(|b| b.is_ascii_digit())
-            && (number.len() == 1 || !number.starts_with('0'));
+        let plain =
+            number.bytes().all(|b| b.is_ascii_digit()) && (number.len() == 1 || !number.starts_with('0'));
         *places.next()? = number.parse().ok().filter(|_| plain)?;
     }
     Some(octets.into())
@@ -242,8 +196,7 @@ fn address_help(text: &str, address: &str, length: Option<&str>) -> String {
             decimal.join(".")
         );
     }
-    if address.starts_with(|c: char| c.is_ascii_alphabetic()) && address.bytes().all(|b| b != b'/')
-    {
+    if address.starts_with(|c: char| c.is_ascii_alphabetic()) && address.bytes().all(|b| b != b'/') {
         return "host names are not looked up: write an address and a length, such as `10.0.0.0/8`"
             .to_owned();
     }
@@ -252,10 +205,7 @@ fn address_help(text: &str, address: &str, length: Option<&str>) -> String {
 
 /// What to write for a length that is none; a dotted netmask is turned into its length.
 fn length_help(address: &str, length: Option<&str>, v4: Ipv4Addr) -> String {
-    let dotted = length
-        .filter(|l| l.contains('.'))
-        .and_then(|l| l.parse::<Ipv4Addr>().ok())
-        .map(u32::from);
+    let dotted = length.filter(|l| l.contains('.')).and_then(|l| l.parse::<Ipv4Addr>().ok()).map(u32::from);
     match dotted {
         Some(mask) if mask.leading_ones() + mask.trailing_zeros() == 32 => {
             format!("write `{address}/{}`", mask.leading_ones())
@@ -266,9 +216,7 @@ fn length_help(address: &str, length: Option<&str>, v4: Ipv4Addr) -> String {
 
 /// A valid mask that may mean something else to who wrote it.
 fn doubt(text: &str, prefix: Option<Prefix>) -> Option<ValueError> {
-    let (address, length) = text
-        .split_once('/')
-        .map_or((text, None), |(a, l)| (a, Some(l)));
+    let (address, length) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
     match prefix? {
         Prefix::V4 { network, bits: 32 } if length.is_none() && address.split('.').count() < 4 => {
             let written = address.split('.').count();

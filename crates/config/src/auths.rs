@@ -43,25 +43,18 @@ pub(crate) enum Standing {
 impl People {
     /// The user of that name, as the file spells it.
     pub(crate) fn user(&self, name: &str) -> Option<&User> {
-        self.users
-            .iter()
-            .find(|user| user.name.eq_ignore_ascii_case(name))
+        self.users.iter().find(|user| user.name.eq_ignore_ascii_case(name))
     }
 
     /// Whether a line with a mistake may be hiding users.
     pub(crate) fn in_doubt(&self) -> bool {
-        self.standing
-            .values()
-            .any(|standing| *standing == Standing::Mistaken)
+        self.standing.values().any(|standing| *standing == Standing::Mistaken)
     }
 }
 
 /// Reads the file. No message quotes anything that may be a secret.
 pub(crate) fn read(source: Source<'_>, journal: &mut Journal<'_>) -> People {
-    let mut people = People {
-        name: source.name.to_owned(),
-        ..People::default()
-    };
+    let mut people = People { name: source.name.to_owned(), ..People::default() };
     let mut lines_of_users = HashMap::new();
     for line in lines::split(source.text, Separator::Colon, journal) {
         let Some(user) = line.fields.first() else {
@@ -83,17 +76,11 @@ pub(crate) fn read(source: Source<'_>, journal: &mut Journal<'_>) -> People {
             if let Some(first) = lines_of_users.insert(key.clone(), number) {
                 journal.mistake(
                     user.span.clone(),
-                    format!(
-                        "user {} already has a secret, on line {first}",
-                        quoted(&user.text)
-                    ),
+                    format!("user {} already has a secret, on line {first}", quoted(&user.text)),
                     "leave one of the two lines; letter case makes no difference in names",
                 );
             } else {
-                people.users.push(User {
-                    name: user.text.clone(),
-                    secret,
-                });
+                people.users.push(User { name: user.text.clone(), secret });
             }
         }
         let known = people.standing.entry(key).or_insert(standing);
@@ -108,19 +95,11 @@ pub(crate) fn read(source: Source<'_>, journal: &mut Journal<'_>) -> People {
 fn record(line: &Line, user: &Field, journal: &mut Journal<'_>) -> Option<Secret> {
     let form = "write `user:chap:secret`";
     if user.text.is_empty() {
-        journal.mistake(
-            user.span.clone(),
-            "there is no user's name before the `:`",
-            form,
-        );
+        journal.mistake(user.span.clone(), "there is no user's name before the `:`", form);
         return None;
     }
     let (Some(kind), secret) = (line.fields.get(1), line.fields.get(2..).unwrap_or(&[])) else {
-        journal.mistake(
-            line.span.clone(),
-            "this line has no `:`, so no type and no secret",
-            form,
-        );
+        journal.mistake(line.span.clone(), "this line has no `:`, so no type and no secret", form);
         return None;
     };
     let who = quoted(&user.text);
@@ -130,13 +109,8 @@ fn record(line: &Line, user: &Field, journal: &mut Journal<'_>) -> Option<Secret
             if let [first, ..] = secret
                 && !first.text.is_empty()
             {
-                let message =
-                    format!("user {who} has type `none`, so nobody can log in with this secret");
-                journal.notice(
-                    kind.span.clone(),
-                    message,
-                    "write `chap` for a user who may log in",
-                );
+                let message = format!("user {who} has type `none`, so nobody can log in with this secret");
+                journal.notice(kind.span.clone(), message, "write `chap` for a user who may log in");
             }
             None
         }
@@ -147,33 +121,20 @@ fn record(line: &Line, user: &Field, journal: &mut Journal<'_>) -> Option<Secret
         }
         // The word is not quoted: it may be a secret with the type forgotten before it.
         other => {
-            let help = nearest(other, ["chap", "none"])
-                .map_or(form.to_owned(), |near| format!("write `{near}`"));
-            journal.mistake(
-                kind.span.clone(),
-                format!("the type of user {who} is not `chap`"),
-                help,
-            );
+            let help =
+                nearest(other, ["chap", "none"]).map_or(form.to_owned(), |near| format!("write `{near}`"));
+            journal.mistake(kind.span.clone(), format!("the type of user {who} is not `chap`"), help);
             None
         }
     }
 }
 
-fn chap_secret(
-    who: &str,
-    kind: &Field,
-    fields: &[Field],
-    journal: &mut Journal<'_>,
-) -> Option<Secret> {
+fn chap_secret(who: &str, kind: &Field, fields: &[Field], journal: &mut Journal<'_>) -> Option<Secret> {
     let (secret, more) = match fields {
         [secret, more @ ..] => (secret, more),
         [] => {
             let message = format!("there is no secret for user {who}");
-            journal.mistake(
-                kind.span.clone(),
-                message,
-                "write `:` and the secret after the type",
-            );
+            journal.mistake(kind.span.clone(), message, "write `:` and the secret after the type");
             return None;
         }
     };
@@ -187,11 +148,7 @@ fn chap_secret(
     }
     if secret.text.is_empty() {
         let message = format!("the secret of user {who} is empty");
-        journal.mistake(
-            secret.span.clone(),
-            message,
-            "write the secret after the second `:`",
-        );
+        journal.mistake(secret.span.clone(), message, "write the secret after the second `:`");
         return None;
     }
     if secret.text.ends_with([' ', '\t']) {
@@ -215,39 +172,20 @@ fn chap_secret(
 /// bytes keep their places, so the spans of remarks fit. This is the text to show people.
 #[must_use]
 pub fn redacted(auths: &str) -> String {
-    let mut shown: Vec<u8> = auths
-        .bytes()
-        .map(|byte| {
-            if matches!(byte, b'\n' | b'\r') {
-                byte
-            } else {
-                b'*'
-            }
-        })
-        .collect();
+    let mut shown: Vec<u8> =
+        auths.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { byte } else { b'*' }).collect();
     let mut reveal = |range: std::ops::Range<usize>| {
-        if let (Some(into), Some(from)) =
-            (shown.get_mut(range.clone()), auths.as_bytes().get(range))
-        {
+        if let (Some(into), Some(from)) = (shown.get_mut(range.clone()), auths.as_bytes().get(range)) {
             into.copy_from_slice(from);
         }
     };
-    for line in lines::split(
-        auths,
-        Separator::Colon,
-        &mut Journal::new(File::Auths, auths),
-    ) {
+    for line in lines::split(auths, Separator::Colon, &mut Journal::new(File::Auths, auths)) {
         let [user, kind, secret @ ..] = line.fields.as_slice() else {
             continue;
         };
         reveal(user.span.start..kind.span.start);
         if matches!(kind.text.to_ascii_lowercase().as_str(), "chap" | "none") {
-            reveal(
-                kind.span.start
-                    ..secret
-                        .first()
-                        .map_or(kind.span.end, |secret| secret.span.start),
-            );
+            reveal(kind.span.start..secret.first().map_or(kind.span.end, |secret| secret.span.start));
         }
     }
     String::from_utf8(shown).unwrap_or_default()

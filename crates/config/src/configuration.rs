@@ -24,10 +24,7 @@ pub struct Options {
 /// NetBSD's base, and blocks of 512 bytes.
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            iqn_base: DEFAULT_IQN_BASE.to_owned(),
-            block_length: 512,
-        }
+        Self { iqn_base: DEFAULT_IQN_BASE.to_owned(), block_length: 512 }
     }
 }
 
@@ -172,9 +169,7 @@ impl Configuration {
     /// The user of that name, letter case aside as in NetBSD's look-up.
     #[must_use]
     pub fn user(&self, name: &str) -> Option<&User> {
-        self.users
-            .iter()
-            .find(|user| user.name.eq_ignore_ascii_case(name))
+        self.users.iter().find(|user| user.name.eq_ignore_ascii_case(name))
     }
 
     /// NetBSD's picture of the targets and what they stand on, for people.

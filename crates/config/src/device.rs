@@ -23,12 +23,7 @@ const OTHER_CONCATENATIONS: [&str; 3] = ["jbod", "concat", "raid"];
 
 impl Reader<'_, '_> {
     /// Reads a device.
-    pub(crate) fn device(
-        &mut self,
-        line: &Line,
-        first: &Field,
-        rest: &[Field],
-    ) -> Option<(Device, Measure)> {
+    pub(crate) fn device(&mut self, line: &Line, first: &Field, rest: &[Field]) -> Option<(Device, Measure)> {
         let [level, names @ ..] = rest else {
             self.device_is_short(line, first, "has no level and no members");
             return None;
@@ -55,54 +50,32 @@ impl Reader<'_, '_> {
         if measure.depth > DEEPEST {
             self.journal.mistake(
                 line.span.clone(),
-                format!(
-                    "{} has more than {DEEPEST} devices inside each other",
-                    quoted(&first.text)
-                ),
+                format!("{} has more than {DEEPEST} devices inside each other", quoted(&first.text)),
                 "name the extents themselves",
             );
             return None;
         }
-        Some((
-            Device {
-                name: first.text.clone(),
-                level,
-                members,
-                span: line.span.clone(),
-            },
-            measure,
-        ))
+        Some((Device { name: first.text.clone(), level, members, span: line.span.clone() }, measure))
     }
 
     /// Keeps a device that has no mistake.
     pub(crate) fn add_device(&mut self, device: Device, measure: Measure) -> Storage {
         let index = self.configuration.devices.len();
-        self.owners
-            .extend(device.members.iter().map(|member| (*member, index)));
+        self.owners.extend(device.members.iter().map(|member| (*member, index)));
         self.measures.push(measure);
         self.configuration.devices.push(device);
         Storage::Device(index)
     }
 
     fn measure(&self, level: Level, members: &[Storage]) -> Measure {
-        let measures: Vec<Measure> = members
-            .iter()
-            .map(|member| self.measure_of(*member))
-            .collect();
+        let measures: Vec<Measure> = members.iter().map(|member| self.measure_of(*member)).collect();
         let mut lengths = measures.iter().map(|measure| measure.bytes);
         let bytes = match level {
             Level::Mirror => lengths.next().flatten(),
             Level::Concatenation => lengths.try_fold(0_u64, |sum, length| sum.checked_add(length?)),
         };
-        let deepest = measures
-            .iter()
-            .map(|measure| measure.depth)
-            .max()
-            .unwrap_or(0);
-        Measure {
-            bytes,
-            depth: deepest + 1,
-        }
+        let deepest = measures.iter().map(|measure| measure.depth).max().unwrap_or(0);
+        Measure { bytes, depth: deepest + 1 }
     }
 
     fn measure_of(&self, member: Storage) -> Measure {
@@ -111,14 +84,10 @@ impl Reader<'_, '_> {
             Length::WholeFile => None,
         };
         match member {
-            Storage::Extent(index) => Measure {
-                bytes: extent(index),
-                depth: 0,
-            },
-            Storage::Device(index) => self.measures.get(index).copied().unwrap_or(Measure {
-                bytes: None,
-                depth: 0,
-            }),
+            Storage::Extent(index) => Measure { bytes: extent(index), depth: 0 },
+            Storage::Device(index) => {
+                self.measures.get(index).copied().unwrap_or(Measure { bytes: None, depth: 0 })
+            }
         }
     }
 
@@ -126,10 +95,7 @@ impl Reader<'_, '_> {
         self.journal.mistake(
             line.span.clone(),
             format!("{} {what}", quoted(&first.text)),
-            format!(
-                "write `{} RAID0 extent0 extent1`: level, members",
-                first.text
-            ),
+            format!("write `{} RAID0 extent0 extent1`: level, members", first.text),
         );
     }
 
@@ -142,20 +108,17 @@ impl Reader<'_, '_> {
             "raid1" => Some(Level::Mirror),
             word if OTHER_CONCATENATIONS.contains(&word) => {
                 let message = format!("{shown} puts the members one after the other");
-                self.journal
-                    .notice(span, message, "write `RAID0`, which means the same here");
+                self.journal.notice(span, message, "write `RAID0`, which means the same here");
                 Some(Level::Concatenation)
             }
             word => {
-                let help = match nearest(word, ["raid0", "raid1", "mirror"])
-                    .filter(|_| !word.starts_with("raid"))
-                {
-                    Some("mirror" | "raid1") => "write `RAID1`, a mirror",
-                    Some(_) => "write `RAID0`, which means concatenation here",
-                    None => "write `RAID0`, which means concatenation here, or `RAID1`, a mirror",
-                };
-                self.journal
-                    .mistake(span, format!("{shown} is not a level"), help);
+                let help =
+                    match nearest(word, ["raid0", "raid1", "mirror"]).filter(|_| !word.starts_with("raid")) {
+                        Some("mirror" | "raid1") => "write `RAID1`, a mirror",
+                        Some(_) => "write `RAID0`, which means concatenation here",
+                        None => "write `RAID0`, which means concatenation here, or `RAID1`, a mirror",
+                    };
+                self.journal.mistake(span, format!("{shown} is not a level"), help);
                 None
             }
         }
@@ -163,10 +126,7 @@ impl Reader<'_, '_> {
 
     /// Whether `member` is in no device yet, this one's members so far included.
     fn is_free(&mut self, member: Storage, members: &[Storage], field: &Field) -> bool {
-        let owner = self
-            .owners
-            .get(&member)
-            .and_then(|index| self.configuration.devices.get(*index));
+        let owner = self.owners.get(&member).and_then(|index| self.configuration.devices.get(*index));
         let owner = match (owner, members.contains(&member)) {
             (Some(device), _) => quoted(&device.name),
             (None, true) => "this device".to_owned(),
@@ -203,10 +163,7 @@ impl Reader<'_, '_> {
         for (field, other) in &unequal {
             self.journal.mistake(
                 field.span.clone(),
-                format!(
-                    "{} has {other} bytes, and the first member has {length}",
-                    quoted(&field.text)
-                ),
+                format!("{} has {other} bytes, and the first member has {length}", quoted(&field.text)),
                 "the members of a mirror have the same length",
             );
         }

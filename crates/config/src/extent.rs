@@ -13,18 +13,12 @@ impl Reader<'_, '_> {
     /// Reads an extent.
     pub(crate) fn extent(&mut self, line: &Line, first: &Field, rest: &[Field]) -> Option<Extent> {
         let [path, start, length, extra @ ..] = rest else {
-            let missing = ["path", "start", "length"]
-                .get(rest.len()..)
-                .unwrap_or(&[])
-                .join(", ");
+            let missing = ["path", "start", "length"].get(rest.len()..).unwrap_or(&[]).join(", ");
             if !self.has_quotes(rest) {
                 self.journal.mistake(
                     line.span.clone(),
                     format!("{} has no {missing}", quoted(&first.text)),
-                    format!(
-                        "write `{} /path/to/image 0 100MB`: path, start, length",
-                        first.text
-                    ),
+                    format!("write `{} /path/to/image 0 100MB`: path, start, length", first.text),
                 );
             }
             return None;
@@ -53,33 +47,19 @@ impl Reader<'_, '_> {
     /// Whether the path is in quotes, which mean nothing here: a mistake.
     fn has_quotes(&mut self, rest: &[Field]) -> bool {
         let Some((path, quote)) = rest.first().and_then(|path| {
-            path.text
-                .chars()
-                .next()
-                .filter(|c| matches!(c, '"' | '\''))
-                .map(|quote| (path, quote))
+            path.text.chars().next().filter(|c| matches!(c, '"' | '\'')).map(|quote| (path, quote))
         }) else {
             return false;
         };
         // The text up to the closing quote is what was meant.
-        let last = rest
-            .iter()
-            .take(16)
-            .position(|field| field.text.ends_with(quote))
-            .unwrap_or(0);
-        let pieces: Vec<&str> = rest
-            .iter()
-            .take(last + 1)
-            .map(|field| field.text.trim_matches(quote))
-            .collect();
+        let last = rest.iter().take(16).position(|field| field.text.ends_with(quote)).unwrap_or(0);
+        let pieces: Vec<&str> =
+            rest.iter().take(last + 1).map(|field| field.text.trim_matches(quote)).collect();
         let end = rest.get(last).map_or(path.span.end, |field| field.span.end);
         self.journal.mistake(
             path.span.start..end,
             "quotes have no meaning in this file",
-            format!(
-                "write {}; a backslash keeps a blank in a path",
-                quoted(&pieces.join("\\ "))
-            ),
+            format!("write {}; a backslash keeps a blank in a path", quoted(&pieces.join("\\ "))),
         );
         true
     }
@@ -94,17 +74,13 @@ impl Reader<'_, '_> {
             _ => "an extent has path, start and length; `\\ ` keeps a blank in a path, `#` begins a comment"
                 .to_owned(),
         };
-        self.journal
-            .mistake(unit.span.start..end, "there is more after the length", help);
+        self.journal.mistake(unit.span.start..end, "there is more after the length", help);
     }
 
     fn start(&mut self, field: &Field) -> Option<u64> {
         let text = field.text.strip_prefix('+').unwrap_or(&field.text);
         let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let start = text
-            .parse::<u64>()
-            .ok()
-            .filter(|start| plain && *start <= FILE_END);
+        let start = text.parse::<u64>().ok().filter(|start| plain && *start <= FILE_END);
         let Some(start) = start else {
             let help = match parse_size(&field.text) {
                 Ok(bytes) if bytes <= FILE_END => format!("a start has no unit: write `{bytes}`"),
@@ -134,43 +110,29 @@ impl Reader<'_, '_> {
         let bytes = match parse_size(&field.text) {
             Ok(bytes) => bytes,
             Err(error) => {
-                self.journal
-                    .mistake(field.span_of(error.range), error.message, error.help);
+                self.journal.mistake(field.span_of(error.range), error.message, error.help);
                 return None;
             }
         };
         let block = u64::from(self.options.block_length.max(1));
         let span = field.span.clone();
         if bytes == 0 {
-            self.journal
-                .mistake(span, "the length is 0", "write a length such as `100MB`");
+            self.journal.mistake(span, "the length is 0", "write a length such as `100MB`");
             return None;
         }
         if bytes % block != 0 {
             let up = (bytes - bytes % block).checked_add(block).map(format_size);
-            let down = Some(bytes - bytes % block)
-                .filter(|down| *down > 0)
-                .map(format_size);
-            let choices: Vec<String> = down
-                .into_iter()
-                .chain(up)
-                .map(|size| format!("`{size}`"))
-                .collect();
+            let down = Some(bytes - bytes % block).filter(|down| *down > 0).map(format_size);
+            let choices: Vec<String> = down.into_iter().chain(up).map(|size| format!("`{size}`")).collect();
             self.journal.mistake(
                 span,
-                format!(
-                    "{} is not a multiple of the block length, {block} bytes",
-                    quoted(&field.text)
-                ),
+                format!("{} is not a multiple of the block length, {block} bytes", quoted(&field.text)),
                 format!("write {}", choices.join(" or ")),
             );
             return None;
         }
         if field.text.ends_with(['b', 'B'])
-            && field
-                .text
-                .trim_end_matches(['b', 'B'])
-                .ends_with(char::is_numeric)
+            && field.text.trim_end_matches(['b', 'B']).ends_with(char::is_numeric)
         {
             let message = format!("the unit of {} is bytes", quoted(&field.text));
             self.journal.notice(
@@ -182,20 +144,11 @@ impl Reader<'_, '_> {
         Some(Length::Bytes(bytes))
     }
 
-    fn range_fits(
-        &mut self,
-        start: u64,
-        length: Length,
-        start_field: &Field,
-        field: &Field,
-    ) -> bool {
+    fn range_fits(&mut self, start: u64, length: Length, start_field: &Field, field: &Field) -> bool {
         match length {
             Length::WholeFile if start > 0 => self.journal.notice(
                 field.span.clone(),
-                format!(
-                    "the length is the file's size less the start, {}",
-                    quoted(&start_field.text)
-                ),
+                format!("the length is the file's size less the start, {}", quoted(&start_field.text)),
                 "NetBSD would count the start twice; write a length in bytes to have another",
             ),
             Length::Bytes(bytes) if start.checked_add(bytes).is_none_or(|end| end > FILE_END) => {

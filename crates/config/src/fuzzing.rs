@@ -1,8 +1,6 @@
 //! What a fuzz target calls.
 
-use crate::{
-    AccessList, Configuration, File, Options, Outcome, Source, iscsi_name, parse_size, redacted,
-};
+use crate::{AccessList, Configuration, File, Options, Outcome, Source, iscsi_name, parse_size, redacted};
 
 /// Reads `data` as a `targets` text and, after the first NUL, an `auths` text, and as single values.
 ///
@@ -21,11 +19,7 @@ pub fn fuzz(data: &[u8]) {
         &Options::default(),
     );
     check(&outcome, targets, auths.unwrap_or(""));
-    let _ = (
-        AccessList::parse(targets),
-        parse_size(targets),
-        iscsi_name(targets),
-    );
+    let _ = (AccessList::parse(targets), parse_size(targets), iscsi_name(targets));
 }
 
 /// The promises about any outcome.
@@ -36,30 +30,18 @@ pub(crate) fn check(outcome: &Outcome, targets: &str, auths: &str) {
             File::Targets => targets,
             File::Auths => auths,
         };
-        assert!(
-            text.get(remark.span.clone()).is_some(),
-            "a span within the text: {remark:?}"
-        );
-        let lines_before = text
-            .get(..remark.span.start)
-            .map_or(0, |before| before.matches('\n').count());
+        assert!(text.get(remark.span.clone()).is_some(), "a span within the text: {remark:?}");
+        let lines_before = text.get(..remark.span.start).map_or(0, |before| before.matches('\n').count());
         assert_eq!(remark.line, lines_before + 1, "the span's line: {remark:?}");
         assert!(remark.column >= 1 && !remark.message.is_empty() && remark.help.is_some());
     }
     let hidden = redacted(auths);
-    assert!(
-        hidden.len() == auths.len() && hidden.matches('\n').count() == auths.matches('\n').count()
-    );
+    assert!(hidden.len() == auths.len() && hidden.matches('\n').count() == auths.matches('\n').count());
     if let Some(configuration) = &outcome.configuration {
         assert!(!configuration.targets.is_empty());
         for target in &configuration.targets {
             assert!(!target.extents.is_empty());
-            assert!(
-                target
-                    .extents
-                    .iter()
-                    .all(|index| configuration.extents.get(*index).is_some())
-            );
+            assert!(target.extents.iter().all(|index| configuration.extents.get(*index).is_some()));
         }
         let _ = configuration.tree().to_string();
     }

@@ -48,13 +48,7 @@ impl Remark {
     /// A span that reaches outside the text, or into a character, is moved to the nearest place that does
     /// not.
     #[must_use]
-    pub fn at(
-        file: File,
-        text: &str,
-        span: Range<usize>,
-        message: &str,
-        help: Option<&str>,
-    ) -> Self {
+    pub fn at(file: File, text: &str, span: Range<usize>, message: &str, help: Option<&str>) -> Self {
         Journal::new(file, text).remark(span, message.to_owned(), help.map(str::to_owned))
     }
 }
@@ -74,23 +68,13 @@ pub(crate) struct Journal<'a> {
 
 impl<'a> Journal<'a> {
     pub(crate) fn new(file: File, text: &'a str) -> Self {
-        let line_starts = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
-        Self {
-            file,
-            text,
-            line_starts,
-            mistakes: Vec::new(),
-            notices: Vec::new(),
-        }
+        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { file, text, line_starts, mistakes: Vec::new(), notices: Vec::new() }
     }
 
     /// The number of the line that `offset` is in, from 1.
     pub(crate) fn line_of(&self, offset: usize) -> usize {
-        self.line_starts
-            .partition_point(|start| *start <= offset)
-            .max(1)
+        self.line_starts.partition_point(|start| *start <= offset).max(1)
     }
 
     pub(crate) fn mistake(
@@ -103,12 +87,7 @@ impl<'a> Journal<'a> {
         self.mistakes.push(mistake);
     }
 
-    pub(crate) fn notice(
-        &mut self,
-        span: Range<usize>,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    pub(crate) fn notice(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
         let notice = self.remark(span, message.into(), Some(help.into()));
         self.notices.push(notice);
     }
@@ -121,13 +100,6 @@ impl<'a> Journal<'a> {
         let before = self.text.get(line_start..start).unwrap_or("");
         // Editors do not count a byte order mark as a column.
         let column = before.trim_start_matches(BYTE_ORDER_MARK).chars().count() + 1;
-        Remark {
-            file: self.file,
-            span: start..end,
-            line,
-            column,
-            message,
-            help,
-        }
+        Remark { file: self.file, span: start..end, line, column, message, help }
     }
 }

@@ -15,14 +15,8 @@ struct Key {
 }
 
 const KEYS: [Key; 2] = [
-    Key {
-        name: "auth",
-        take: |keys, field, value, at, journal| keys.auth(field, value, at, journal),
-    },
-    Key {
-        name: "users",
-        take: |keys, field, value, at, journal| keys.users(field, value, at, journal),
-    },
+    Key { name: "auth", take: |keys, field, value, at, journal| keys.auth(field, value, at, journal) },
+    Key { name: "users", take: |keys, field, value, at, journal| keys.users(field, value, at, journal) },
 ];
 
 /// What the keys of one target say.
@@ -34,16 +28,8 @@ pub(crate) struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     /// Reads the fields; mistakes go to the journal.
-    pub(crate) fn read(
-        fields: &[Field],
-        people: Option<&'a People>,
-        journal: &mut Journal<'_>,
-    ) -> Self {
-        let mut keys = Self {
-            people,
-            auth: None,
-            users: None,
-        };
+    pub(crate) fn read(fields: &[Field], people: Option<&'a People>, journal: &mut Journal<'_>) -> Self {
+        let mut keys = Self { people, auth: None, users: None };
         let mut seen: Vec<&str> = Vec::new();
         for field in fields {
             let Some((name, value)) = field.text.split_once('=') else {
@@ -96,11 +82,7 @@ impl<'a> Keys<'a> {
                 );
             } else if names.iter().any(|other| other.eq_ignore_ascii_case(name)) {
                 let message = format!("user {} is named twice", quoted(name));
-                journal.mistake(
-                    span,
-                    message,
-                    "name each user once; letter case makes no difference",
-                );
+                journal.mistake(span, message, "name each user once; letter case makes no difference");
             } else {
                 names.push(self.user(name, span, journal));
             }
@@ -116,10 +98,7 @@ impl<'a> Keys<'a> {
             journal.mistake(span, message, NO_AUTHS_FILE);
             return name.to_owned();
         };
-        match (
-            people.user(name),
-            people.standing.get(&name.to_ascii_lowercase()),
-        ) {
+        match (people.user(name), people.standing.get(&name.to_ascii_lowercase())) {
             (Some(user), _) => return user.name.clone(),
             (None, Some(Standing::Mistaken)) => {}
             (None, Some(_)) => journal.mistake(
@@ -133,11 +112,7 @@ impl<'a> Keys<'a> {
                     || format!("add the line `{name}:chap:SECRET` to {}", people.name),
                     |near| format!("write {}, or add the user to {}", quoted(near), people.name),
                 );
-                journal.mistake(
-                    span,
-                    format!("user {shown} is not in {}", people.name),
-                    help,
-                );
+                journal.mistake(span, format!("user {shown} is not in {}", people.name), help);
             }
         }
         name.to_owned()
@@ -155,9 +130,9 @@ impl<'a> Keys<'a> {
                 Authentication::None
             }
             (Some((true, _)) | None, Some((users, _))) => Authentication::Chap { users },
-            (Some((true, span)), None) => Authentication::Chap {
-                users: all_users(self.people, span, line, journal),
-            },
+            (Some((true, span)), None) => {
+                Authentication::Chap { users: all_users(self.people, span, line, journal) }
+            }
             (Some((false, _)) | None, None) => Authentication::None,
         }
     }
@@ -171,22 +146,12 @@ fn all_users(
     line: &Line,
     journal: &mut Journal<'_>,
 ) -> Vec<String> {
-    let users: Vec<String> = people
-        .iter()
-        .flat_map(|p| &p.users)
-        .map(|user| user.name.clone())
-        .collect();
+    let users: Vec<String> = people.iter().flat_map(|p| &p.users).map(|user| user.name.clone()).collect();
     if users.is_empty() && !people.is_some_and(People::in_doubt) && !line.spoiled {
         let (message, help) = match people {
-            None => (
-                "`auth=chap` needs users, and there is no auths file".to_owned(),
-                NO_AUTHS_FILE,
-            ),
+            None => ("`auth=chap` needs users, and there is no auths file".to_owned(), NO_AUTHS_FILE),
             Some(people) => (
-                format!(
-                    "`auth=chap` needs users, and {} has none with a secret",
-                    people.name
-                ),
+                format!("`auth=chap` needs users, and {} has none with a secret", people.name),
                 "add a line `user:chap:secret` to it",
             ),
         };

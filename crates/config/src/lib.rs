@@ -33,8 +33,8 @@ mod value;
 pub use access::AccessList;
 pub use auths::{User, redacted};
 pub use configuration::{
-    Authentication, Configuration, DEFAULT_IQN_BASE, Device, Extent, Length, Level, Options,
-    Outcome, Storage, Target,
+    Authentication, Configuration, DEFAULT_IQN_BASE, Device, Extent, Length, Level, Options, Outcome,
+    Storage, Target,
 };
 pub use journal::{File, Mistake, Notice, Remark, Source};
 pub use name::iscsi_name;

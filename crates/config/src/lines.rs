@@ -41,20 +41,12 @@ pub(crate) struct Field {
 
 impl Field {
     fn begin(at: usize) -> Self {
-        Self {
-            text: String::new(),
-            span: at..at,
-            runs: Vec::new(),
-        }
+        Self { text: String::new(), span: at..at, runs: Vec::new() }
     }
 
     /// Adds `character`, found at `at` in the file.
     fn push(&mut self, character: char, at: usize) {
-        if self
-            .runs
-            .last()
-            .is_none_or(|(text, file)| self.text.len() - text != at.wrapping_sub(*file))
-        {
+        if self.runs.last().is_none_or(|(text, file)| self.text.len() - text != at.wrapping_sub(*file)) {
             self.runs.push((self.text.len(), at));
         }
         self.text.push(character);
@@ -68,10 +60,7 @@ impl Field {
             run.map_or(self.span.start, |(text, file)| file + (offset - text))
         };
         // The end is the place after the last character, not the beginning of a run that follows it.
-        let end = range
-            .end
-            .checked_sub(1)
-            .map_or(self.span.start, |last| place(last) + 1);
+        let end = range.end.checked_sub(1).map_or(self.span.start, |last| place(last) + 1);
         let start = place(range.start).min(self.span.end);
         start..end.min(self.span.end).max(start)
     }
@@ -92,11 +81,7 @@ pub(crate) fn split(text: &str, separator: Separator, journal: &mut Journal<'_>)
     let mut at = 0;
     if text.starts_with(BYTE_ORDER_MARK) {
         at = BYTE_ORDER_MARK.len_utf8();
-        journal.notice(
-            0..at,
-            "the text begins with a byte order mark",
-            "save the file as UTF-8 without one",
-        );
+        journal.notice(0..at, "the text begins with a byte order mark", "save the file as UTF-8 without one");
     }
     if let Some(return_at) = text.find("\r\n") {
         journal.notice(
@@ -105,12 +90,7 @@ pub(crate) fn split(text: &str, separator: Separator, journal: &mut Journal<'_>)
             "save the file with Unix line ends",
         );
     }
-    let mut scanner = Scanner {
-        text,
-        at,
-        separator,
-        journal,
-    };
+    let mut scanner = Scanner { text, at, separator, journal };
     let mut lines = Vec::new();
     while let Some(line) = scanner.line() {
         lines.extend(line);
@@ -146,10 +126,7 @@ impl Scanner<'_, '_, '_> {
     /// Reads a line; `None` at the end of the text, `Some(None)` for a comment.
     fn line(&mut self) -> Option<Option<Line>> {
         // The white space before a line takes the blank lines with it.
-        let trimmed = self
-            .rest()
-            .trim_start_matches([' ', '\t', '\u{b}', '\u{c}', '\r', '\n'])
-            .len();
+        let trimmed = self.rest().trim_start_matches([' ', '\t', '\u{b}', '\u{c}', '\r', '\n']).len();
         self.at = self.text.len() - trimmed;
         let first = self.rest().chars().next()?;
         if first == '#' {
@@ -160,18 +137,13 @@ impl Scanner<'_, '_, '_> {
         let fields = self.fields();
         let span = fields.first()?.span.start..fields.last()?.span.end;
         let spoiled = self.journal.mistakes.len() > mistakes_before;
-        Some(Some(Line {
-            fields,
-            span,
-            spoiled,
-        }))
+        Some(Some(Line { fields, span, spoiled }))
     }
 
     /// Reads fields up to the end of the line. The first character is not white space.
     fn fields(&mut self) -> Vec<Field> {
         let mut fields = Vec::new();
-        let mut open: Option<Field> =
-            (self.separator == Separator::Colon).then(|| Field::begin(self.at));
+        let mut open: Option<Field> = (self.separator == Separator::Colon).then(|| Field::begin(self.at));
         while let Some(character) = self.rest().chars().next() {
             if Self::line_end(self.rest()).is_some() {
                 break;
@@ -229,14 +201,10 @@ impl Scanner<'_, '_, '_> {
         if self.separator.forbids(character) {
             self.journal.mistake(
                 at..at + character.len_utf8(),
-                format!(
-                    "the character U+{:04X} cannot stand here",
-                    u32::from(character)
-                ),
+                format!("the character U+{:04X} cannot stand here", u32::from(character)),
                 "leave it out; fields are separated by spaces or tabs",
             );
         }
-        open.get_or_insert_with(|| Field::begin(at))
-            .push(character, at);
+        open.get_or_insert_with(|| Field::begin(at)).push(character, at);
     }
 }

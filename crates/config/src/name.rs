@@ -13,22 +13,13 @@ const LONGEST: usize = 223;
 pub fn iscsi_name(text: &str) -> Result<String, ValueError> {
     let name = text.to_ascii_lowercase();
     let example = "write a name such as `iqn.2024-01.com.example:disk0`";
-    let wrong = |message: &str| {
-        Err(ValueError::whole(
-            text,
-            format!("{} {message}", quoted(text)),
-            example,
-        ))
-    };
+    let wrong = |message: &str| Err(ValueError::whole(text, format!("{} {message}", quoted(text)), example));
     if name.len() > LONGEST {
         return wrong("is longer than 223 bytes");
     }
     if let Some((at, character)) = name.char_indices().find(|(_, c)| !is_name_character(*c)) {
         return Err(ValueError {
-            message: format!(
-                "{} cannot be in an iSCSI name",
-                quoted(&character.to_string())
-            ),
+            message: format!("{} cannot be in an iSCSI name", quoted(&character.to_string())),
             help: "letters, digits, `-`, `.` and `:` can".to_owned(),
             range: at..at + character.len_utf8(),
         });
@@ -59,10 +50,7 @@ fn is_qualified(rest: &str) -> bool {
     };
     let domain = authority.split(':').next().unwrap_or("");
     let number = |digits: Option<&str>, length: usize| {
-        digits
-            .filter(|d| d.len() == length && d.bytes().all(|b| b.is_ascii_digit()))?
-            .parse::<u16>()
-            .ok()
+        digits.filter(|d| d.len() == length && d.bytes().all(|b| b.is_ascii_digit()))?.parse::<u16>().ok()
     };
     date.get(4..5) == Some("-")
         && number(date.get(..4), 4).is_some()

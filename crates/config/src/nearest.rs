@@ -4,15 +4,8 @@
 const LONGEST: usize = 40;
 
 /// The candidate with the fewest edits from `word`, letter case aside, when they are few for its length.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let word: Vec<char> = word
-        .chars()
-        .take(LONGEST + 1)
-        .flat_map(char::to_lowercase)
-        .collect();
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word: Vec<char> = word.chars().take(LONGEST + 1).flat_map(char::to_lowercase).collect();
     if word.is_empty() || word.len() > LONGEST {
         return None;
     }
@@ -28,12 +21,7 @@ pub(crate) fn nearest<'a>(
 /// Levenshtein's distance: insertions, deletions and replacements of one character each.
 fn edits(word: &[char], candidate: &str) -> usize {
     let mut row: Vec<usize> = (0..=word.len()).collect();
-    for (line, expected) in candidate
-        .chars()
-        .take(LONGEST + 1)
-        .flat_map(char::to_lowercase)
-        .enumerate()
-    {
+    for (line, expected) in candidate.chars().take(LONGEST + 1).flat_map(char::to_lowercase).enumerate() {
         let mut diagonal = line;
         let mut left = line + 1;
         for (cell, found) in row.iter_mut().skip(1).zip(word) {

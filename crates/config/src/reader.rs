@@ -19,12 +19,8 @@ enum Kind {
 }
 
 /// What a record's first word begins with.
-const WORDS: [(&str, Kind); 4] = [
-    ("extent", Kind::Extent),
-    ("device", Kind::Device),
-    ("target", Kind::Target),
-    ("lun", Kind::Target),
-];
+const WORDS: [(&str, Kind); 4] =
+    [("extent", Kind::Extent), ("device", Kind::Device), ("target", Kind::Target), ("lun", Kind::Target)];
 
 /// Reads records in order into a configuration; mistakes go to the journal.
 pub(crate) struct Reader<'a, 'b> {
@@ -56,18 +52,11 @@ impl<'a, 'b> Reader<'a, 'b> {
     ) -> Self {
         let mut first_lines = HashMap::new();
         for line in lines {
-            let Some((kind, name)) = line.fields.first().and_then(|first| named(&first.text))
-            else {
+            let Some((kind, name)) = line.fields.first().and_then(|first| named(&first.text)) else {
                 continue;
             };
-            let name = if kind == Kind::Target {
-                without_iqn(name)
-            } else {
-                name
-            };
-            first_lines
-                .entry(name.to_owned())
-                .or_insert_with(|| journal.line_of(line.span.start));
+            let name = if kind == Kind::Target { without_iqn(name) } else { name };
+            first_lines.entry(name.to_owned()).or_insert_with(|| journal.line_of(line.span.start));
         }
         let configuration = Configuration {
             extents: Vec::new(),
@@ -101,11 +90,7 @@ impl<'a, 'b> Reader<'a, 'b> {
             }
             return;
         };
-        let name = if kind == Kind::Target {
-            without_iqn(name)
-        } else {
-            name
-        };
+        let name = if kind == Kind::Target { without_iqn(name) } else { name };
         let repeated = self.is_repeated(name, first, line);
         if !line.spoiled && !repeated {
             self.doubt_name(name, first);
@@ -122,9 +107,9 @@ impl<'a, 'b> Reader<'a, 'b> {
                 self.configuration.extents.push(extent);
                 Storage::Extent(self.configuration.extents.len() - 1)
             }),
-            (false, Kind::Device) => self
-                .device(line, first, rest)
-                .map(|(device, measure)| self.add_device(device, measure)),
+            (false, Kind::Device) => {
+                self.device(line, first, rest).map(|(device, measure)| self.add_device(device, measure))
+            }
             (false, Kind::Target) => {
                 let target = self.target(line, first, name, rest);
                 self.configuration.targets.extend(target);
@@ -153,10 +138,7 @@ impl<'a, 'b> Reader<'a, 'b> {
         {
             self.journal.notice(
                 span,
-                format!(
-                    "no target asks for a user of {}: everyone may log in without a secret",
-                    people.name
-                ),
+                format!("no target asks for a user of {}: everyone may log in without a secret", people.name),
                 "write `auth=chap` after the netmask of each target that is for those users",
             );
         }
@@ -174,10 +156,7 @@ impl<'a, 'b> Reader<'a, 'b> {
         if let Some(first) = self.iqns.get(iqn) {
             self.journal.mistake(
                 span,
-                format!(
-                    "the target on line {first} already has the iSCSI name {}",
-                    quoted(iqn)
-                ),
+                format!("the target on line {first} already has the iSCSI name {}", quoted(iqn)),
                 "give each target a name of its own; letter case makes no difference",
             );
             return false;
@@ -200,12 +179,7 @@ impl<'a, 'b> Reader<'a, 'b> {
         let here = self.journal.line_of(field.span.start);
         let span = field.span.clone();
         let storage_word = named(&field.text).is_some_and(|(kind, _)| kind != Kind::Target);
-        match self
-            .first_lines
-            .get(&field.text)
-            .copied()
-            .filter(|_| storage_word)
-        {
+        match self.first_lines.get(&field.text).copied().filter(|_| storage_word) {
             Some(line) if line > here => self.journal.mistake(
                 span,
                 format!("{shown} is defined later, on line {line}"),
@@ -217,29 +191,19 @@ impl<'a, 'b> Reader<'a, 'b> {
                 "name an extent or device of an earlier line",
             ),
             None => {
-                let near = nearest(
-                    &field.text,
-                    self.storages.keys().map(String::as_str).collect::<Vec<_>>(),
-                );
+                let near = nearest(&field.text, self.storages.keys().map(String::as_str).collect::<Vec<_>>());
                 let help = near.map_or_else(
-                    || {
-                        "define it on an earlier line, such as `extent0 /path/to/image 0 100MB`"
-                            .to_owned()
-                    },
+                    || "define it on an earlier line, such as `extent0 /path/to/image 0 100MB`".to_owned(),
                     |near| format!("write {}, or define it on an earlier line", quoted(near)),
                 );
-                self.journal
-                    .mistake(span, format!("there is no extent or device {shown}"), help);
+                self.journal.mistake(span, format!("there is no extent or device {shown}"), help);
             }
         }
         None
     }
 
     fn unknown_word(&mut self, first: &Field) {
-        let word_end = first
-            .text
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(first.text.len());
+        let word_end = first.text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(first.text.len());
         let (word, rest) = first.text.split_at(word_end);
         let help = match nearest(word, WORDS.iter().map(|row| row.0)) {
             Some(near) => format!("write {}", quoted(&format!("{near}{rest}"))),
@@ -252,12 +216,7 @@ impl<'a, 'b> Reader<'a, 'b> {
 
     fn is_repeated(&mut self, name: &str, first: &Field, line: &Line) -> bool {
         let here = self.journal.line_of(line.span.start);
-        let Some(earlier) = self
-            .first_lines
-            .get(name)
-            .copied()
-            .filter(|earlier| *earlier < here)
-        else {
+        let Some(earlier) = self.first_lines.get(name).copied().filter(|earlier| *earlier < here) else {
             return false;
         };
         self.journal.mistake(
@@ -270,10 +229,7 @@ impl<'a, 'b> Reader<'a, 'b> {
 
     /// The manual asks for a number after the word; nothing depends on it.
     fn doubt_name(&mut self, name: &str, first: &Field) {
-        let word = WORDS
-            .iter()
-            .find(|row| name.starts_with(row.0))
-            .map_or("", |row| row.0);
+        let word = WORDS.iter().find(|row| name.starts_with(row.0)).map_or("", |row| row.0);
         let number = name.get(word.len()..).unwrap_or("");
         if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
             self.journal.notice(
@@ -287,10 +243,7 @@ impl<'a, 'b> Reader<'a, 'b> {
 
 /// The kind of a line's first word, and the word.
 fn named(word: &str) -> Option<(Kind, &str)> {
-    WORDS
-        .iter()
-        .find(|row| word.starts_with(row.0))
-        .map(|row| (row.1, word))
+    WORDS.iter().find(|row| word.starts_with(row.0)).map(|row| (row.1, word))
 }
 
 /// A target's name, without the `=iqn` that may follow it.

@@ -6,9 +6,7 @@ use crate::value::quoted;
 
 /// Finds the extents behind each target; a mistake where they cannot be served.
 pub(crate) fn resolve(configuration: &mut Configuration, journal: &mut Journal<'_>) {
-    let Configuration {
-        devices, targets, ..
-    } = configuration;
+    let Configuration { devices, targets, .. } = configuration;
     for target in targets {
         let (extents, compound) = behind(devices, target.storage);
         target.extents = extents;
@@ -19,10 +17,7 @@ pub(crate) fn resolve(configuration: &mut Configuration, journal: &mut Journal<'
             };
             journal.mistake(
                 target.storage_span.clone(),
-                format!(
-                    "{level} devices are not served yet, and {} {members}",
-                    quoted(&device.name)
-                ),
+                format!("{level} devices are not served yet, and {} {members}", quoted(&device.name)),
                 "name a single extent",
             );
         }

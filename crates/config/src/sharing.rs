@@ -47,20 +47,13 @@ fn two_users(
     let Some((first, others)) = targets.split_first() else {
         return;
     };
-    let name = configuration
-        .extents
-        .get(extent)
-        .map_or("", |extent| extent.name.as_str());
+    let name = configuration.extents.get(extent).map_or("", |extent| extent.name.as_str());
     let all_read = targets.iter().all(|target| target.read_only);
     for target in others.iter().filter(|_| !all_read) {
         let line = journal.line_of(first.span.start);
         journal.mistake(
             target.storage_span.clone(),
-            format!(
-                "{} is already used by {}, on line {line}",
-                quoted(name),
-                quoted(&first.name)
-            ),
+            format!("{} is already used by {}, on line {line}", quoted(name), quoted(&first.name)),
             "give each target an extent of its own, or make both targets `ro`",
         );
     }
@@ -75,11 +68,7 @@ fn two_users(
         let line = journal.line_of(device.span.start);
         journal.mistake(
             target.storage_span.clone(),
-            format!(
-                "{} is a member of {}, on line {line}",
-                quoted(name),
-                quoted(&device.name)
-            ),
+            format!("{} is a member of {}, on line {line}", quoted(name), quoted(&device.name)),
             "name the device, or an extent that is in no device",
         );
     }
@@ -111,17 +100,10 @@ fn overlaps(configuration: &Configuration, only_read: &HashSet<usize>, journal: 
 
 /// Says it at the later of the two lines.
 fn overlap(one: &Extent, other: &Extent, journal: &mut Journal<'_>) {
-    let (earlier, later) = if one.span.start < other.span.start {
-        (one, other)
-    } else {
-        (other, one)
-    };
+    let (earlier, later) = if one.span.start < other.span.start { (one, other) } else { (other, one) };
     let line = journal.line_of(earlier.span.start);
     let help = match earlier.length {
-        Length::Bytes(_) => format!(
-            "start at {} or after it, or name another file",
-            end(earlier)
-        ),
+        Length::Bytes(_) => format!("start at {} or after it, or name another file", end(earlier)),
         Length::WholeFile => "name another file".to_owned(),
     };
     journal.mistake(

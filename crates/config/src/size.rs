@@ -14,25 +14,17 @@ const UNITS: [(char, u32); 4] = [('T', 40), ('G', 30), ('M', 20), ('K', 10)];
 pub fn parse_size(text: &str) -> Result<u64, ValueError> {
     let wrong = |message: String, help: String| Err(ValueError::whole(text, message, help));
     let unsigned = text.strip_prefix('+').unwrap_or(text);
-    let digits_end = unsigned
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(unsigned.len());
+    let digits_end = unsigned.find(|c: char| !c.is_ascii_digit()).unwrap_or(unsigned.len());
     let (digits, unit) = unsigned.split_at(digits_end);
     let example = || "write a whole number and a unit, such as `100MB`".to_owned();
     if text.starts_with('-') {
         return wrong(format!("{} is negative", quoted(text)), example());
     }
     if unit.starts_with(['x', 'X']) && digits == "0" {
-        return wrong(
-            format!("{} is not a decimal number", quoted(text)),
-            example(),
-        );
+        return wrong(format!("{} is not a decimal number", quoted(text)), example());
     }
     if unit.starts_with(['.', ',']) {
-        return wrong(
-            format!("{} is not a whole number", quoted(text)),
-            without_fraction(digits, unit),
-        );
+        return wrong(format!("{} is not a whole number", quoted(text)), without_fraction(digits, unit));
     }
     if digits.is_empty() {
         return wrong(format!("there is no number in {}", quoted(text)), example());
@@ -44,10 +36,7 @@ pub fn parse_size(text: &str) -> Result<u64, ValueError> {
             ..ValueError::whole(text, message, other_unit(digits, unit))
         });
     };
-    let bytes = digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(1 << shift));
+    let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
     match bytes {
         Some(bytes) => Ok(bytes),
         None => wrong(format!("{} is 2^64 bytes or more", quoted(text)), example()),
@@ -60,10 +49,7 @@ pub fn format_size(bytes: u64) -> String {
     UNITS
         .iter()
         .find(|(_, shift)| bytes != 0 && bytes.trailing_zeros() >= *shift)
-        .map_or_else(
-            || bytes.to_string(),
-            |(letter, shift)| format!("{}{letter}B", bytes >> shift),
-        )
+        .map_or_else(|| bytes.to_string(), |(letter, shift)| format!("{}{letter}B", bytes >> shift))
 }
 
 /// The power of two of a unit as written; `None` when there is no such unit.
@@ -75,22 +61,18 @@ fn unit_shift(unit: &str) -> Option<u32> {
     };
     match (first, letters.as_str()) {
         ('b', "") => Some(0),
-        (letter, "" | "b" | "ib") => UNITS
-            .iter()
-            .find(|row| row.0.eq_ignore_ascii_case(&letter))
-            .map(|row| row.1),
+        (letter, "" | "b" | "ib") => {
+            UNITS.iter().find(|row| row.0.eq_ignore_ascii_case(&letter)).map(|row| row.1)
+        }
         _ => None,
     }
 }
 
 /// What to write for a number with a fraction: the same size, rounded down, in a smaller unit.
 fn without_fraction(digits: &str, fraction_and_unit: &str) -> String {
-    let otherwise =
-        "write a whole number of a smaller unit, such as `1536MB` for 1.5 GB".to_owned();
+    let otherwise = "write a whole number of a smaller unit, such as `1536MB` for 1.5 GB".to_owned();
     let after_point = fraction_and_unit.get(1..).unwrap_or("");
-    let end = after_point
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(after_point.len());
+    let end = after_point.find(|c: char| !c.is_ascii_digit()).unwrap_or(after_point.len());
     let (fraction, unit) = after_point.split_at(end);
     let exact = || -> Option<u64> {
         let shift = unit_shift(unit)?;
@@ -109,10 +91,7 @@ fn other_unit(digits: &str, unit: &str) -> String {
     if trimmed != unit && unit_shift(trimmed).is_some() {
         return format!("write `{digits}{trimmed}`, without a blank");
     }
-    match (
-        unit.to_ascii_lowercase().as_str(),
-        digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1024)),
-    ) {
+    match (unit.to_ascii_lowercase().as_str(), digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1024))) {
         ("p" | "pb" | "pib", Some(number)) => format!("write `{number}TB`"),
         _ => format!("the units are KB, MB, GB and TB (powers of 1024): write `{digits}MB`, say"),
     }

@@ -41,10 +41,7 @@ impl Reader<'_, '_> {
     ) -> Option<Target> {
         let mistakes_before = self.journal.mistakes.len();
         let iqn = self.iqn(first, name);
-        let count = rest
-            .iter()
-            .take_while(|field| self.is_positional(field))
-            .count();
+        let count = rest.iter().take_while(|field| self.is_positional(field)).count();
         let (positional, keyed) = rest.split_at(count);
         self.late_fields(keyed);
         let keys = Keys::read(keyed, self.people, self.journal);
@@ -97,27 +94,13 @@ impl Reader<'_, '_> {
                 (first.span_of(error.range), error.message, error.help)
             }),
             None => iscsi_name(&format!("{}:{name}", self.options.iqn_base)).map_err(|error| {
-                let help = format!(
-                    "write {}",
-                    quoted(&format!("{name}=iqn.2024-01.com.example:disk0"))
-                );
-                (
-                    first.span.clone(),
-                    format!("the name does not make an iSCSI name: {}", error.message),
-                    help,
-                )
+                let help = format!("write {}", quoted(&format!("{name}=iqn.2024-01.com.example:disk0")));
+                (first.span.clone(), format!("the name does not make an iSCSI name: {}", error.message), help)
             }),
         };
-        let iqn = result
-            .map_err(|(span, message, help)| self.journal.mistake(span, message, help))
-            .ok()?;
-        let offset = if explicit.is_some() {
-            name.len() + 1
-        } else {
-            0
-        };
-        self.claim_iqn(&iqn, first.span_of(offset..first.text.len()))
-            .then_some(iqn)
+        let iqn = result.map_err(|(span, message, help)| self.journal.mistake(span, message, help)).ok()?;
+        let offset = if explicit.is_some() { name.len() + 1 } else { 0 };
+        self.claim_iqn(&iqn, first.span_of(offset..first.text.len())).then_some(iqn)
     }
 
     /// Fields that follow a `key=value` field without being one.
@@ -146,28 +129,12 @@ impl Reader<'_, '_> {
                 self.target_is_short(line, name, what);
                 None
             }
-            [a, b] if self.is_old_form(a, b) => Some(Parts {
-                flags: None,
-                storage: a,
-                mask: Some(b),
-            }),
-            [flags, storage] => Some(Parts {
-                flags: Some(flags),
-                storage,
-                mask: None,
-            }),
-            [flags, storage, mask] => Some(Parts {
-                flags: Some(flags),
-                storage,
-                mask: Some(mask),
-            }),
+            [a, b] if self.is_old_form(a, b) => Some(Parts { flags: None, storage: a, mask: Some(b) }),
+            [flags, storage] => Some(Parts { flags: Some(flags), storage, mask: None }),
+            [flags, storage, mask] => Some(Parts { flags: Some(flags), storage, mask: Some(mask) }),
             [flags, storage, mask, more @ ..] => {
                 self.more_after_mask(mask, more);
-                Some(Parts {
-                    flags: Some(flags),
-                    storage,
-                    mask: Some(mask),
-                })
+                Some(Parts { flags: Some(flags), storage, mask: Some(mask) })
             }
         }
     }
@@ -188,10 +155,7 @@ impl Reader<'_, '_> {
         self.journal.mistake(
             line.span.clone(),
             format!("{} {what}", quoted(name)),
-            format!(
-                "write {}: flags, storage, netmask",
-                quoted(&format!("{name} rw extent0 10.0.0.0/8"))
-            ),
+            format!("write {}: flags, storage, netmask", quoted(&format!("{name} rw extent0 10.0.0.0/8"))),
         );
     }
 
@@ -199,15 +163,11 @@ impl Reader<'_, '_> {
         let (Some(first), Some(last)) = (more.first(), more.last()) else {
             return;
         };
-        let masks = more
-            .iter()
-            .all(|field| AccessList::parse(&field.text).is_ok());
+        let masks = more.iter().all(|field| AccessList::parse(&field.text).is_ok());
         let help = match masks {
             true => {
-                let all: Vec<&str> = std::iter::once(mask)
-                    .chain(more)
-                    .map(|field| field.text.trim_end_matches(','))
-                    .collect();
+                let all: Vec<&str> =
+                    std::iter::once(mask).chain(more).map(|field| field.text.trim_end_matches(',')).collect();
                 format!(
                     "write {}: several netmasks have commas between, and no blanks",
                     quoted(&all.join(","))
@@ -215,11 +175,7 @@ impl Reader<'_, '_> {
             }
             false => "only `key=value` fields follow the netmask; `#` begins a comment".to_owned(),
         };
-        self.journal.mistake(
-            first.span.start..last.span.end,
-            "there is more after the netmask",
-            help,
-        );
+        self.journal.mistake(first.span.start..last.span.end, "there is more after the netmask", help);
     }
 
     fn flags(&mut self, field: &Field) -> Option<bool> {
@@ -227,10 +183,7 @@ impl Reader<'_, '_> {
         let span = field.span.clone();
         let Some((flag, read_only)) = flag(&field.text) else {
             let lower = field.text.to_ascii_lowercase();
-            let meant = MEANT_FLAGS
-                .iter()
-                .find(|row| row.0 == lower)
-                .map(|row| row.1);
+            let meant = MEANT_FLAGS.iter().find(|row| row.0 == lower).map(|row| row.1);
             let near = meant.or_else(|| nearest(&lower, FLAGS.iter().map(|row| row.0)));
             let help = match near {
                 _ if self.is_storage(&field.text) => {
@@ -240,8 +193,7 @@ impl Reader<'_, '_> {
                 Some(near) => format!("write `{near}`"),
                 None => "write `rw`, or `ro` for a disk that cannot be written".to_owned(),
             };
-            self.journal
-                .mistake(span, format!("{shown} is not a flag"), help);
+            self.journal.mistake(span, format!("{shown} is not a flag"), help);
             return None;
         };
         if field.text != flag {
@@ -249,8 +201,7 @@ impl Reader<'_, '_> {
                 true => format!("{shown} is read as `{flag}`; NetBSD makes such a target writable"),
                 false => format!("{shown} is read as `{flag}`"),
             };
-            self.journal
-                .notice(span, message, format!("write `{flag}`"));
+            self.journal.notice(span, message, format!("write `{flag}`"));
         }
         Some(read_only)
     }
@@ -259,15 +210,13 @@ impl Reader<'_, '_> {
         match AccessList::parse_with_doubts(&field.text) {
             Ok((list, doubts)) => {
                 for doubt in doubts {
-                    self.journal
-                        .notice(field.span_of(doubt.range), doubt.message, doubt.help);
+                    self.journal.notice(field.span_of(doubt.range), doubt.message, doubt.help);
                 }
                 Some(list)
             }
             Err(errors) => {
                 for error in errors {
-                    self.journal
-                        .mistake(field.span_of(error.range), error.message, error.help);
+                    self.journal.mistake(field.span_of(error.range), error.message, error.help);
                 }
                 None
             }
@@ -278,14 +227,8 @@ impl Reader<'_, '_> {
         let mask = parts.mask.map_or("any", |mask| mask.text.as_str());
         self.journal.notice(
             line.span.clone(),
-            format!(
-                "{} has no flags (the old form), so it is read-only",
-                quoted(name)
-            ),
-            format!(
-                "write {}",
-                quoted(&format!("{name} ro {} {mask}", parts.storage.text))
-            ),
+            format!("{} has no flags (the old form), so it is read-only", quoted(name)),
+            format!("write {}", quoted(&format!("{name} ro {} {mask}", parts.storage.text))),
         );
     }
 
@@ -301,8 +244,5 @@ impl Reader<'_, '_> {
 
 /// The flag that a word is, letter case aside, and whether it makes a target read-only.
 fn flag(word: &str) -> Option<(&'static str, bool)> {
-    FLAGS
-        .iter()
-        .find(|row| row.0.eq_ignore_ascii_case(word))
-        .copied()
+    FLAGS.iter().find(|row| row.0.eq_ignore_ascii_case(word)).copied()
 }

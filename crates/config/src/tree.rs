@@ -36,10 +36,7 @@ impl<'a> Tree<'a> {
                     Level::Mirror => "RAID1",
                 };
                 writeln!(f, "{tabs}{}:{level}", device.name)?;
-                device
-                    .members
-                    .iter()
-                    .try_for_each(|member| self.storage(f, *member, depth + 1))
+                device.members.iter().try_for_each(|member| self.storage(f, *member, depth + 1))
             }
         }
     }
@@ -53,9 +50,7 @@ impl fmt::Display for Tree<'_> {
             write!(f, "{}:{flags}:{}", target.name, target.access)?;
             match &target.authentication {
                 Authentication::None => writeln!(f)?,
-                Authentication::Chap { users } => {
-                    writeln!(f, " auth=chap users={}", users.join(","))?
-                }
+                Authentication::Chap { users } => writeln!(f, " auth=chap users={}", users.join(","))?,
             }
             self.storage(f, target.storage, 1)?;
         }

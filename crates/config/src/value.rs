@@ -17,11 +17,7 @@ pub struct ValueError {
 impl ValueError {
     /// An error about the whole of `text`.
     pub(crate) fn whole(text: &str, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            help: help.into(),
-            range: 0..text.len(),
-        }
+        Self { message: message.into(), help: help.into(), range: 0..text.len() }
     }
 
     /// The same error about a value that begins `offset` bytes later.

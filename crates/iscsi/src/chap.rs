@@ -50,13 +50,7 @@ fn digest<D: Digest>(parts: &[&[u8]]) -> Vec<u8> {
 /// The first algorithm of an offered list that is supported (RFC 7143 §6.2.1).
 pub fn choose(offer: &str) -> Option<&'static Algorithm> {
     let numbers = text::list(offer).filter_map(text::number);
-    numbers
-        .filter_map(|number| {
-            ALGORITHMS
-                .iter()
-                .find(|known| u64::from(known.number) == number)
-        })
-        .next()
+    numbers.filter_map(|number| ALGORITHMS.iter().find(|known| u64::from(known.number) == number)).next()
 }
 
 impl Algorithm {
@@ -84,11 +78,7 @@ impl Challenge {
         let mut bytes = vec![0; algorithm.challenge_length];
         random(&mut identifier);
         random(&mut bytes);
-        Challenge {
-            algorithm,
-            identifier: identifier[0],
-            bytes,
-        }
+        Challenge { algorithm, identifier: identifier[0], bytes }
     }
 
     /// Whether `response` shows that the peer knows the secret.
@@ -97,9 +87,7 @@ impl Challenge {
     pub fn verify(&self, secret: Option<&[u8]>, response: &[u8]) -> bool {
         let secret = secret.filter(|secret| !secret.is_empty());
         let hashed = secret.unwrap_or(b"no secret of any user");
-        let expected = self
-            .algorithm
-            .response(self.identifier, hashed, &self.bytes);
+        let expected = self.algorithm.response(self.identifier, hashed, &self.bytes);
         // Slices of different lengths compare as different.
         let same = expected.as_slice().ct_eq(response);
         bool::from(same & Choice::from(u8::from(secret.is_some())))
@@ -123,10 +111,7 @@ pub struct Identity {
 /// Without the secret.
 impl std::fmt::Debug for Identity {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Identity")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Identity").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -35,7 +35,12 @@ pub enum Event {
 
 #[derive(Debug)]
 enum Phase<B> {
-    Login { login: Box<Login>, header: [u8; HEADER_LENGTH], text: Vec<u8>, misplaced: bool },
+    Login {
+        login: Box<Login>,
+        header: [u8; HEADER_LENGTH],
+        text: Vec<u8>,
+        misplaced: bool,
+    },
     FullFeature(Box<Session<B>>),
     /// What is queued is still sent.
     Ending,
@@ -143,7 +148,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Connection<B> {
         self.receiver.took(count - placed);
         loop {
             match &mut self.phase {
-                Phase::Login { header, text, misplaced, .. } => match self.receiver.next() {
+                Phase::Login { header, text, misplaced, .. } => match self.receiver.advance() {
                     Ok(Incoming::Nothing) => return,
                     Ok(Incoming::Header(bytes, _)) => {
                         *header = *bytes;
@@ -154,9 +159,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Connection<B> {
                     Ok(Incoming::End { .. }) => self.end_login_request(now, host),
                     Err(error) => return self.break_off(error, host),
                 },
-                Phase::FullFeature(session) => match self.receiver.next() {
+                Phase::FullFeature(session) => match self.receiver.advance() {
                     Ok(Incoming::Nothing) => return,
-                    Ok(Incoming::Header(bytes, more)) => session.header(bytes, more, &mut self.transmitter, host),
+                    Ok(Incoming::Header(bytes, more)) => {
+                        session.header(bytes, more, &mut self.transmitter, host)
+                    }
                     Ok(Incoming::Data(bytes)) => session.data(bytes),
                     Ok(Incoming::End { intact }) => {
                         session.end(intact, now, &mut self.transmitter, host);
@@ -203,7 +210,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Connection<B> {
     /// Another session had tasks aborted: those of one logical unit, or of all. Returns whether any was.
     pub fn aborted_by_another(&mut self, lun: Option<[u8; 8]>, host: &mut impl Host<Buffer = B>) -> bool {
         match &mut self.phase {
-            Phase::FullFeature(session) => session.aborted_by_another(lun, host),
+            Phase::FullFeature(session) => {
+                let aborted = session.aborted_by_another(lun, host);
+                session.memory_available(&mut self.transmitter, host);
+                aborted
+            }
             _ => false,
         }
     }
@@ -267,7 +278,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Connection<B> {
             let response = login.refuse(&request, LoginStatus::INVALID_DURING_LOGIN);
             let opcode = header[0] & 0x3f;
             push_login(&response, &mut self.transmitter);
-            self.events.push(Event::Refused(format!("a PDU with opcode {opcode:02X}h before the login was over")));
+            self.events
+                .push(Event::Refused(format!("a PDU with opcode {opcode:02X}h before the login was over")));
             self.phase = Phase::Ending;
             return;
         }
@@ -287,8 +299,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Connection<B> {
                 self.receiver.configure(header_digest, data_digest, limit);
                 self.transmitter.configure(header_digest, data_digest);
                 self.events.push(Event::LoggedIn(Box::new(established.session.clone())));
-                let session =
-                    Session::new(established.session, parameters, established.cmd_sn, established.stat_sn, now, host);
+                let session = Session::new(
+                    established.session,
+                    parameters,
+                    established.cmd_sn,
+                    established.stat_sn,
+                    now,
+                    host,
+                );
                 self.phase = Phase::FullFeature(Box::new(session));
             }
         }
@@ -318,7 +336,9 @@ fn push_login<B: AsRef<[u8]>>(response: &LoginResponse, out: &mut Transmitter<B>
     let mut header = layout::LoginResponse::zeroed();
     header.opcode = Response::Login as u8;
     let bits = [(response.transit, 0x80), (response.continue_, 0x40)];
-    header.flags = bits.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum::<u8>() | response.csg << 2 | response.nsg;
+    header.flags = bits.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum::<u8>()
+        | response.csg << 2
+        | response.nsg;
     header.version_max = response.version_max;
     header.version_active = response.version_active;
     header.isid = response.isid;

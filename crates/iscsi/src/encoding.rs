@@ -27,10 +27,7 @@ const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 /// # Errors
 /// [`EncodingError`] if the text is not a constant, or a longer one.
 pub fn decode(text: &str, limit: usize) -> Result<Vec<u8>, EncodingError> {
-    let (prefix, digits) = text
-        .as_bytes()
-        .split_at_checked(2)
-        .ok_or(EncodingError::Prefix)?;
+    let (prefix, digits) = text.as_bytes().split_at_checked(2).ok_or(EncodingError::Prefix)?;
     match prefix {
         b"0x" | b"0X" => decode_hex(digits, limit),
         b"0b" | b"0B" => decode_base64(digits, limit),
@@ -47,22 +44,15 @@ fn decode_hex(digits: &[u8], limit: usize) -> Result<Vec<u8>, EncodingError> {
     }
     let mut bytes = Vec::with_capacity(digits.len().div_ceil(2));
     let (lone, pairs) = digits.split_at(digits.len() % 2);
-    for pair in std::iter::once(lone)
-        .filter(|lone| !lone.is_empty())
-        .chain(pairs.chunks(2))
-    {
-        let byte = pair
-            .iter()
-            .try_fold(0, |byte, digit| Some(byte << 4 | hex_digit(*digit)?));
+    for pair in std::iter::once(lone).filter(|lone| !lone.is_empty()).chain(pairs.chunks(2)) {
+        let byte = pair.iter().try_fold(0, |byte, digit| Some(byte << 4 | hex_digit(*digit)?));
         bytes.push(byte.ok_or(EncodingError::Digit)?);
     }
     Ok(bytes)
 }
 
 fn hex_digit(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 /// RFC 4648 §4, strictly: whole quanta of four characters, padding only at the end, no bits left
@@ -71,12 +61,7 @@ fn decode_base64(digits: &[u8], limit: usize) -> Result<Vec<u8>, EncodingError> 
     if digits.is_empty() {
         return Err(EncodingError::Empty);
     }
-    let padding = digits
-        .iter()
-        .rev()
-        .take(2)
-        .take_while(|digit| **digit == b'=')
-        .count();
+    let padding = digits.iter().rev().take(2).take_while(|digit| **digit == b'=').count();
     if !digits.len().is_multiple_of(4) {
         return Err(EncodingError::Digit);
     }
@@ -96,18 +81,11 @@ fn decode_base64(digits: &[u8], limit: usize) -> Result<Vec<u8>, EncodingError> 
             bits &= (1 << count) - 1;
         }
     }
-    if bits != 0 {
-        Err(EncodingError::Digit)
-    } else {
-        Ok(bytes)
-    }
+    if bits != 0 { Err(EncodingError::Digit) } else { Ok(bytes) }
 }
 
 fn base64_digit(digit: u8) -> Option<u32> {
-    BASE64
-        .iter()
-        .position(|known| *known == digit)
-        .and_then(|value| u32::try_from(value).ok())
+    BASE64.iter().position(|known| *known == digit).and_then(|value| u32::try_from(value).ok())
 }
 
 /// The bytes as a hexadecimal constant, in lower case with its `0x`.
@@ -124,15 +102,8 @@ pub fn encode_base64(bytes: &[u8]) -> String {
         let at = |index: usize| u32::from(quantum.get(index).copied().unwrap_or(0));
         let bits = at(0) << 16 | at(1) << 8 | at(2);
         for place in 0..4 {
-            let digit = BASE64
-                .get((bits >> (18 - 6 * place) & 63) as usize)
-                .copied()
-                .unwrap_or(b'=');
-            text.push(if place <= quantum.len() {
-                char::from(digit)
-            } else {
-                '='
-            });
+            let digit = BASE64.get((bits >> (18 - 6 * place) & 63) as usize).copied().unwrap_or(b'=');
+            text.push(if place <= quantum.len() { char::from(digit) } else { '=' });
         }
     }
     text
@@ -145,16 +116,8 @@ pub fn fuzz(data: &[u8]) {
     for limit in [0, 1, 16, 32, 1024] {
         if let Ok(bytes) = decode(&text, limit) {
             assert!(bytes.len() <= limit, "the limit holds");
-            assert_eq!(
-                decode(&encode_hex(&bytes), limit).as_ref(),
-                Ok(&bytes),
-                "hexadecimal returns"
-            );
-            assert_eq!(
-                decode(&encode_base64(&bytes), limit).as_ref(),
-                Ok(&bytes),
-                "base64 returns"
-            );
+            assert_eq!(decode(&encode_hex(&bytes), limit).as_ref(), Ok(&bytes), "hexadecimal returns");
+            assert_eq!(decode(&encode_base64(&bytes), limit).as_ref(), Ok(&bytes), "base64 returns");
         }
     }
 }
@@ -211,18 +174,11 @@ mod tests {
         for length in 1..40 {
             let bytes = vec![0xa5; length];
             for text in [encode_hex(&bytes), encode_base64(&bytes)] {
-                let expected = if length <= 32 {
-                    Ok(bytes.clone())
-                } else {
-                    Err(EncodingError::TooLong(32))
-                };
+                let expected = if length <= 32 { Ok(bytes.clone()) } else { Err(EncodingError::TooLong(32)) };
                 assert_eq!(decode(&text, 32), expected, "{length} bytes");
             }
         }
-        assert_eq!(
-            decode(&format!("0x{}", "1".repeat(65)), 32),
-            Err(EncodingError::TooLong(32))
-        );
+        assert_eq!(decode(&format!("0x{}", "1".repeat(65)), 32), Err(EncodingError::TooLong(32)));
     }
 
     proptest! {

@@ -75,7 +75,8 @@ impl Host for AnyHost {
             return None;
         }
         let length = command.data_in.as_ref().map_or(0, Vec::len) as u64;
-        let (status, sense) = if self.count.is_multiple_of(3) { (2, vec![0x70; 18]) } else { (0, Vec::new()) };
+        let (status, sense) =
+            if self.count.is_multiple_of(3) { (2, vec![0x70; 18]) } else { (0, Vec::new()) };
         Some(Outcome { status, sense, data_in_length: length, data_out_length: 0, data_in: command.data_in })
     }
     fn abandon(&mut self, id: TaskId) {
@@ -139,8 +140,13 @@ impl Bench {
         }
         if self.host.pending.len() > 5 {
             let id = self.host.pending.remove(0);
-            let outcome =
-                Outcome { status: 0, sense: Vec::new(), data_in_length: 0, data_out_length: 0, data_in: None };
+            let outcome = Outcome {
+                status: 0,
+                sense: Vec::new(),
+                data_in_length: 0,
+                data_out_length: 0,
+                data_in: None,
+            };
             self.connection.complete(id, outcome, &mut self.host);
         }
         let mut slices = Vec::new();

@@ -181,11 +181,7 @@ pub fn find(name: &str) -> Option<&'static Key> {
 pub(crate) fn defaults() -> Parameters {
     let mut parameters = Parameters::UNSETTLED;
     for key in KEYS {
-        let number = || {
-            text::number(key.default)
-                .and_then(|value| u32::try_from(value).ok())
-                .unwrap_or(0)
-        };
+        let number = || text::number(key.default).and_then(|value| u32::try_from(value).ok()).unwrap_or(0);
         match key.kind {
             Kind::List(list) => (list.settle)(&mut parameters, key.default),
             Kind::Boolean(boolean) => {
@@ -214,10 +210,7 @@ impl Key {
 
     /// Whether the value needs no answer.
     pub fn is_declaration(&self) -> bool {
-        matches!(
-            self.kind,
-            Kind::OwnNumber(_) | Kind::Introduction(_) | Kind::Note
-        )
+        matches!(self.kind, Kind::OwnNumber(_) | Kind::Introduction(_) | Kind::Note)
     }
 
     /// In which order keys of one text take effect: declarations, then what depends on nothing
@@ -245,9 +238,7 @@ impl Boolean {
 impl Number {
     /// What an offer comes to; `None` where it is outside the key's limits.
     pub fn result(&self, offer: u64, wishes: &Wishes, settled: &Parameters) -> Option<u32> {
-        let offer = u32::try_from(offer)
-            .ok()
-            .filter(|offer| (self.least..=self.most).contains(offer))?;
+        let offer = u32::try_from(offer).ok().filter(|offer| (self.least..=self.most).contains(offer))?;
         let wish = (self.wish)(wishes).clamp(self.least, self.most);
         let result = match self.rule {
             NumberRule::Minimum => offer.min(wish),
@@ -261,17 +252,13 @@ impl List {
     /// What an offer comes to; `None` where nothing in it is among our choices.
     pub fn result(&self, offer: &str, wishes: &Wishes) -> Option<&'static str> {
         let choices = (self.choices)(wishes);
-        text::list(offer)
-            .find_map(|item| choices.iter().find(|choice| **choice == item))
-            .copied()
+        text::list(offer).find_map(|item| choices.iter().find(|choice| **choice == item)).copied()
     }
 }
 
 impl OwnNumber {
     /// The declared value, if it is within the key's limits.
     pub fn value(&self, declared: u64) -> Option<u32> {
-        u32::try_from(declared)
-            .ok()
-            .filter(|value| (self.least..=self.most).contains(value))
+        u32::try_from(declared).ok().filter(|value| (self.least..=self.most).contains(value))
     }
 }

@@ -14,9 +14,9 @@ pub mod chap;
 pub mod connection;
 pub mod digest;
 pub mod encoding;
+pub mod full_feature;
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod full_feature;
 pub mod keys;
 pub mod login;
 pub mod names;

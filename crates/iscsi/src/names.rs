@@ -48,11 +48,7 @@ pub fn normalise(text: &str) -> Result<String, NameError> {
         "naa" => matches!(rest.len(), 16 | 32) && is_hex(),
         _ => return Err(NameError::Type),
     };
-    if fits {
-        Ok(name)
-    } else {
-        Err(NameError::Length)
-    }
+    if fits { Ok(name) } else { Err(NameError::Length) }
 }
 
 fn is_allowed(character: char) -> bool {
@@ -71,20 +67,11 @@ mod tests {
     #[test]
     fn names_are_compared_in_lower_case() {
         let cases = [
-            (
-                "iqn.1994-04.org.NetBSD.iSCSI-Target:target0",
-                "iqn.1994-04.org.netbsd.iscsi-target:target0",
-            ),
-            (
-                "IQN.2001-04.com.example:Storage_1",
-                "iqn.2001-04.com.example:storage_1",
-            ),
+            ("iqn.1994-04.org.NetBSD.iSCSI-Target:target0", "iqn.1994-04.org.netbsd.iscsi-target:target0"),
+            ("IQN.2001-04.com.example:Storage_1", "iqn.2001-04.com.example:storage_1"),
             ("eui.02004567A425678D", "eui.02004567a425678d"),
             ("naa.52004567BA64678D", "naa.52004567ba64678d"),
-            (
-                "naa.62004567BA64678D0123456789ABCDEF",
-                "naa.62004567ba64678d0123456789abcdef",
-            ),
+            ("naa.62004567BA64678D0123456789ABCDEF", "naa.62004567ba64678d0123456789abcdef"),
             ("iqn.2001-04.com.example:Ä", "iqn.2001-04.com.example:ä"),
         ];
         for (text, name) in cases {
@@ -115,10 +102,7 @@ mod tests {
         for (text, error) in cases {
             assert_eq!(normalise(text), Err(error), "{text:?}");
         }
-        assert!(
-            normalise(&long[..NAME_LIMIT]).is_ok(),
-            "the limit itself is allowed"
-        );
+        assert!(normalise(&long[..NAME_LIMIT]).is_ok(), "the limit itself is allowed");
     }
 
     proptest! {

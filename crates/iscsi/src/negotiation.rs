@@ -61,11 +61,7 @@ impl Negotiation {
 
     /// One after the login, that starts from what holds.
     pub fn after_login(parameters: Parameters) -> Self {
-        Negotiation {
-            parameters,
-            declared: true,
-            ..Negotiation::new(Wishes::default())
-        }
+        Negotiation { parameters, declared: true, ..Negotiation::new(Wishes::default()) }
     }
 
     /// Takes a whole text and writes the answers, in the order of the offers.
@@ -73,12 +69,7 @@ impl Negotiation {
     /// # Errors
     /// [`NegotiationError`] if the text as a whole is hopeless. A value that does not fit its key
     /// is only rejected.
-    pub fn answer(
-        &mut self,
-        text: &[u8],
-        phase: Phase,
-        out: &mut Writer,
-    ) -> Result<(), NegotiationError> {
+    pub fn answer(&mut self, text: &[u8], phase: Phase, out: &mut Writer) -> Result<(), NegotiationError> {
         let found = text::pairs(text)?;
         let mut answers: Vec<Option<String>> = vec![None; found.len()];
         let mut offers = Vec::with_capacity(found.len());
@@ -151,11 +142,7 @@ impl Negotiation {
         parameters
     }
 
-    fn screen<'a>(
-        &mut self,
-        pair: &Pair<'a>,
-        phase: Phase,
-    ) -> Result<Screened<'a>, NegotiationError> {
+    fn screen<'a>(&mut self, pair: &Pair<'a>, phase: Phase) -> Result<Screened<'a>, NegotiationError> {
         let Some(key) = keys::find(pair.key) else {
             self.note(pair, false)?;
             return Ok(Screened::Answered(NOT_UNDERSTOOD));
@@ -189,10 +176,7 @@ impl Negotiation {
             None if self.seen.len() == PAIRS_LIMIT => return Err(NegotiationError::TooManyKeys),
             None => {}
         }
-        self.seen.push((
-            pair.key.to_owned(),
-            declaration.then(|| pair.value.to_vec()),
-        ));
+        self.seen.push((pair.key.to_owned(), declaration.then(|| pair.value.to_vec())));
         Ok(true)
     }
 
@@ -211,8 +195,8 @@ impl Negotiation {
                 text::boolean_text(result).to_owned()
             }),
             Kind::Number(row) => {
-                let result = text::number(value)
-                    .and_then(|offer| row.result(offer, &self.wishes, &self.parameters));
+                let result =
+                    text::number(value).and_then(|offer| row.result(offer, &self.wishes, &self.parameters));
                 result.map(|result| {
                     *(row.field)(&mut self.parameters) = result;
                     result.to_string()

@@ -48,7 +48,7 @@ pub enum Incoming<'a> {
 #[derive(Debug)]
 enum State {
     Header,
-    Data { remaining: usize, padding: usize, crc: Option<Running> },
+    Data { remaining: usize, padding: usize },
 }
 
 /// Follows the stream of one connection.
@@ -58,6 +58,8 @@ pub struct Receiver {
     start: usize,
     end: usize,
     state: State,
+    /// Of the current data segment, where data digests are on.
+    crc: Option<Running>,
     header_digest: bool,
     data_digest: bool,
     data_limit: usize,
@@ -71,6 +73,7 @@ impl Receiver {
             start: 0,
             end: 0,
             state: State::Header,
+            crc: None,
             header_digest: false,
             data_digest: false,
             data_limit,
@@ -88,23 +91,25 @@ impl Receiver {
     /// are still in there.
     pub fn direct(&self) -> Option<usize> {
         match self.state {
-            State::Data { remaining, .. } if remaining >= DIRECT_MINIMUM && self.start == self.end => Some(remaining),
+            State::Data { remaining, .. } if remaining >= DIRECT_MINIMUM && self.start == self.end => {
+                Some(remaining)
+            }
             _ => None,
         }
     }
 
     /// Takes note of data that went past the staging buffer: at most what [`direct`](Receiver::direct) said.
     pub fn took_directly(&mut self, bytes: &[u8]) {
-        if let State::Data { remaining, crc, .. } = &mut self.state {
+        if let State::Data { remaining, .. } = &mut self.state {
             debug_assert!(bytes.len() <= *remaining);
             *remaining = remaining.saturating_sub(bytes.len());
-            if let Some(crc) = crc {
+            if let Some(crc) = &mut self.crc {
                 crc.update(bytes);
             }
         }
     }
 
-    /// Where the next bytes of the stream go. Never empty after [`next`](Receiver::next) has said
+    /// Where the next bytes of the stream go. Never empty after [`advance`](Receiver::advance) has said
     /// [`Incoming::Nothing`].
     pub fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
@@ -122,7 +127,7 @@ impl Receiver {
     }
 
     /// What comes next.
-    pub fn next(&mut self) -> Result<Incoming<'_>, ReceiveError> {
+    pub fn advance(&mut self) -> Result<Incoming<'_>, ReceiveError> {
         match self.state {
             State::Header => self.next_header(),
             State::Data { remaining: 0, .. } => Ok(self.next_end()),
@@ -148,8 +153,8 @@ impl Receiver {
         if data > self.data_limit {
             return Err(ReceiveError::TooLong { length: data, limit: self.data_limit });
         }
-        let crc = (self.data_digest && data > 0).then(Running::new);
-        self.state = State::Data { remaining: data, padding: padded(data) - data, crc };
+        self.crc = (self.data_digest && data > 0).then(Running::new);
+        self.state = State::Data { remaining: data, padding: padded(data) - data };
         let begin = self.start;
         self.start += whole;
         let head = self.staging.get(begin..begin + covered).unwrap_or_default();
@@ -160,7 +165,7 @@ impl Receiver {
     }
 
     fn next_data(&mut self) -> Incoming<'_> {
-        let State::Data { remaining, crc, .. } = &mut self.state else { return Incoming::Nothing };
+        let State::Data { remaining, .. } = &mut self.state else { return Incoming::Nothing };
         let piece = (*remaining).min(self.end - self.start);
         if piece == 0 {
             return Incoming::Nothing;
@@ -168,18 +173,18 @@ impl Receiver {
         let bytes = self.staging.get(self.start..self.start + piece).unwrap_or_default();
         self.start += piece;
         *remaining -= piece;
-        if let Some(crc) = crc {
+        if let Some(crc) = &mut self.crc {
             crc.update(bytes);
         }
         Incoming::Data(bytes)
     }
 
     fn next_end(&mut self) -> Incoming<'_> {
-        let State::Data { padding, crc, .. } = &self.state else { return Incoming::Nothing };
-        let trailer = padding + if crc.is_some() { digest::LENGTH } else { 0 };
+        let State::Data { padding, .. } = &self.state else { return Incoming::Nothing };
+        let trailer = padding + if self.crc.is_some() { digest::LENGTH } else { 0 };
         let Some(bytes) = self.waiting().get(..trailer) else { return Incoming::Nothing };
         let (padding_bytes, sent_digest) = bytes.split_at((*padding).min(trailer));
-        let intact = match crc {
+        let intact = match &self.crc {
             None => true,
             Some(crc) => {
                 let mut crc = crc.clone();

@@ -109,9 +109,7 @@ impl TextExchange {
         } else if request.continue_ || !request.data.is_empty() {
             return Err(RejectReason::ProtocolError);
         }
-        let data = self
-            .outgoing
-            .piece(self.parameters.max_recv_data_segment_length_initiator as usize);
+        let data = self.outgoing.piece(self.parameters.max_recv_data_segment_length_initiator as usize);
         let more = !self.outgoing.is_empty();
         Ok(self.answer(request.final_ && !more, more, data))
     }
@@ -132,11 +130,7 @@ impl TextExchange {
     }
 
     /// The targets that a question is about; `None` where it may not be asked.
-    fn targets(
-        &self,
-        question: &str,
-        discover: Discover<'_>,
-    ) -> Option<Vec<(String, Vec<String>)>> {
+    fn targets(&self, question: &str, discover: Discover<'_>) -> Option<Vec<(String, Vec<String>)>> {
         match (question, &self.target) {
             ("All", None) => Some(discover(None)),
             ("All", Some(_)) | ("", None) => None,
@@ -188,9 +182,7 @@ impl TextExchange {
 fn list(targets: &[(String, Vec<String>)], out: &mut Writer) {
     for (name, addresses) in targets {
         out.pair("TargetName", name);
-        addresses
-            .iter()
-            .for_each(|address| out.pair("TargetAddress", address));
+        addresses.iter().for_each(|address| out.pair("TargetAddress", address));
     }
 }
 

@@ -68,10 +68,7 @@ pub fn pairs(text: &[u8]) -> Result<Vec<Pair<'_>>, TextError> {
         return Err(TextError::TooLong);
     }
     let mut found = Vec::new();
-    for piece in text
-        .split(|byte| *byte == 0)
-        .filter(|piece| !piece.is_empty())
-    {
+    for piece in text.split(|byte| *byte == 0).filter(|piece| !piece.is_empty()) {
         if found.len() == PAIRS_LIMIT {
             return Err(TextError::TooManyPairs);
         }
@@ -101,13 +98,9 @@ fn pair(piece: &[u8]) -> Result<Pair<'_>, TextError> {
 
 /// A numerical value: decimal without leading zeros, or hexadecimal after `0x`, below 2^64 (§6.1).
 pub fn number(value: &str) -> Option<u64> {
-    let all = |digits: &str, digit: fn(&u8) -> bool| {
-        !digits.is_empty() && digits.as_bytes().iter().all(digit)
-    };
-    match value
-        .strip_prefix("0x")
-        .or_else(|| value.strip_prefix("0X"))
-    {
+    let all =
+        |digits: &str, digit: fn(&u8) -> bool| !digits.is_empty() && digits.as_bytes().iter().all(digit);
+    match value.strip_prefix("0x").or_else(|| value.strip_prefix("0X")) {
         Some(digits) if all(digits, u8::is_ascii_hexdigit) => u64::from_str_radix(digits, 16).ok(),
         Some(_) => None,
         None if value.len() > 1 && value.starts_with('0') => None,
@@ -138,11 +131,7 @@ pub fn list(value: &str) -> impl Iterator<Item = &str> {
 /// What a peer sent, fit for a log: without control characters, and not longer than about a line.
 pub fn shown(value: &str) -> String {
     let mut characters = value.chars();
-    let mut text: String = characters
-        .by_ref()
-        .take(80)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut text: String = characters.by_ref().take(80).flat_map(char::escape_debug).collect();
     if characters.next().is_some() {
         text.push('…');
     }
@@ -186,11 +175,7 @@ impl Incoming {
             return Err(TextError::TooLong);
         }
         self.bytes.extend_from_slice(data);
-        Ok(if more {
-            None
-        } else {
-            Some(std::mem::take(&mut self.bytes))
-        })
+        Ok(if more { None } else { Some(std::mem::take(&mut self.bytes)) })
     }
 }
 
@@ -237,10 +222,7 @@ pub fn fuzz(data: &[u8]) {
         let Some(value) = pair.text() else { return };
         writer.pair(pair.key, value);
         let _ = (number(value), boolean(value), list(value).count());
-        assert!(
-            !shown(value).chars().any(char::is_control),
-            "nothing to confuse a terminal"
-        );
+        assert!(!shown(value).chars().any(char::is_control), "nothing to confuse a terminal");
     }
     let whole = writer.finish();
     assert_eq!(pairs(&whole).as_ref(), Ok(&found), "pairs come back");
@@ -248,10 +230,7 @@ pub fn fuzz(data: &[u8]) {
     let limit = 1 + data.len() % 97;
     while !outgoing.is_empty() {
         let piece = outgoing.piece(limit);
-        assert!(
-            !piece.is_empty() && piece.len() <= limit,
-            "pieces go forward and keep the limit"
-        );
+        assert!(!piece.is_empty() && piece.len() <= limit, "pieces go forward and keep the limit");
         if let Ok(Some(joined)) = incoming.piece(&piece, !outgoing.is_empty()) {
             assert_eq!(joined, whole, "pieces add up");
         }

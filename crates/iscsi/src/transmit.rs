@@ -70,7 +70,13 @@ pub struct Transmitter<B> {
 impl<B: AsRef<[u8]>> Transmitter<B> {
     /// For a new connection: no digests.
     pub fn new() -> Self {
-        Transmitter { queue: VecDeque::new(), sent_of_first: 0, own_bytes: 0, header_digest: false, data_digest: false }
+        Transmitter {
+            queue: VecDeque::new(),
+            sent_of_first: 0,
+            own_bytes: 0,
+            header_digest: false,
+            data_digest: false,
+        }
     }
 
     /// What was negotiated; from the next PDU on.

@@ -56,7 +56,12 @@ struct Thread<'a> {
 }
 
 impl<'a> Thread<'a> {
-    fn new(house: &Arc<House>, stream: &'a TcpStream, peer: SocketAddr, control: &'a Arc<Control>) -> io::Result<Self> {
+    fn new(
+        house: &Arc<House>,
+        stream: &'a TcpStream,
+        peer: SocketAddr,
+        control: &'a Arc<Control>,
+    ) -> io::Result<Self> {
         prepare(stream)?;
         let guest = Guest::new(house, control, peer.ip(), stream.local_addr()?);
         let random = Box::new(|bytes: &mut [u8]| fill_random(bytes));
@@ -125,7 +130,8 @@ impl<'a> Thread<'a> {
         let left = due.map(|due| due.saturating_sub(self.now()) + Duration::from_millis(1));
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         let event = self.control.event();
-        let mut polled = [PollFd::from_borrowed_fd(self.stream.as_fd(), interest), PollFd::new(&event, PollFlags::IN)];
+        let mut polled =
+            [PollFd::from_borrowed_fd(self.stream.as_fd(), interest), PollFd::new(&event, PollFlags::IN)];
         match poll(&mut polled, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -236,6 +242,7 @@ impl<'a> Thread<'a> {
 }
 
 /// Random bytes from the operating system.
+#[allow(clippy::panic, reason = "the thread's own catch ends this connection, and no other")]
 fn fill_random(bytes: &mut [u8]) {
     // Without randomness there is no authentication: ending this connection is the only honest answer.
     if let Err(error) = getrandom::fill(bytes) {

@@ -1,8 +1,8 @@
-//! Where commands that may wait for a disk are carried out: on threads of that disk's own, so that one stuck disk
-//! holds up nobody but its own users.
+//! Where commands that may wait for a disk are carried out: on threads of that disk's own, so that one
+//! stuck disk holds up nobody but its own users.
 //!
-//! A command that nobody waits for any more (aborted, or its session is gone) can't be taken back once it runs. Until it
-//! ends nothing else starts on its disk: whatever comes later can rely on not being overtaken by it.
+//! A command that nobody waits for any more (aborted, or its session is gone) can't be taken back once it
+//! runs. Until it ends nothing else starts on its disk: whatever comes later can rely on not being overtaken by it.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -191,7 +191,8 @@ impl Executor {
                 return Some(job);
             }
             state.idle += 1;
-            let (after, timeout) = self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+            let (after, timeout) =
+                self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
             state = after;
             state.idle -= 1;
             if timeout.timed_out() && state.queue.is_empty() {
@@ -221,7 +222,10 @@ impl Job {
         let Job { server, nexus, mut command, reply } = self;
         let outcome = catch_unwind(AssertUnwindSafe(|| execute(&server, nexus, &mut command)));
         let outcome = outcome.unwrap_or_else(|_| {
-            tracing::error!("a defect ended the command {:02X}h", command.cdb.bytes().first().copied().unwrap_or(0));
+            tracing::error!(
+                "a defect ended the command {:02X}h",
+                command.cdb.bytes().first().copied().unwrap_or(0)
+            );
             internal_failure()
         });
         (reply, outcome)
@@ -240,7 +244,11 @@ fn execute(server: &DeviceServer, nexus: NexusId, command: &mut Command<Buffer>)
 }
 
 /// Carries out a command on this thread if it waits for nothing. `None`, with nothing done, if it may.
-pub(crate) fn execute_now(server: &DeviceServer, nexus: NexusId, command: &mut Command<Buffer>) -> Option<Outcome<Buffer>> {
+pub(crate) fn execute_now(
+    server: &DeviceServer,
+    nexus: NexusId,
+    command: &mut Command<Buffer>,
+) -> Option<Outcome<Buffer>> {
     let (cdb, data_out, data_in) = parts(&command.cdb, &command.data_out, &mut command.data_in);
     let completion = server.execute_now(nexus, command.lun, cdb, data_out, data_in)?;
     Some(outcome(completion, command.data_in.take()))
@@ -251,7 +259,8 @@ fn parts<'a>(
     data_out: &'a Option<(Buffer, usize)>,
     data_in: &'a mut Option<Buffer>,
 ) -> (&'a [u8], &'a [u8], &'a mut [u8]) {
-    let out = data_out.as_ref().and_then(|(buffer, length)| buffer.as_ref().get(..*length)).unwrap_or_default();
+    let out =
+        data_out.as_ref().and_then(|(buffer, length)| buffer.as_ref().get(..*length)).unwrap_or_default();
     (cdb.bytes(), out, data_in.as_mut().map(|buffer| buffer.as_mut()).unwrap_or_default())
 }
 

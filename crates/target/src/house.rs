@@ -50,7 +50,9 @@ impl House {
         }
         let served = targets.into_iter().map(|target| {
             let server = Arc::new(DeviceServer::new(&target.name, PORTAL_GROUP_TAG, target.units.clone()));
-            let own = |executor: &&Arc<Executor>| target.units.iter().any(|(_, unit)| Arc::ptr_eq(unit, executor.unit()));
+            let own = |executor: &&Arc<Executor>| {
+                target.units.iter().any(|(_, unit)| Arc::ptr_eq(unit, executor.unit()))
+            };
             let executors = executors.iter().filter(own).map(Arc::clone).collect();
             Arc::new(Served { target, server, executors })
         });
@@ -127,18 +129,23 @@ impl Guest {
     }
 
     fn reset(&self, served: &Served, nexus: NexusId, function: Function, lun: Option<[u8; 8]>) {
-        let others = self.house.registry.tell_others(&served.target.name, nexus, || Message::Aborted(lun));
+        let unit = lun.and_then(|lun| served.server.unit(lun));
+        let concerned = |executor: &&Arc<Executor>| {
+            lun.is_none() || unit.is_some_and(|unit| Arc::ptr_eq(unit, executor.unit()))
+        };
+        // First what runs, then the word: what a session starts after it has heard must not be abandoned as well.
+        let abandon = |victim: NexusId| {
+            served.executors.iter().filter(concerned).for_each(|executor| executor.abandon_nexus(victim));
+        };
+        let told = || Message::Aborted(lun);
+        let others = self.house.registry.tell_others(&served.target.name, nexus, abandon, told);
         let units = served.server.units().map(|(number, _)| lun_field(number));
         for unit in units.filter(|unit| lun.is_none_or(|lun| lun == *unit)) {
             match function {
-                Function::ClearTaskSet => others.iter().for_each(|victim| served.server.tasks_cleared(unit, *victim)),
+                Function::ClearTaskSet => {
+                    others.iter().for_each(|victim| served.server.tasks_cleared(unit, *victim))
+                }
                 _ => served.server.reset_unit(unit),
-            }
-        }
-        let unit = lun.and_then(|lun| served.server.unit(lun));
-        for executor in &served.executors {
-            if lun.is_none() || unit.is_some_and(|unit| Arc::ptr_eq(unit, executor.unit())) {
-                others.iter().for_each(|victim| executor.abandon_nexus(*victim));
             }
         }
     }
@@ -200,10 +207,15 @@ impl Policy for Guest {
     }
 
     fn admit(&mut self, session: &NewSession) -> Result<u16, LoginStatus> {
-        let key = Key { initiator: session.initiator_name.clone(), isid: session.isid, target: session.target.clone() };
+        let key = Key {
+            initiator: session.initiator_name.clone(),
+            isid: session.isid,
+            target: session.target.clone(),
+        };
         let admission = self.house.registry.admit(key, &self.control).ok_or(LoginStatus::OUT_OF_RESOURCES)?;
         self.nexus = Some(admission.nexus);
-        let Some(served) = session.target.as_deref().and_then(|name| self.house.find(name)).map(Arc::clone) else {
+        let Some(served) = session.target.as_deref().and_then(|name| self.house.find(name)).map(Arc::clone)
+        else {
             return Ok(admission.tsih);
         };
         if let Some(replaced) = admission.replaced {
@@ -244,7 +256,9 @@ impl Host for Guest {
         let (Some(served), Some(nexus)) = (&self.served, self.nexus) else { return Some(internal_failure()) };
         tracing::debug!(target: "scsi", "{}: {}", served.target.name, Described(&command));
         let executor = served.server.unit(command.lun).and_then(|unit| served.executor(unit));
-        if !executor.is_some_and(|executor| executor.has_abandoned())
+        // Behind an abandoned command waits what it might overtake, and not what the medium has no part in.
+        let free = || !served.server.plan(command.lun, command.cdb.bytes()).may_wait;
+        if (executor.is_none_or(|executor| !executor.has_abandoned()) || free())
             && let Some(outcome) = execute_now(&served.server, nexus, &mut command)
         {
             return Some(outcome);
@@ -268,7 +282,9 @@ impl Host for Guest {
     fn manage(&mut self, function: Function, lun: [u8; 8]) -> bool {
         let (Some(served), Some(nexus)) = (&self.served, self.nexus) else { return false };
         match function {
-            Function::ClearTaskSet | Function::LogicalUnitReset => self.reset(served, nexus, function, Some(lun)),
+            Function::ClearTaskSet | Function::LogicalUnitReset => {
+                self.reset(served, nexus, function, Some(lun))
+            }
             Function::TargetWarmReset => self.reset(served, nexus, function, None),
             _ => return false,
         }

@@ -16,6 +16,6 @@ mod registry;
 mod server;
 mod settings;
 
-pub use listener::ListenError;
+pub use listener::{ListenError, Listening};
 pub use server::{Server, Stuck};
 pub use settings::{Authentication, Limits, Settings, Target, User};

@@ -40,14 +40,46 @@ fn explain(error: &io::Error) -> String {
         io::ErrorKind::AddrInUse => {
             "another program listens there already; stop it, or choose another port with -p PORT".into()
         }
-        io::ErrorKind::PermissionDenied => "no permission; ports below 1024 are for root, choose one with -p PORT".into(),
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address; see `ip address` for those it has".into(),
+        io::ErrorKind::PermissionDenied => {
+            "no permission; ports below 1024 are for root, choose one with -p PORT".into()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; see `ip address` for those it has".into()
+        }
         _ => error.to_string(),
     }
 }
 
-/// Listens on an address.
-pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
+/// Sockets that listen. Connections wait in them until a server takes them over.
+#[derive(Debug)]
+pub struct Listening {
+    pub(crate) sockets: Vec<TcpListener>,
+}
+
+impl Listening {
+    /// Listens on every address, or on none. An IPv6 wildcard takes IPv6 only. With `lenient`, an address whose
+    /// protocol this machine does not speak is left out, as long as another one is left.
+    ///
+    /// # Errors
+    /// An address is taken, or not this machine's, or not for this user.
+    pub fn on(addresses: &[SocketAddr], lenient: bool) -> Result<Listening, ListenError> {
+        let mut sockets = Vec::new();
+        let mut unspoken = None;
+        for address in addresses {
+            match listen(*address) {
+                Ok(socket) => sockets.push(socket),
+                Err(error) if lenient && error.is_unspoken() => unspoken = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        match unspoken {
+            Some(error) if sockets.is_empty() => Err(error),
+            _ => Ok(Listening { sockets }),
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     let make = || -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if address.is_ipv6() {
@@ -68,6 +100,7 @@ pub(crate) fn prepare(stream: &std::net::TcpStream) -> io::Result<()> {
     stream.set_nonblocking(true)?;
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY))?;
+    socket
+        .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY))?;
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
 }

@@ -74,7 +74,10 @@ impl Share {
         state.used += length;
         *held += length;
         drop(state);
-        Some(Buffer { bytes: vec![0; length], charge: Some((Arc::clone(&self.pool), Arc::clone(&self.held))) })
+        Some(Buffer {
+            bytes: vec![0; length],
+            charge: Some((Arc::clone(&self.pool), Arc::clone(&self.held))),
+        })
     }
 
     /// A buffer out of what was reserved.
@@ -86,7 +89,9 @@ impl Share {
     pub(crate) fn reserve(&mut self, bytes: usize) -> bool {
         let mut state = self.pool.state();
         // Half of the pool stays for solicited data and for reads, however many sessions there are.
-        if state.reserved + bytes > self.pool.limit / 2 || state.used + state.reserved + bytes > self.pool.limit {
+        if state.reserved + bytes > self.pool.limit / 2
+            || state.used + state.reserved + bytes > self.pool.limit
+        {
             return false;
         }
         state.reserved += bytes;

@@ -115,15 +115,24 @@ impl Registry {
         self.changed.notify_all();
     }
 
-    /// Tells every session of a target, but one.
-    pub(crate) fn tell_others(&self, target: &str, but: NexusId, message: impl Fn() -> Message) -> Vec<NexusId> {
+    /// Tells every session of a target, but one, after `first` was done with it.
+    pub(crate) fn tell_others(
+        &self,
+        target: &str,
+        but: NexusId,
+        first: impl Fn(NexusId),
+        message: impl Fn() -> Message,
+    ) -> Vec<NexusId> {
         let state = self.state();
         let others = state.sessions.values().filter(|entry| entry.key.target.as_deref() == Some(target));
         let others = others.filter(|entry| entry.nexus != but);
-        others.map(|entry| {
-            entry.control.post(message());
-            entry.nexus
-        }).collect()
+        others
+            .map(|entry| {
+                first(entry.nexus);
+                entry.control.post(message());
+                entry.nexus
+            })
+            .collect()
     }
 
     /// Tells every session.

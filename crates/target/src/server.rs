@@ -13,7 +13,7 @@ use crate::connection;
 use crate::control::{Control, Message};
 use crate::execution::Executor;
 use crate::house::House;
-use crate::listener::{ListenError, listen};
+use crate::listener::Listening;
 use crate::settings::Settings;
 
 /// How long initiators are given to log out by themselves when the server stops.
@@ -43,19 +43,21 @@ pub struct Stuck {
 }
 
 impl Server {
-    /// Starts to serve. Every address is listened on before any connection is accepted.
-    pub fn start(settings: Settings) -> Result<Server, ListenError> {
-        let sockets = listen_on_all(&settings)?;
+    /// Starts to serve.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub fn start(listening: Listening, settings: Settings) -> std::io::Result<Server> {
         let house = Arc::new(House::new(settings.targets, settings.users, settings.limits));
         let stopping = Arc::new(AtomicBool::new(false));
         let mut server = Server { house, addresses: Vec::new(), stopping, listeners: Vec::new() };
-        for (socket, address) in sockets {
-            let local = socket.local_addr().unwrap_or(address);
+        for socket in listening.sockets {
+            let local = socket.local_addr()?;
             server.addresses.push(local);
             let (house, stopping) = (Arc::clone(&server.house), Arc::clone(&server.stopping));
             let thread = std::thread::Builder::new().name(format!("listen {local}"));
             let spawned = thread.spawn(move || accept(&house, &socket, &stopping));
-            server.listeners.push(spawned.map_err(|source| ListenError { address, source })?);
+            server.listeners.push(spawned?);
         }
         Ok(server)
     }
@@ -77,25 +79,10 @@ impl Server {
         registry.tell_all(|| Message::AskForLogout);
         registry.wait_until_empty(false, deadline.min(Instant::now() + LOGOUT));
         registry.tell_all(|| Message::Drain);
-        registry.wait_until_empty(false, deadline);
+        // Some of the time is kept for the flushes: a session that waits for a stuck disk must not cost the other
+        // disks theirs.
+        registry.wait_until_empty(false, deadline.checked_sub(grace / 4).unwrap_or(deadline));
         flush(self.house.executors(), deadline)
-    }
-}
-
-/// Listens on every address, or on none.
-fn listen_on_all(settings: &Settings) -> Result<Vec<(TcpListener, SocketAddr)>, ListenError> {
-    let mut sockets = Vec::new();
-    let mut unspoken = None;
-    for address in &settings.listen {
-        match listen(*address) {
-            Ok(socket) => sockets.push((socket, *address)),
-            Err(error) if settings.lenient && error.is_unspoken() => unspoken = Some(error),
-            Err(error) => return Err(error),
-        }
-    }
-    match unspoken {
-        Some(error) if sockets.is_empty() => Err(error),
-        _ => Ok(sockets),
     }
 }
 
@@ -110,7 +97,10 @@ fn flush(executors: Vec<Arc<Executor>>, deadline: Instant) -> Result<(), Stuck> 
         let spawned = thread.spawn(move || {
             let at_rest = executor.wait_for_rest(deadline);
             let volume = executor.unit().volume();
-            if at_rest && !volume.is_read_only() && let Err(error) = volume.flush() {
+            if at_rest
+                && !volume.is_read_only()
+                && let Err(error) = volume.flush()
+            {
                 tracing::error!("{name}: the last flush failed: {error}");
             }
             let _ = sender.send((name, at_rest));
@@ -120,8 +110,8 @@ fn flush(executors: Vec<Arc<Executor>>, deadline: Instant) -> Result<(), Stuck> 
         }
     }
     drop(sender);
-    while let Ok((name, true)) = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        if let Some(position) = waiting.iter().position(|waits| *waits == name) {
+    while let Ok((name, at_rest)) = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        if at_rest && let Some(position) = waiting.iter().position(|waits| *waits == name) {
             waiting.swap_remove(position);
         }
     }

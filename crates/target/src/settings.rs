@@ -1,6 +1,6 @@
 //! What a server is to serve, and within what limits.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +9,6 @@ use timedisk_scsi::LogicalUnit;
 /// What a server is to serve.
 #[derive(Debug)]
 pub struct Settings {
-    /// Addresses to listen on. An IPv6 wildcard takes IPv6 only.
-    pub listen: Vec<SocketAddr>,
-    /// Whether an address whose protocol this machine does not speak is left out, as long as another one is left.
-    pub lenient: bool,
     /// The targets.
     pub targets: Vec<Target>,
     /// Who may prove who they are.

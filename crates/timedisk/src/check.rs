@@ -60,8 +60,9 @@ impl Files {
 
 fn rendered(remark: &Remark, name: &str, text: &str, level: Level<'static>) -> String {
     let annotation = AnnotationKind::Primary.span(remark.span.clone());
-    let mut group =
-        level.primary_title(remark.message.as_str()).element(Snippet::source(text).path(name).annotation(annotation));
+    let mut group = level
+        .primary_title(remark.message.as_str())
+        .element(Snippet::source(text).path(name).annotation(annotation));
     if let Some(help) = &remark.help {
         group = group.element(Level::HELP.message(help.as_str()));
     }
@@ -123,7 +124,8 @@ impl Files {
 
     /// The users of files that have no mistakes.
     pub(crate) fn users(&self, options: &Options) -> Vec<(String, Vec<u8>)> {
-        let users = self.parse(options).configuration.map(|configuration| configuration.users).unwrap_or_default();
+        let users =
+            self.parse(options).configuration.map(|configuration| configuration.users).unwrap_or_default();
         users.iter().map(|user| (user.name.clone(), user.secret.bytes().to_vec())).collect()
     }
 }

@@ -14,7 +14,7 @@ use crate::plan::Disk;
 const PHYSICAL_BLOCK: u32 = 4096;
 
 /// Opens a disk. Every message names the disk and says what to do.
-pub(crate) fn open(disk: &Disk, block_length: u32, state: &Path) -> anyhow::Result<Arc<LogicalUnit>> {
+pub(crate) fn open(disk: &Disk, block_length: u32, state: Option<&Path>) -> anyhow::Result<Arc<LogicalUnit>> {
     let length = match disk.length {
         Length::Bytes(bytes) => timedisk_volume::Length::Bytes(bytes),
         Length::WholeFile => timedisk_volume::Length::WholeFile,
@@ -24,14 +24,14 @@ pub(crate) fn open(disk: &Disk, block_length: u32, state: &Path) -> anyhow::Resu
         read_only: disk.read_only,
         create_parents: disk.create_parents,
         block_length,
-        state_directory: Some(state.to_path_buf()),
+        state_directory: state.map(Path::to_path_buf),
         ..OpenOptions::new(&disk.path, length)
     };
     let volume = FileVolume::open(options).with_context(|| format!("the disk of {}", disk.name))?;
     if let Some(reason) = volume.state().flush_failure() {
         eprintln!(
-            "timedisk: {}: an earlier flush of {} failed ({reason}): what was written before may be lost. It is served, \
-             but takes no writes. Check what is on it, and copy it to a new file to go on.",
+            "timedisk: {}: an earlier flush of {} failed ({reason}): what was written before may be \
+             lost. It is served, but takes no writes. Check what is on it, and copy it to a new file to go on.",
             disk.name,
             disk.path.display()
         );
@@ -45,7 +45,8 @@ pub(crate) fn open(disk: &Disk, block_length: u32, state: &Path) -> anyhow::Resu
         naa: state.naa(),
         name: disk.name.clone(),
     };
-    let format = BlockFormat { logical_length: block_length, physical_length: PHYSICAL_BLOCK.max(block_length) };
+    let format =
+        BlockFormat { logical_length: block_length, physical_length: PHYSICAL_BLOCK.max(block_length) };
     Ok(Arc::new(LogicalUnit::new(Arc::new(volume), identity, format, Some(Arc::new(Saved(state))))))
 }
 
@@ -77,13 +78,15 @@ pub(crate) fn warn_of_little_space(disks: &[Disk], units: &[Arc<LogicalUnit>]) {
         }
     }
     for (_, growth, disk) in by_device {
-        let folder = disk.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder =
+            disk.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if let Ok(free) = available_space(folder)
             && growth > free
         {
             eprintln!(
-                "timedisk: no space for all of it: the disks in {} could grow by {}, and there are {} free. They are \
-                 sparse, so they work until then; after that, writes fail and reads go on. Make room, or smaller disks.",
+                "timedisk: no space for all of it: the disks in {} could grow by {}, and there are {} free. \
+                 They are sparse, so they work until then; after that, writes fail and reads go on. Make room, or \
+                 smaller disks.",
                 folder.display(),
                 format_size(growth),
                 format_size(free)

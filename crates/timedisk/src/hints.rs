@@ -29,7 +29,8 @@ pub(crate) fn next_steps(address: SocketAddr, shown: &Shown) -> String {
     } else {
         String::new()
     };
-    let chap_windows = if shown.chap { " -AuthenticationType ONEWAYCHAP -ChapUsername USER -ChapSecret SECRET" } else { "" };
+    let chap_windows =
+        if shown.chap { " -AuthenticationType ONEWAYCHAP -ChapUsername USER -ChapSecret SECRET" } else { "" };
     let only_here = if ip.is_loopback() {
         "Only this machine can connect. For others: timedisk --listen 0.0.0.0, and mind who can reach it.\n"
     } else {
@@ -42,10 +43,12 @@ pub(crate) fn next_steps(address: SocketAddr, shown: &Shown) -> String {
          {chap_linux}    \
              iscsiadm -m node -T {iqn} -p {portal} --login\n\
          On Windows, in an administrator's PowerShell:\n    \
-             Start-Service MSiSCSI; New-IscsiTargetPortal -TargetPortalAddress {ip} -TargetPortalPortNumber {port}\n    \
+             Start-Service MSiSCSI\n    \
+             New-IscsiTargetPortal -TargetPortalAddress {ip} -TargetPortalPortNumber {port}\n    \
              Connect-IscsiTarget -NodeAddress {iqn}{chap_windows}\n\
-         On macOS: it has no iSCSI initiator of its own. Commercial ones exist (ATTO Xtend SAN, globalSAN), as kernel\n    \
-             extensions that need lowered security on today's Macs; check that yours supports your macOS first.\n\
+         On macOS: it has no iSCSI initiator of its own. Commercial ones exist (ATTO Xtend SAN,\n    \
+             globalSAN), as kernel extensions that need lowered security on today's Macs; check that\n    \
+             yours supports your macOS first.\n\
          Anywhere with QEMU or libiscsi: give them the URL above, as in  qemu-img info URL\n\
          Stop with Ctrl-C.\n"
     )

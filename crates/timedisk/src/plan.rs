@@ -1,7 +1,7 @@
 //! What is to be served, from whichever place it was described in.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use annotate_snippets::Level;
@@ -10,6 +10,7 @@ use timedisk_config::{AccessList, Authentication, Configuration, Length};
 
 use crate::check::{Files, count, options};
 use crate::command_line::ServeOptions;
+use crate::state_directory;
 
 /// The default disk's size: that of the tutorial.
 const DEFAULT_SIZE: u64 = 100 << 20;
@@ -48,7 +49,7 @@ pub(crate) struct Plan {
 }
 
 /// Gathers what was typed: a file of targets, single disks, or the default disk.
-pub(crate) fn gather(typed: &ServeOptions, state: &std::path::Path) -> anyhow::Result<Plan> {
+pub(crate) fn gather(typed: &ServeOptions) -> anyhow::Result<Plan> {
     let mut plan = Plan::default();
     let options = options(&typed.iqn_base, typed.block_length)?;
     if let Some(targets) = &typed.targets {
@@ -75,13 +76,14 @@ pub(crate) fn gather(typed: &ServeOptions, state: &std::path::Path) -> anyhow::R
         plan.disks.push(disk);
     }
     if plan.disks.is_empty() {
-        plan.disks.push(default_disk(state, &options.iqn_base));
+        let state = state_directory::choose(typed.state.as_ref())?;
+        plan.disks.push(default_disk(&state, &options.iqn_base));
     }
     plan.check_names()?;
     Ok(plan)
 }
 
-fn default_disk(state: &std::path::Path, iqn_base: &str) -> Disk {
+fn default_disk(state: &Path, iqn_base: &str) -> Disk {
     Disk {
         name: "target0".into(),
         iqn: format!("{iqn_base}:target0"),
@@ -130,6 +132,9 @@ impl Plan {
         if path.is_empty() {
             bail!("there is no path; write PATH or PATH:SIZE");
         }
+        if length == Length::WholeFile && !Path::new(path).exists() {
+            bail!("{path} does not exist; to have it made, say how large: {path}:100GB");
+        }
         let name = format!("target{}", self.disks.len());
         let iqn = format!("{iqn_base}:{name}");
         let (path, access) = (PathBuf::from(path), AccessList::everyone());
@@ -142,7 +147,9 @@ impl Plan {
                 ("ro", "no") => disk.read_only = false,
                 ("auth", "chap") => asks_for_chap = Some(true),
                 ("auth", "none") => asks_for_chap = Some(false),
-                ("users", names) => users = Some(names.split('+').map(str::to_string).collect::<Vec<String>>()),
+                ("users", names) => {
+                    users = Some(names.split(',').map(str::to_string).collect::<Vec<String>>())
+                }
                 ("iqn", iqn) => disk.iqn = timedisk_config::iscsi_name(iqn)?,
                 ("ro", _) => bail!("ro={value}: write ro=yes or ro=no"),
                 ("auth", _) => bail!("auth={value}: write auth=chap or auth=none"),
@@ -181,19 +188,23 @@ impl Plan {
     }
 }
 
-/// Cuts the settings off: from the first comma that a `key=` follows. A path may have other commas.
+/// Cuts the settings off: from the first comma that a `key=` follows. A path may have other commas, and so may the
+/// value of a setting, which goes on to the next `key=`.
 fn split_settings(text: &str) -> (&str, Vec<(&str, &str)>) {
-    let is_setting = |piece: &str| {
-        piece.split_once('=').is_some_and(|(key, _)| !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase()))
+    let begins_setting = |rest: &str| {
+        let key = rest.split_once('=').map_or("", |(key, _)| key);
+        !key.is_empty() && key.chars().all(|letter| letter.is_ascii_lowercase())
     };
-    for (position, _) in text.match_indices(',') {
-        let (place, rest) = text.split_at(position);
-        let pieces = rest.get(1..).unwrap_or_default();
-        if pieces.split(',').all(is_setting) {
-            return (place, pieces.split(',').filter_map(|piece| piece.split_once('=')).collect());
-        }
+    let after = |position: usize| text.get(position + 1..).unwrap_or_default();
+    let commas: Vec<usize> = text.match_indices(',').map(|(position, _)| position).collect();
+    let mut begins = commas.into_iter().filter(|position| begins_setting(after(*position))).peekable();
+    let place = begins.peek().and_then(|first| text.get(..*first)).unwrap_or(text);
+    let mut settings = Vec::new();
+    while let Some(begin) = begins.next() {
+        let setting = text.get(begin + 1..begins.peek().copied().unwrap_or(text.len())).unwrap_or_default();
+        settings.extend(setting.split_once('='));
     }
-    (text, Vec::new())
+    (place, settings)
 }
 
 #[cfg(test)]
@@ -202,7 +213,10 @@ mod tests {
     use super::*;
 
     fn typed(text: &str) -> anyhow::Result<Disk> {
-        let plan = Plan { users: vec![("anna".into(), vec![1; 12]), ("bert".into(), vec![2; 12])], ..Plan::default() };
+        let plan = Plan {
+            users: vec![("anna".into(), vec![1; 12]), ("bert".into(), vec![2; 12])],
+            ..Plan::default()
+        };
         plan.typed_disk(text, "iqn.x")
     }
 
@@ -212,22 +226,27 @@ mod tests {
         assert_eq!(disk.path, PathBuf::from("/a b,c/d:e.img"));
         assert_eq!(disk.length, Length::Bytes(4 << 40));
         assert_eq!((disk.iqn.as_str(), disk.read_only), ("iqn.2026-01.org:z", true));
-        let whole = typed("disk.img").unwrap();
+        let whole = typed("/dev/null").unwrap();
         assert_eq!((whole.length, whole.iqn.as_str()), (Length::WholeFile, "iqn.x:target0"));
+        assert!(typed("/no/such/file").is_err());
     }
 
     #[test]
     fn users_are_those_named_or_else_all() {
-        assert_eq!(typed("x").unwrap().chap, None);
-        assert_eq!(typed("x,auth=chap").unwrap().chap.unwrap(), ["anna", "bert"]);
-        assert_eq!(typed("x,users=bert").unwrap().chap.unwrap(), ["bert"]);
-        assert!(typed("x,users=carl").is_err());
-        assert!(typed("x,users=bert,auth=none").is_err());
+        assert_eq!(typed("/dev/null").unwrap().chap, None);
+        assert_eq!(typed("/dev/null,auth=chap").unwrap().chap.unwrap(), ["anna", "bert"]);
+        assert_eq!(typed("/dev/null,users=bert").unwrap().chap.unwrap(), ["bert"]);
+        assert_eq!(
+            typed("/dev/null,auth=chap,users=bert,anna,ro=yes").unwrap().chap.unwrap(),
+            ["bert", "anna"]
+        );
+        assert!(typed("/dev/null,users=carl").is_err());
+        assert!(typed("/dev/null,users=bert,auth=none").is_err());
     }
 
     #[test]
     fn mistakes_are_named() {
-        for text in ["", ":4T", "x:4XB", "x:0x10", "x,ro=maybe", "x,what=1"] {
+        for text in ["", ":4T", "x:4XB", "x:0x10", "/dev/null,ro=maybe", "/dev/null,what=1"] {
             assert!(typed(text).is_err(), "{text}");
         }
     }

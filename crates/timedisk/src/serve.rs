@@ -10,9 +10,9 @@ use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use timedisk_scsi::LogicalUnit;
-use timedisk_target::{Authentication, Limits, Server, Settings, Target, User};
+use timedisk_target::{Authentication, Limits, Listening, Server, Settings, Target, User};
 
-use crate::addresses::{Listen, reachable, to_listen_on};
+use crate::addresses::{reachable, to_listen_on};
 use crate::command_line::{ServeOptions, Trace};
 use crate::hints::{Shown, next_steps, url};
 use crate::plan::{Disk, Plan};
@@ -29,15 +29,21 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     }
     start_log(&options.verbose);
     let listen = to_listen_on(options)?;
-    let state = state_directory::choose(options.state.as_ref())?;
-    let plan = plan::gather(options, &state)?;
-    state_directory::make(&state)?;
+    let plan = plan::gather(options)?;
+    check_ready_file(options.ready_file.as_deref())?;
+    // Before any file is made: a port that is taken should leave nothing behind.
+    let listening = Listening::on(&listen.addresses, listen.lenient)?;
+    // Only some disks need it: those that can't have their state beside them. They say so.
+    let state = state_directory::choose(options.state.as_ref()).ok();
+    if let (Some(state), Some(_)) = (&state, &options.state) {
+        state_directory::make(state)?;
+    }
     // Before anything is served: a signal in between must not be lost.
     let mut signals = Signals::new([SIGTERM, SIGINT]).context("can't wait for signals")?;
-    let units = open_all(&plan, options.block_length, &state)?;
+    let units = open_all(&plan, options.block_length, state.as_deref())?;
     disks::warn_of_little_space(&plan.disks, &units);
     let shown: Vec<Shown> = plan.disks.iter().map(shown).collect();
-    let server = start(listen, plan, units, options)?;
+    let server = start(listening, plan, units, options)?;
     announce(&server, &shown)?;
     if let Some(path) = &options.ready_file {
         std::fs::write(path, "ready\n").with_context(|| format!("can't write {}", path.display()))?;
@@ -48,11 +54,29 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(stuck) => {
             let waited = GRACE.as_secs();
-            eprintln!("timedisk: stopped after {waited} seconds although {stuck}; see to the storage under them");
+            eprintln!(
+                "timedisk: stopped after {waited} seconds although {stuck}; see to the storage under them"
+            );
             // Threads that hang in the kernel would keep an orderly exit waiting.
             std::process::exit(1)
         }
     }
+}
+
+/// Looks whether the file can be written later, without making it now.
+fn check_ready_file(path: Option<&Path>) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    anyhow::ensure!(
+        folder.is_dir() && !path.is_dir(),
+        "the ready file {} can't be written there",
+        path.display()
+    );
+    // One of an earlier run would tell whoever waits for it too early.
+    if path.exists() {
+        std::fs::remove_file(path).with_context(|| format!("can't replace {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// One line on stderr for each thing worth knowing.
@@ -66,16 +90,19 @@ fn start_log(verbose: &[Trace]) {
     let filter = Targets::new().with_default(LevelFilter::INFO);
     let filter = filter.with_targets(levels.map(|(target, trace)| (target, level(trace))));
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(terminal);
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(terminal);
     tracing_subscriber::registry().with(lines).with(filter).init();
 }
 
-fn open_all(plan: &Plan, block_length: u32, state: &Path) -> anyhow::Result<Vec<Arc<LogicalUnit>>> {
+fn open_all(plan: &Plan, block_length: u32, state: Option<&Path>) -> anyhow::Result<Vec<Arc<LogicalUnit>>> {
     let mut units: Vec<Arc<LogicalUnit>> = Vec::new();
     for (index, disk) in plan.disks.iter().enumerate() {
         // Targets may share an extent that nobody writes: it is one disk then.
-        let same = |other: &Disk| (&other.path, other.start, other.length) == (&disk.path, disk.start, disk.length);
-        let twin = plan.disks.iter().take(index).position(|other| same(other) && other.read_only && disk.read_only);
+        let same =
+            |other: &Disk| (&other.path, other.start, other.length) == (&disk.path, disk.start, disk.length);
+        let twin =
+            plan.disks.iter().take(index).position(|other| same(other) && other.read_only && disk.read_only);
         let unit = match twin.and_then(|position| units.get(position)) {
             Some(unit) => Arc::clone(unit),
             None => disks::open(disk, block_length, state)?,
@@ -85,7 +112,12 @@ fn open_all(plan: &Plan, block_length: u32, state: &Path) -> anyhow::Result<Vec<
     Ok(units)
 }
 
-fn start(listen: Listen, plan: Plan, units: Vec<Arc<LogicalUnit>>, options: &ServeOptions) -> anyhow::Result<Server> {
+fn start(
+    listening: Listening,
+    plan: Plan,
+    units: Vec<Arc<LogicalUnit>>,
+    options: &ServeOptions,
+) -> anyhow::Result<Server> {
     let target = |(disk, unit): (&Disk, Arc<LogicalUnit>)| Target {
         name: disk.iqn.clone(),
         alias: Some(disk.name.clone()),
@@ -97,13 +129,11 @@ fn start(listen: Listen, plan: Plan, units: Vec<Arc<LogicalUnit>>, options: &Ser
         units: vec![(0, unit)],
     };
     let settings = Settings {
-        listen: listen.addresses,
-        lenient: listen.lenient,
         targets: plan.disks.iter().zip(units).map(target).collect(),
         users: plan.users.into_iter().map(|(name, secret)| User { name, secret }).collect(),
         limits: Limits { sessions: options.sessions.into(), ..Limits::default() },
     };
-    Ok(Server::start(settings)?)
+    Server::start(listening, settings).context("can't start a thread")
 }
 
 fn shown(disk: &Disk) -> Shown {

@@ -16,7 +16,9 @@ pub(crate) fn choose(typed: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
     match (from("XDG_STATE_HOME"), from("HOME")) {
         (Some(state), _) => Ok(state.join("timedisk")),
         (None, Some(home)) => Ok(home.join(".local/state/timedisk")),
-        (None, None) => bail!("no home directory is known (HOME is not set); say where to keep things with --state DIR"),
+        (None, None) => {
+            bail!("no home directory is known (HOME is not set); say where to keep things with --state DIR")
+        }
     }
 }
 
@@ -24,5 +26,7 @@ pub(crate) fn choose(typed: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
 pub(crate) fn make(directory: &std::path::Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    made.with_context(|| format!("can't make the directory {}; choose another with --state DIR", directory.display()))
+    made.with_context(|| {
+        format!("can't make the directory {}; choose another with --state DIR", directory.display())
+    })
 }

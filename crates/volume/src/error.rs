@@ -47,12 +47,7 @@ pub struct VolumeError {
 impl VolumeError {
     /// An error that concerns no file. `message` says what was attempted and what to do, in one sentence.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            path: None,
-            message: message.into(),
-            source: None,
-        }
+        Self { kind, path: None, message: message.into(), source: None }
     }
 
     /// Names the file that the error is about.

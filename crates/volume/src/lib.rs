@@ -23,8 +23,7 @@ mod state;
 mod volume;
 
 pub use calls::{
-    Access, FileCalls, FileKind, FileStatus, Lock, OpenFile, SpaceChange, SystemCalls,
-    available_space,
+    Access, FileCalls, FileKind, FileStatus, Lock, OpenFile, SpaceChange, SystemCalls, available_space,
 };
 pub use error::{ErrorKind, VolumeError};
 pub use fault::{FailingVolume, HeldVolume, Operation};

@@ -18,12 +18,8 @@ enum Step {
 }
 
 fn ranges() -> impl Strategy<Value = (u64, u64)> {
-    let offsets = prop_oneof![
-        0..CAPACITY,
-        (0..CAPACITY / 4096).prop_map(|page| page * 4096)
-    ];
-    (offsets, prop_oneof![0..600u64, 0..20_000u64])
-        .prop_map(|(at, length)| (at, length.min(CAPACITY - at)))
+    let offsets = prop_oneof![0..CAPACITY, (0..CAPACITY / 4096).prop_map(|page| page * 4096)];
+    (offsets, prop_oneof![0..600u64, 0..20_000u64]).prop_map(|(at, length)| (at, length.min(CAPACITY - at)))
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -65,9 +61,7 @@ fn follow(volume: &dyn Volume, steps: &[Step]) {
                 model[range(at, length)].fill(0);
             }
             Step::Zero(at, length, allocation) => {
-                volume
-                    .write_zeroes(at, length, allocation, Durability::Volatile)
-                    .unwrap();
+                volume.write_zeroes(at, length, allocation, Durability::Volatile).unwrap();
                 model[range(at, length)].fill(0);
             }
             Step::Flush => volume.flush().unwrap(),
@@ -85,12 +79,7 @@ fn check_mapping(volume: &dyn Volume, model: &[u8]) {
     while at < CAPACITY {
         let mapping = volume.mapping(at).unwrap();
         assert!(mapping.length > 0 && at + mapping.length <= CAPACITY);
-        assert!(
-            mapping.allocated
-                || model[range(at, mapping.length)]
-                    .iter()
-                    .all(|&byte| byte == 0)
-        );
+        assert!(mapping.allocated || model[range(at, mapping.length)].iter().all(|&byte| byte == 0));
         at += mapping.length;
     }
 }

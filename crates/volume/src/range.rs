@@ -12,11 +12,7 @@ pub(crate) fn check(capacity: u64, offset: u64, length: u64) -> Result<()> {
 
 /// Fails with [`ErrorKind::OutOfRange`] unless there is a byte at `offset`.
 pub(crate) fn check_byte(capacity: u64, offset: u64) -> Result<()> {
-    if offset < capacity {
-        Ok(())
-    } else {
-        Err(out_of_range(capacity, offset, 1))
-    }
+    if offset < capacity { Ok(()) } else { Err(out_of_range(capacity, offset, 1)) }
 }
 
 fn out_of_range(capacity: u64, offset: u64, length: u64) -> VolumeError {

@@ -68,10 +68,7 @@ fn text() -> impl Strategy<Value = String> {
         "ü:none:",
     ]);
     let lines = prop_oneof![line, good.prop_map(str::to_owned)];
-    (
-        prop::collection::vec(lines, 0..12),
-        prop::sample::select(vec!["\n", "\r\n", "\r"]),
-    )
+    (prop::collection::vec(lines, 0..12), prop::sample::select(vec!["\n", "\r\n", "\r"]))
         .prop_map(|(lines, end)| lines.join(end))
 }
 

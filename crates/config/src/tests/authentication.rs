@@ -6,10 +6,7 @@ use crate::{Authentication, Configuration, Outcome, redacted};
 const DISK: &str = "extent0 /x 0 1MB\n";
 
 fn with(target_keys: &str, auths: &str) -> Outcome {
-    read_both(
-        &format!("{DISK}target0 rw extent0 all {target_keys}\n"),
-        Some(auths),
-    )
+    read_both(&format!("{DISK}target0 rw extent0 all {target_keys}\n"), Some(auths))
 }
 
 fn secret_of<'a>(configuration: &'a Configuration, name: &str) -> Option<&'a [u8]> {
@@ -32,11 +29,7 @@ fn users_and_secrets_are_read_as_netbsd_reads_them() {
         ("carol", "se:cret"),
         ("u", "pw#1"),
     ] {
-        assert_eq!(
-            secret_of(&configuration, user),
-            Some(secret.as_bytes()),
-            "{user}"
-        );
+        assert_eq!(secret_of(&configuration, user), Some(secret.as_bytes()), "{user}");
     }
     assert!(configuration.user("nulltest").is_none());
     assert_eq!(configuration.users.len(), 7);
@@ -57,42 +50,24 @@ fn a_line_without_a_usable_secret_is_a_mistake_in_its_place() {
         ("bob:chap:0123456789ab\\", 22, "backslash"),
     ] {
         let outcome = with("", line);
-        assert!(
-            only_mistake(&outcome).contains(help),
-            "{line}: {}",
-            only_mistake(&outcome)
-        );
+        assert!(only_mistake(&outcome).contains(help), "{line}: {}", only_mistake(&outcome));
         assert_eq!(outcome.mistakes[0].column, column, "{line}");
     }
-    assert!(
-        only_mistake(&with("", "u:chap:0123456789ab\nU:chap:ba9876543210\n")).contains("line 1")
-    );
+    assert!(only_mistake(&with("", "u:chap:0123456789ab\nU:chap:ba9876543210\n")).contains("line 1"));
 }
 
 #[test]
 fn a_carriage_return_is_not_part_of_a_secret() {
-    let outcome = with(
-        "auth=chap",
-        "alice:chap:0123456789ab\r\nbob:chap:ba9876543210\r\n",
-    );
+    let outcome = with("auth=chap", "alice:chap:0123456789ab\r\nbob:chap:ba9876543210\r\n");
     assert_eq!(outcome.notices.len(), 1);
     let configuration = outcome.configuration.unwrap();
-    assert_eq!(
-        secret_of(&configuration, "alice"),
-        Some(&b"0123456789ab"[..])
-    );
+    assert_eq!(secret_of(&configuration, "alice"), Some(&b"0123456789ab"[..]));
     assert_eq!(secret_of(&configuration, "bob"), Some(&b"ba9876543210"[..]));
 }
 
 #[test]
 fn weak_and_doubtful_secrets_are_taken_and_named() {
-    let notices = |auths| {
-        with("auth=chap", auths)
-            .notices
-            .into_iter()
-            .map(|n| n.message)
-            .collect::<Vec<_>>()
-    };
+    let notices = |auths| with("auth=chap", auths).notices.into_iter().map(|n| n.message).collect::<Vec<_>>();
     assert!(notices("a:chap:0123456789ab").is_empty());
     assert!(notices("a:chap:0123456789a")[0].contains("shorter than 12 bytes"));
     assert!(notices("a:chap:0123456789ab ")[0].contains("blank"));
@@ -105,13 +80,11 @@ fn a_target_asks_for_the_users_it_names_or_for_any_user() {
     let asks = |keys: &str| {
         let outcome = with(keys, auths);
         let configuration = outcome.configuration;
-        let mut configuration =
-            configuration.unwrap_or_else(|| panic!("{keys}: {:#?}", outcome.mistakes));
+        let mut configuration = configuration.unwrap_or_else(|| panic!("{keys}: {:#?}", outcome.mistakes));
         configuration.targets.remove(0).authentication
     };
-    let chap = |users: &[&str]| Authentication::Chap {
-        users: users.iter().map(|u| (*u).to_owned()).collect(),
-    };
+    let chap =
+        |users: &[&str]| Authentication::Chap { users: users.iter().map(|u| (*u).to_owned()).collect() };
     assert_eq!(asks(""), Authentication::None);
     assert_eq!(asks("auth=none"), Authentication::None);
     assert_eq!(asks("auth=chap"), chap(&["alice", "bob"]));
@@ -135,11 +108,7 @@ fn a_target_that_asks_for_nobody_who_exists_is_refused() {
         ("users=alice", None, "--auths FILE"),
     ] {
         let outcome = read_both(&format!("{DISK}target0 rw extent0 all {keys}\n"), auths);
-        assert!(
-            only_mistake(&outcome).contains(message),
-            "{keys}: {}",
-            only_mistake(&outcome)
-        );
+        assert!(only_mistake(&outcome).contains(message), "{keys}: {}", only_mistake(&outcome));
     }
     // The mistake in the auths file is enough to say.
     for keys in ["auth=chap", "users=bob"] {
@@ -150,15 +119,8 @@ fn a_target_that_asks_for_nobody_who_exists_is_refused() {
 #[test]
 fn users_that_no_target_asks_for_are_said_to_be_no_protection() {
     let auths = "alice:chap:0123456789ab\n";
-    assert!(
-        with("", auths).notices[0]
-            .message
-            .contains("everyone may log in")
-    );
-    assert!(
-        with("auth=none", auths).notices.is_empty(),
-        "it says what it means"
-    );
+    assert!(with("", auths).notices[0].message.contains("everyone may log in"));
+    assert!(with("auth=none", auths).notices.is_empty(), "it says what it means");
     assert!(with("auth=chap", auths).notices.is_empty());
     assert!(with("", "nulltest:none:\n").notices.is_empty());
 }
@@ -173,8 +135,6 @@ fn no_secret_is_shown() {
     assert!(!shown.contains("S3") && !shown.contains("CRET"), "{shown}");
     assert!(shown.contains("carol:chap:***\n*****"));
     assert!(redacted(auths).contains("zo\u{eb}:chap:********\n"));
-    let good = with("auth=chap", "alice:chap:S3CRETS3CRETS3CRET\n")
-        .configuration
-        .unwrap();
+    let good = with("auth=chap", "alice:chap:S3CRETS3CRETS3CRET\n").configuration.unwrap();
     assert!(format!("{good:?}").contains("[redacted]") && !format!("{good:?}").contains("S3CRET"));
 }

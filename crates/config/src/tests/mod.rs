@@ -17,14 +17,8 @@ fn read(targets: &str) -> Outcome {
 
 fn read_both(targets: &str, auths: Option<&str>) -> Outcome {
     let outcome = Configuration::parse(
-        Source {
-            name: "targets",
-            text: targets,
-        },
-        auths.map(|text| Source {
-            name: "auths",
-            text,
-        }),
+        Source { name: "targets", text: targets },
+        auths.map(|text| Source { name: "auths", text }),
         &Options::default(),
     );
     crate::fuzzing::check(&outcome, targets, auths.unwrap_or(""));
@@ -34,27 +28,19 @@ fn read_both(targets: &str, auths: Option<&str>) -> Outcome {
 /// The configuration of a text without mistakes.
 fn good(targets: &str) -> Configuration {
     let outcome = read(targets);
-    outcome
-        .configuration
-        .unwrap_or_else(|| panic!("{targets:?}: {:#?}", outcome.mistakes))
+    outcome.configuration.unwrap_or_else(|| panic!("{targets:?}: {:#?}", outcome.mistakes))
 }
 
 /// Each mistake as `LINE:COLUMN text underlined`.
 fn mistakes(targets: &str) -> Vec<String> {
     let outcome = read(targets);
     assert!(outcome.configuration.is_none() || outcome.mistakes.is_empty());
-    outcome
-        .mistakes
-        .iter()
-        .map(|m| format!("{}:{} {}", m.line, m.column, &targets[m.span.clone()]))
-        .collect()
+    outcome.mistakes.iter().map(|m| format!("{}:{} {}", m.line, m.column, &targets[m.span.clone()])).collect()
 }
 
 /// Message and help of the only mistake.
 fn only_mistake(outcome: &Outcome) -> String {
-    let [mistake] = outcome.mistakes.as_slice() else {
-        panic!("{:#?}", outcome.mistakes)
-    };
+    let [mistake] = outcome.mistakes.as_slice() else { panic!("{:#?}", outcome.mistakes) };
     format!("{}; {}", mistake.message, mistake.help.as_deref().unwrap())
 }
 

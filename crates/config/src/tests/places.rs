@@ -12,18 +12,7 @@ fn all_mistakes_are_found_at_once_in_the_files_order() {
     let places: Vec<(File, usize, usize, &str)> = outcome
         .mistakes
         .iter()
-        .map(|m| {
-            (
-                m.file,
-                m.line,
-                m.column,
-                if m.file == File::Targets {
-                    &text[m.span.clone()]
-                } else {
-                    ""
-                },
-            )
-        })
+        .map(|m| (m.file, m.line, m.column, if m.file == File::Targets { &text[m.span.clone()] } else { "" }))
         .collect();
     let targets = File::Targets;
     assert_eq!(
@@ -46,37 +35,21 @@ fn all_mistakes_are_found_at_once_in_the_files_order() {
 
 #[test]
 fn columns_count_characters_and_not_bytes() {
-    assert_eq!(
-        mistakes("extent0 /päth/ü 0 1MX\ntarget0 rw extent0 all\n"),
-        ["1:20 MX"]
-    );
-    assert_eq!(
-        mistakes("\u{feff}Extent0 /x 0 1MB\nlun0 rw Extent0 any\n")[0],
-        "1:1 Extent0"
-    );
+    assert_eq!(mistakes("extent0 /päth/ü 0 1MX\ntarget0 rw extent0 all\n"), ["1:20 MX"]);
+    assert_eq!(mistakes("\u{feff}Extent0 /x 0 1MB\nlun0 rw Extent0 any\n")[0], "1:1 Extent0");
 }
 
 #[test]
 fn a_place_after_escapes_and_continuations_is_the_place_in_the_file() {
     let text = "extent0 /my\\ disk 0 1MB\ntarget0 rw extent0 \\\n  10/8,b\\\nad,11/8 \\\n users=\n";
     let outcome = read(text);
-    let places: Vec<_> = outcome
-        .mistakes
-        .iter()
-        .map(|m| (m.line, m.column, &text[m.span.clone()]))
-        .collect();
+    let places: Vec<_> = outcome.mistakes.iter().map(|m| (m.line, m.column, &text[m.span.clone()])).collect();
     assert_eq!(places, [(3, 8, "b\\\nad"), (5, 8, "")]);
 }
 
 #[test]
 fn a_mistake_of_the_callers_is_placed_in_the_same_way() {
-    let mistake = Mistake::at(
-        File::Targets,
-        "a\nbü c\n",
-        6..7,
-        "no such file",
-        Some("make it"),
-    );
+    let mistake = Mistake::at(File::Targets, "a\nbü c\n", 6..7, "no such file", Some("make it"));
     assert_eq!((mistake.line, mistake.column), (2, 4));
     let outside = Mistake::at(File::Targets, "bü", 2..99, "x", None);
     assert_eq!((outside.span, outside.column), (1..3, 2));

@@ -36,27 +36,15 @@ fn the_distributed_file_is_good_and_has_nothing_to_say() {
 
 /// A name, what a strict reader owes the text, and the text.
 const WHOLE_FILES: [(&str, Verdict, &str); 32] = [
-    (
-        "V2",
-        Warn,
-        "extent0 /tmp/iscsi-target0 0 100MB\ntarget0 rw extent0\n",
-    ),
-    (
-        "V3",
-        Warn,
-        "extent0 /x 0 100MB\ntarget0 extent0 10.4.0.0/16\n",
-    ),
+    ("V2", Warn, "extent0 /tmp/iscsi-target0 0 100MB\ntarget0 rw extent0\n"),
+    ("V3", Warn, "extent0 /x 0 100MB\ntarget0 extent0 10.4.0.0/16\n"),
     (
         "V14",
         Ok,
         "# c\n   # c2\n\t#c3\n\n  \n\
                 extent0\t \t/x   0\t1MB   \n  target0 rw extent0 all # trailing\n#target1 rw extent0 all\n",
     ),
-    (
-        "V16",
-        Reject,
-        "extent0 /x 0 1MB\nextent0 /y 0 2MB\ntarget0 rw extent0 all\ntarget0 ro extent0 any\n",
-    ),
+    ("V16", Reject, "extent0 /x 0 1MB\nextent0 /y 0 2MB\ntarget0 rw extent0 all\ntarget0 ro extent0 any\n"),
     ("V17", Reject, "target0 rw extent0 all\nextent0 /x 0 1MB\n"),
     (
         "V18",
@@ -82,21 +70,9 @@ const WHOLE_FILES: [(&str, Verdict, &str); 32] = [
         "extent0 /a 0 1MB\ntarget0=iqn.2004-06.com.example:disk ro extent0 all\n\
                 lun2 readonly extent0 all\ntarget3 r extent0 all\n",
     ),
-    (
-        "V27 foo",
-        Reject,
-        "extent0 /a 0 1MB\nlun1=foo ro extent0 all\n",
-    ),
-    (
-        "V29 empty",
-        Reject,
-        "extent0 /a 0 1MB\ntarget6= rw extent0 all\n",
-    ),
-    (
-        "V29 a=b",
-        Reject,
-        "extent0 /a 0 1MB\ntarget7=a=b rw extent0 all\n",
-    ),
+    ("V27 foo", Reject, "extent0 /a 0 1MB\nlun1=foo ro extent0 all\n"),
+    ("V29 empty", Reject, "extent0 /a 0 1MB\ntarget6= rw extent0 all\n"),
+    ("V29 a=b", Reject, "extent0 /a 0 1MB\ntarget7=a=b rw extent0 all\n"),
     (
         "V30 names",
         Warn,
@@ -108,67 +84,23 @@ const WHOLE_FILES: [(&str, Verdict, &str); 32] = [
         Reject,
         "extent /a 0 1MB\ntarget rw extent all\nExtent0 /d 0 1MB\nTarget0 rw extent all\nfoo bar\n",
     ),
-    (
-        "V33",
-        Reject,
-        "extent2 \"/tmp/a b\" 0 1MB\ntarget0 rw extent2 all\n",
-    ),
-    (
-        "V34",
-        Ok,
-        "extent0 \\\n/tmp/x 0 1MB\ntarget0 rw extent0 \\\nall\n",
-    ),
-    (
-        "V35",
-        Ok,
-        "extent0 \\\n  /tmp/x 0 1MB\ntarget0 rw extent0 all\n",
-    ),
-    (
-        "V36",
-        Ok,
-        "# comment \\\nextent0 /x 0 1MB\ntarget0 rw extent0 all\n",
-    ),
-    (
-        "V37",
-        Warn,
-        "extent0 /x 0 1MB\r\ntarget0 rw extent0 all\r\n",
-    ),
+    ("V33", Reject, "extent2 \"/tmp/a b\" 0 1MB\ntarget0 rw extent2 all\n"),
+    ("V34", Ok, "extent0 \\\n/tmp/x 0 1MB\ntarget0 rw extent0 \\\nall\n"),
+    ("V35", Ok, "extent0 \\\n  /tmp/x 0 1MB\ntarget0 rw extent0 all\n"),
+    ("V36", Ok, "# comment \\\nextent0 /x 0 1MB\ntarget0 rw extent0 all\n"),
+    ("V37", Warn, "extent0 /x 0 1MB\r\ntarget0 rw extent0 all\r\n"),
     ("V39", Ok, "extent0 /x 0 1MB\ntarget0 rw extent0 all"),
-    (
-        "V40",
-        Reject,
-        "extent9 /first 7 9MB\nextent0 /x\ntarget0 rw extent9 any\n",
-    ),
-    (
-        "V41",
-        Reject,
-        "extent0 /x 0 1MB\ntarget0 rw extent0 all\ntarget1\n",
-    ),
+    ("V40", Reject, "extent9 /first 7 9MB\nextent0 /x\ntarget0 rw extent9 any\n"),
+    ("V41", Reject, "extent0 /x 0 1MB\ntarget0 rw extent0 all\ntarget1\n"),
     ("V42 extent", Reject, "extent0 /x 0\n"),
     ("V42 device", Reject, "device0\n"),
-    (
-        "V43",
-        Reject,
-        "extent0 /x 0 1MB\ndevice0 RAID0\ntarget0 rw extent0 all\n",
-    ),
-    (
-        "V44",
-        Reject,
-        "extent0 /x 0 1MB\ntarget0 rw extent0 10.0.0.0/8 192.168.0.0/16\n",
-    ),
-    (
-        "V45",
-        Warn,
-        "\u{feff}extent0 /x 0 1MB\ntarget0 rw extent0 all\n",
-    ),
+    ("V43", Reject, "extent0 /x 0 1MB\ndevice0 RAID0\ntarget0 rw extent0 all\n"),
+    ("V44", Reject, "extent0 /x 0 1MB\ntarget0 rw extent0 10.0.0.0/8 192.168.0.0/16\n"),
+    ("V45", Warn, "\u{feff}extent0 /x 0 1MB\ntarget0 rw extent0 all\n"),
     ("V46 empty", Reject, ""),
     ("V46 comments", Reject, "# nothing\n\n"),
     ("V50", Reject, "extent0 /x 0 1MB\ntarget0 rw extent0 all\\"),
-    (
-        "NUL",
-        Reject,
-        "extent0 /x 0 1MB\ntarget0 rw extent0 a\0ll\n",
-    ),
+    ("NUL", Reject, "extent0 /x 0 1MB\ntarget0 rw extent0 a\0ll\n"),
 ];
 
 #[test]
@@ -294,19 +226,14 @@ fn a_path_keeps_escaped_blanks_and_other_backslashes() {
 fn there_is_no_limit_to_lines_records_and_lengths() {
     let long = "a".repeat(70_000);
     assert_eq!(
-        good(&format!("extent0 /{long} 0 1MB\ntarget0 rw extent0 any\n")).extents[0]
-            .path
-            .len(),
+        good(&format!("extent0 /{long} 0 1MB\ntarget0 rw extent0 any\n")).extents[0].path.len(),
         70_001
     );
-    let many: String = (0..2000)
-        .map(|n| format!("extent{n} /disk{n} 0 1MB\ntarget{n} rw extent{n} any\n"))
-        .collect();
+    let many: String =
+        (0..2000).map(|n| format!("extent{n} /disk{n} 0 1MB\ntarget{n} rw extent{n} any\n")).collect();
     assert_eq!(good(&many).targets.len(), 2000);
     // Each device in the next: refused before anything walks so deep.
-    let nested: String = (1..50_000)
-        .map(|n| format!("device{n} RAID0 device{}\n", n - 1))
-        .collect();
+    let nested: String = (1..50_000).map(|n| format!("device{n} RAID0 device{}\n", n - 1)).collect();
     let text = format!("extent0 /x 0 1MB\ndevice0 RAID0 extent0\n{nested}{TARGET}");
     assert_eq!(mistakes(&text), ["18:1 device16 RAID0 device15"]);
 }

@@ -5,10 +5,7 @@ use crate::encoding::encode_hex;
 use proptest::prelude::*;
 
 fn algorithm(number: u8) -> &'static Algorithm {
-    ALGORITHMS
-        .iter()
-        .find(|known| known.number == number)
-        .unwrap()
+    ALGORITHMS.iter().find(|known| known.number == number).unwrap()
 }
 
 #[test]
@@ -18,10 +15,7 @@ fn responses_are_those_of_the_hashes() {
     let response = algorithm(5).response(0x2a, b"1234567890123456", &challenge);
     assert_eq!(encode_hex(&response), "0x2e992b21373f7970a9b9dacd5ea13fad");
     let response = algorithm(7).response(0x2a, b"1234567890123456", &challenge);
-    assert_eq!(
-        encode_hex(&response),
-        "0xfeb0cb6ab679c83f53824b6b2e6060bc17559f57155c0fee6dc5d4f94d1bf5d3"
-    );
+    assert_eq!(encode_hex(&response), "0xfeb0cb6ab679c83f53824b6b2e6060bc17559f57155c0fee6dc5d4f94d1bf5d3");
 }
 
 #[test]
@@ -31,16 +25,7 @@ fn the_first_supported_algorithm_of_the_offer_is_chosen() {
     assert_eq!(chosen("5,7"), Some(5));
     assert_eq!(chosen("8,7,6,5"), Some(7));
     assert_eq!(chosen("0x7,5"), Some(7));
-    for offer in [
-        "",
-        "6",
-        "8,6",
-        "05",
-        "5 ",
-        "MD5",
-        "261",
-        "18446744073709551621",
-    ] {
+    for offer in ["", "6", "8,6", "05", "5 ", "MD5", "261", "18446744073709551621"] {
         assert_eq!(chosen(offer), None, "{offer}");
     }
 }
@@ -52,10 +37,7 @@ fn challenges_have_the_length_of_their_hash_and_never_over_128_bytes() {
         assert_eq!(challenge.bytes, vec![7; algorithm.challenge_length]);
         assert_eq!(challenge.identifier, 7);
         assert!((16..=128).contains(&challenge.bytes.len()));
-        assert_eq!(
-            algorithm.response(1, b"x", b"y").len(),
-            algorithm.response_length
-        );
+        assert_eq!(algorithm.response(1, b"x", b"y").len(), algorithm.response_length);
     }
 }
 
@@ -67,15 +49,9 @@ fn only_the_whole_right_response_is_accepted() {
         let secret = Some(&b"a secret of 20 bytes"[..]);
         assert!(challenge.verify(secret, &right));
         for length in 0..right.len() {
-            assert!(
-                !challenge.verify(secret, &right[..length]),
-                "{length} bytes are not enough"
-            );
+            assert!(!challenge.verify(secret, &right[..length]), "{length} bytes are not enough");
         }
-        assert!(
-            !challenge.verify(secret, &[&right[..], &[0]].concat()),
-            "more is not better"
-        );
+        assert!(!challenge.verify(secret, &[&right[..], &[0]].concat()), "more is not better");
         assert!(!challenge.verify(Some(b"another secret"), &right));
         assert!(!challenge.verify(None, &right));
     }
@@ -93,10 +69,7 @@ fn nobody_without_a_secret_gets_in() {
 
 #[test]
 fn a_secret_is_not_printed() {
-    let identity = Identity {
-        name: "disk".into(),
-        secret: b"hidden".to_vec(),
-    };
+    let identity = Identity { name: "disk".into(), secret: b"hidden".to_vec() };
     assert_eq!(format!("{identity:?}"), "Identity { name: \"disk\", .. }");
 }
 

@@ -111,7 +111,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         out.push(answer.bytes(), Segment::Owned(bytes));
     }
 
-    pub(super) fn text_request(&mut self, bytes: &[u8], out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
+    pub(super) fn text_request(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Transmitter<B>,
+        host: &mut impl Host<Buffer = B>,
+    ) {
         let request = layout::TextRequest::of(&self.header);
         let fields = crate::send_targets::TextRequest {
             final_: request.flags & 0x80 != 0,
@@ -126,7 +131,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
                 }
                 let tag = request.initiator_task_tag.get();
                 let mut response = self.respond(Response::Text, tag, true);
-                response.flags = if answer.final_ { 0x80 } else { 0 } | if answer.continue_ { CONTINUE } else { 0 };
+                response.flags =
+                    if answer.final_ { 0x80 } else { 0 } | if answer.continue_ { CONTINUE } else { 0 };
                 response.target_transfer_tag = answer.target_transfer_tag.into();
                 out.push(response.bytes(), Segment::Owned(answer.data));
             }
@@ -138,7 +144,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         let request = layout::LogoutRequest::of(&self.header);
         let answer = match request.reason & 0x7f {
             logout_reason::CLOSE_SESSION => logout_response::CLOSED,
-            logout_reason::CLOSE_CONNECTION if request.cid.get() == self.identity.cid => logout_response::CLOSED,
+            logout_reason::CLOSE_CONNECTION if request.cid.get() == self.identity.cid => {
+                logout_response::CLOSED
+            }
             logout_reason::CLOSE_CONNECTION => logout_response::NO_SUCH_CONNECTION,
             _ => logout_response::NO_RECOVERY,
         };

@@ -141,9 +141,18 @@ pub enum Function {
 impl Function {
     pub(super) fn of(code: u8) -> Option<Function> {
         use Function::*;
-        [AbortTask, AbortTaskSet, ClearAca, ClearTaskSet, LogicalUnitReset, TargetWarmReset, TargetColdReset, TaskReassign]
-            .into_iter()
-            .find(|function| *function as u8 == code)
+        [
+            AbortTask,
+            AbortTaskSet,
+            ClearAca,
+            ClearTaskSet,
+            LogicalUnitReset,
+            TargetWarmReset,
+            TargetColdReset,
+            TaskReassign,
+        ]
+        .into_iter()
+        .find(|function| *function as u8 == code)
     }
 }
 

@@ -44,11 +44,24 @@ const ABORTED_LIMIT: usize = 128;
 enum Current {
     Nothing,
     /// Immediate data of a command.
-    Command { tag: u32, length: u32, came: u32, last: bool },
-    DataOut { tag: u32, pdu: DataPdu, came: u32 },
+    Command {
+        tag: u32,
+        length: u32,
+        came: u32,
+        last: bool,
+    },
+    DataOut {
+        tag: u32,
+        pdu: DataPdu,
+        came: u32,
+    },
     /// A request with data that are not a command's.
-    Collect { bytes: Vec<u8> },
-    Drop { reject: Option<RejectReason> },
+    Collect {
+        bytes: Vec<u8>,
+    },
+    Drop {
+        reject: Option<RejectReason>,
+    },
 }
 
 /// What the connection is to do besides sending.
@@ -73,6 +86,7 @@ pub struct Session<B> {
     stat_sn: u32,
     tasks: HashMap<u32, Task<B>>,
     next_serial: u64,
+    next_delivery: u64,
     next_transfer_tag: u32,
     /// Tasks with the ORDERED attribute that have not ended.
     ordered: usize,
@@ -95,7 +109,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         now: Duration,
         host: &mut impl Host<Buffer = B>,
     ) -> Self {
-        let start = if host.reserve((WINDOW_START as usize - 1) * unsolicited_limit(&parameters)) { WINDOW_START } else { 1 };
+        let start = if host.reserve((WINDOW_START as usize - 1) * unsolicited_limit(&parameters)) {
+            WINDOW_START
+        } else {
+            1
+        };
         Session {
             window: CommandWindow::new(cmd_sn, start),
             text: TextExchange::new(&parameters, &identity),
@@ -105,6 +123,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             stat_sn,
             tasks: HashMap::new(),
             next_serial: 0,
+            next_delivery: 0,
             next_transfer_tag: 0,
             ordered: 0,
             waiting_for_memory: VecDeque::new(),
@@ -155,7 +174,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             }
             Some(Request::TaskManagement) if !discovery => Current::Collect { bytes: Vec::new() },
             Some(Request::Logout) => Current::Collect { bytes: Vec::new() },
-            Some(Request::NopOut | Request::Text) => Current::Drop { reject: Some(RejectReason::InvalidPduField) },
+            Some(Request::NopOut | Request::Text) => {
+                Current::Drop { reject: Some(RejectReason::InvalidPduField) }
+            }
             Some(Request::Snack) => Current::Drop { reject: Some(RejectReason::SnackReject) },
             Some(_) => Current::Drop { reject: Some(RejectReason::ProtocolError) },
             None => Current::Drop { reject: Some(RejectReason::CommandNotSupported) },
@@ -204,11 +225,19 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     }
 
     /// Takes the end of the PDU.
-    pub fn end(&mut self, intact: bool, now: Duration, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
+    pub fn end(
+        &mut self,
+        intact: bool,
+        now: Duration,
+        out: &mut Transmitter<B>,
+        host: &mut impl Host<Buffer = B>,
+    ) {
         self.ping.heard(now);
         match std::mem::replace(&mut self.current, Current::Nothing) {
             Current::Nothing => {}
-            Current::Command { tag, length, last, .. } => self.end_command(tag, length, last, intact, out, host),
+            Current::Command { tag, length, last, .. } => {
+                self.end_command(tag, length, last, intact, out, host)
+            }
             Current::DataOut { tag, pdu, .. } => self.end_data_out(tag, pdu, intact, out, host),
             Current::Collect { .. } if !intact => self.reject(RejectReason::DataDigestError, out),
             Current::Collect { bytes } => self.end_request(bytes, out, host),
@@ -222,7 +251,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
 
     fn end_request(&mut self, bytes: Vec<u8>, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
         let basic = BasicHeader::of(&self.header);
-        let unnumbered = basic.opcode & 0x3f == Request::NopOut as u8 && basic.initiator_task_tag.get() == NO_TAG;
+        let unnumbered =
+            basic.opcode & 0x3f == Request::NopOut as u8 && basic.initiator_task_tag.get() == NO_TAG;
         if !basic.is_immediate() && !unnumbered {
             // These have no data to wait for and change nothing that a missing command would: they need not be held
             // back behind a gap, only be counted.
@@ -244,7 +274,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     /// Counts the next CmdSN as arrived, and with it those that came ahead of it.
     fn advance(&mut self, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
         self.window.advance();
-        while let Some(position) = self.ahead.iter().position(|(cmd_sn, _)| *cmd_sn == self.window.expected()) {
+        while let Some(position) = self.ahead.iter().position(|(cmd_sn, _)| *cmd_sn == self.window.expected())
+        {
             let (_, tag) = self.ahead.swap_remove(position);
             self.window.advance();
             if let Some(tag) = tag {
@@ -297,5 +328,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
 
 /// Unsolicited bytes that one command may bring.
 fn unsolicited_limit(parameters: &Parameters) -> usize {
-    if parameters.immediate_data || !parameters.initial_r2t { parameters.first_burst_length as usize } else { 0 }
+    if parameters.immediate_data || !parameters.initial_r2t {
+        parameters.first_burst_length as usize
+    } else {
+        0
+    }
 }

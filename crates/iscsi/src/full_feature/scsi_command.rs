@@ -45,9 +45,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             return Current::Drop { reject: Some(RejectReason::TooManyImmediateCommands) };
         }
         let mut task = self.new_task(&header, &more, length, host);
-        let first = length.max(task.data.wanted.min(unsolicited_limit(&self.parameters) as u32)).min(task.data.wanted);
+        let first = length
+            .max(task.data.wanted.min(unsolicited_limit(&self.parameters) as u32))
+            .min(task.data.wanted);
         if task.data.wanted > 0 {
-            task.data.buffer = host.allocate(task.data.wanted as usize);
+            // Not before those that wait already: an older ORDERED one among them would be waited for in turn.
+            let in_turn = self.waiting_for_memory.is_empty();
+            task.data.buffer = if in_turn { host.allocate(task.data.wanted as usize) } else { None };
             if task.data.buffer.is_none() && first > 0 {
                 task.data.buffer = Some(host.allocate_reserved(first as usize));
             }
@@ -90,11 +94,15 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             attribute: Attribute::of(header.flags),
             immediate: header.opcode & crate::pdu::IMMEDIATE != 0,
             cmd_sn: header.cmd_sn.get(),
-            delivered: false,
+            delivered: None,
             reads,
             writes,
             expected,
-            expected_read: more.bidirectional_read_length.unwrap_or(if reads && !writes { expected } else { 0 }),
+            expected_read: more.bidirectional_read_length.unwrap_or(if reads && !writes {
+                expected
+            } else {
+                0
+            }),
             plan,
             stage: Stage::Gathering,
             data,
@@ -116,7 +124,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             self.tasks.remove(&tag);
             return self.reject(RejectReason::DataDigestError, out);
         }
-        let Some(task) = self.tasks.get_mut(&tag) else { return };
+        let Some(task) = self.tasks.get_mut(&tag) else { return self.count_aborted(out, host) };
         task.data.end_immediate(length, last);
         if task.attribute == Attribute::Ordered {
             self.ordered += 1;
@@ -127,9 +135,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         let cmd_sn = task.cmd_sn;
         match self.window.arrival(cmd_sn) {
             Arrival::Next => {
-                if let Some(task) = self.tasks.get_mut(&tag) {
-                    task.delivered = true;
-                }
+                self.mark_delivered(tag);
                 self.advance(out, host);
                 self.gather(tag, out, host);
             }
@@ -141,28 +147,48 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         }
     }
 
+    /// A command was aborted by another session while its data came: its number counts as used.
+    fn count_aborted(&mut self, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
+        let header = layout::ScsiCommand::of(&self.header);
+        let immediate = header.opcode & crate::pdu::IMMEDIATE != 0;
+        match self.window.arrival(header.cmd_sn.get()) {
+            Arrival::Next if !immediate => self.advance(out, host),
+            Arrival::Ahead if !immediate => self.remember_ahead(header.cmd_sn.get(), None),
+            _ => {}
+        }
+    }
+
     /// Every command before this one has arrived.
     pub(super) fn deliver(&mut self, tag: u32, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
-        let Some(task) = self.tasks.get_mut(&tag) else { return };
-        task.delivered = true;
-        match task.stage {
-            Stage::Gathering => self.gather(tag, out, host),
-            Stage::Ready => self.try_start(tag, out, host),
-            Stage::Running => {}
+        self.mark_delivered(tag);
+        match self.tasks.get(&tag).map(|task| task.stage) {
+            Some(Stage::Gathering) => self.gather(tag, out, host),
+            Some(Stage::Ready) => self.try_start(tag, out, host),
+            Some(Stage::Running) | None => {}
+        }
+    }
+
+    fn mark_delivered(&mut self, tag: u32) {
+        if let Some(task) = self.tasks.get_mut(&tag) {
+            task.delivered = Some(self.next_delivery);
+            self.next_delivery += 1;
         }
     }
 
     /// Asks for data that are missing, or goes on with a task that has them all.
     pub(super) fn gather(&mut self, tag: u32, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
-        let Some(task) = self.tasks.get_mut(&tag).filter(|task| task.stage == Stage::Gathering) else { return };
+        let Some(task) = self.tasks.get_mut(&tag).filter(|task| task.stage == Stage::Gathering) else {
+            return;
+        };
         if task.data.is_complete() {
             task.stage = Stage::Ready;
             return self.try_start(tag, out, host);
         }
         if !task.data.has_room_for_all() && task.data.failure.is_none() {
-            match host.allocate(task.data.wanted as usize) {
-                Some(larger) => task.data.move_to(larger),
-                None => return self.wait_for_memory(tag),
+            let wanted = task.data.wanted as usize;
+            let Some(larger) = self.allocate_in_turn(tag, wanted, host) else { return };
+            if let Some(task) = self.tasks.get_mut(&tag) {
+                task.data.move_to(larger);
             }
         }
         self.request_data(tag, out);
@@ -189,19 +215,45 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         }
     }
 
-    fn wait_for_memory(&mut self, tag: u32) {
+    /// Memory for a task, if there is some and nobody came earlier; otherwise the task waits for it.
+    fn allocate_in_turn(&mut self, tag: u32, length: usize, host: &mut impl Host<Buffer = B>) -> Option<B> {
+        self.forget_idle_waiters();
+        if self.waiting_for_memory.front().is_none_or(|first| *first == tag)
+            && let Some(buffer) = host.allocate(length)
+        {
+            self.waiting_for_memory.pop_front();
+            return Some(buffer);
+        }
         if !self.waiting_for_memory.contains(&tag) {
             self.waiting_for_memory.push_back(tag);
         }
+        None
     }
 
-    /// Memory has come free: goes on with tasks that wait for it.
+    /// Takes tasks from the head of the queue that were aborted, or have failed and need no memory any more.
+    fn forget_idle_waiters(&mut self) {
+        while let Some(first) = self.waiting_for_memory.front()
+            && self
+                .tasks
+                .get(first)
+                .is_none_or(|task| task.stage == Stage::Running || task.data.failure.is_some())
+        {
+            self.waiting_for_memory.pop_front();
+        }
+    }
+
+    /// Memory has come free, or is waited for by fewer: goes on with tasks that wait for it, oldest wish first.
     pub fn memory_available(&mut self, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
-        for tag in std::mem::take(&mut self.waiting_for_memory) {
-            match self.tasks.get(&tag).map(|task| task.stage) {
-                Some(Stage::Gathering) => self.gather(tag, out, host),
-                Some(Stage::Ready) => self.try_start(tag, out, host),
-                _ => {}
+        self.forget_idle_waiters();
+        while let Some(first) = self.waiting_for_memory.front().copied() {
+            match self.tasks.get(&first).map(|task| task.stage) {
+                Some(Stage::Gathering) => self.gather(first, out, host),
+                Some(Stage::Ready) => self.try_start(first, out, host),
+                Some(Stage::Running) | None => {}
+            }
+            self.forget_idle_waiters();
+            if self.waiting_for_memory.front() == Some(&first) {
+                return;
             }
         }
     }
@@ -217,7 +269,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             return true;
         }
         let ordered = task.attribute == Attribute::Ordered;
-        let mut older = self.tasks.values().filter(|other| other.lun == task.lun && other.id.serial < task.id.serial);
+        let is_older = |other: &&Task<B>| match (other.delivered, task.delivered) {
+            (Some(other), Some(own)) => other < own,
+            (other, _) => other.is_some(),
+        };
+        let mut older = self.tasks.values().filter(|other| other.lun == task.lun).filter(is_older);
         !older.any(|other| ordered || other.attribute == Attribute::Ordered)
     }
 
@@ -227,15 +283,15 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             let outcome = failed(failure.sense());
             return self.finish(tag, outcome, out, host);
         }
-        if !task.delivered || !self.is_its_turn(task) {
+        if task.delivered.is_none() || !self.is_its_turn(task) {
             return;
         }
         let room = task.plan.data_in.min(task.expected_read) as usize;
         let data_in = match room {
             0 => None,
-            _ => match host.allocate(room) {
+            _ => match self.allocate_in_turn(tag, room, host) {
                 Some(buffer) => Some(buffer),
-                None => return self.wait_for_memory(tag),
+                None => return,
             },
         };
         let Some(task) = self.tasks.get_mut(&tag) else { return };
@@ -261,13 +317,20 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         }
     }
 
-    fn finish(&mut self, tag: u32, outcome: Outcome<B>, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
+    fn finish(
+        &mut self,
+        tag: u32,
+        outcome: Outcome<B>,
+        out: &mut Transmitter<B>,
+        host: &mut impl Host<Buffer = B>,
+    ) {
         let Some(task) = self.remove(tag) else { return };
         self.open_window(host);
         self.answer(&task, outcome, out);
         if self.ordered > 0 || task.attribute == Attribute::Ordered {
             self.start_ready(out, host);
         }
+        self.memory_available(out, host);
     }
 
     /// Takes a task off the books.
@@ -281,10 +344,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
 
     /// Starts what waited for its turn, oldest first.
     pub(super) fn start_ready(&mut self, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
-        let ready = self.tasks.values().filter(|task| task.stage == Stage::Ready).map(|task| task.id);
-        let mut ready: Vec<TaskId> = ready.collect();
+        let ready = self.tasks.values().filter(|task| task.stage == Stage::Ready);
+        let mut ready: Vec<(Option<u64>, TaskId)> = ready.map(|task| (task.delivered, task.id)).collect();
         ready.sort_unstable();
-        for id in ready {
+        for (_, id) in ready {
             if self.tasks.get(&id.tag).is_some_and(|task| task.id == id && task.stage == Stage::Ready) {
                 self.try_start(id.tag, out, host);
             }

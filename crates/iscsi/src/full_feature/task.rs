@@ -47,8 +47,8 @@ pub(super) struct Task<B> {
     pub(super) attribute: Attribute,
     pub(super) immediate: bool,
     pub(super) cmd_sn: u32,
-    /// Whether every command before it has arrived.
-    pub(super) delivered: bool,
+    /// Its place in the order of CmdSN, once every command before it has arrived.
+    pub(super) delivered: Option<u64>,
     /// R and W bits.
     pub(super) reads: bool,
     pub(super) writes: bool,
@@ -173,7 +173,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Gathering<B> {
     pub(super) fn check(&self, header: &layout::DataOut, length: u32) -> Result<(), Failure> {
         let solicited = header.target_transfer_tag.get() != NO_TAG;
         let end = match (solicited, self.solicited.front(), self.unsolicited_end) {
-            (true, Some(front), _) if front.target_transfer_tag == header.target_transfer_tag.get() => front.end,
+            (true, Some(front), _) if front.target_transfer_tag == header.target_transfer_tag.get() => {
+                front.end
+            }
             (false, _, Some(end)) => end,
             _ => return Err(Failure::UnexpectedUnsolicitedData),
         };

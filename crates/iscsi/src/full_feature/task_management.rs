@@ -23,6 +23,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         response.response = answer as u8;
         out.push(response.bytes(), Segment::Empty);
         self.start_ready(out, host);
+        self.memory_available(out, host);
     }
 
     fn manage(
@@ -33,7 +34,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         host: &mut impl Host<Buffer = B>,
     ) -> FunctionResponse {
         let lun = header.lun;
-        let needs_unit = !matches!(function, Function::TargetWarmReset | Function::TargetColdReset | Function::TaskReassign);
+        let needs_unit = !matches!(
+            function,
+            Function::TargetWarmReset | Function::TargetColdReset | Function::TaskReassign
+        );
         if needs_unit && function != Function::AbortTask && !host.unit_exists(lun) {
             return FunctionResponse::LunDoesNotExist;
         }
@@ -77,6 +81,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             return FunctionResponse::Complete;
         }
         let referenced = header.ref_cmd_sn.get();
+        if !crate::serial::before(referenced, header.cmd_sn.get()) {
+            // No command of that number can have been sent before this request (§11.6.1).
+            return FunctionResponse::TaskDoesNotExist;
+        }
         match self.window.arrival(referenced) {
             // It never came, or was damaged on its way; its number counts as used from now on.
             Arrival::Next => {
@@ -87,9 +95,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
                 self.remember_ahead(referenced, None);
                 FunctionResponse::Complete
             }
-            // It has ended, and its response is on its way. The initiator maps both answers to the same (§11.6.1), but
-            // ESXi takes the other one for a sign of illness.
-            Arrival::Outside if crate::serial::before(referenced, self.window.expected()) => FunctionResponse::Complete,
+            // It has ended, and its response is on its way (§11.6.1 c).
             Arrival::Outside => FunctionResponse::TaskDoesNotExist,
         }
     }

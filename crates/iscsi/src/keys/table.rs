@@ -1,21 +1,13 @@
 //! The table of text keys: one row for each.
 
-use super::{
-    Boolean, BooleanRule, Key, Kind, List, Number, NumberRule, OwnNumber, REJECT, Sender, Use,
-};
+use super::{Boolean, BooleanRule, Key, Kind, List, Number, NumberRule, OwnNumber, REJECT, Sender, Use};
 use crate::parameters::{Credentials, Introduction, Parameters, TaskReporting, Wishes};
 use crate::text::{SIMPLE_VALUE_LIMIT, VALUE_LIMIT};
 
 /// Encoded form of the longest challenge or response: 1024 bytes in hexadecimal (§12.1.3).
 const CHAP_BINARY_LIMIT: usize = 2 + 2 * 1024;
 
-const fn row(
-    name: &'static str,
-    usage: Use,
-    sender: Sender,
-    default: &'static str,
-    kind: Kind,
-) -> Key {
+const fn row(name: &'static str, usage: Use, sender: Sender, default: &'static str, kind: Kind) -> Key {
     Key {
         name,
         usage,
@@ -29,53 +21,22 @@ const fn row(
 }
 
 const fn operational(name: &'static str, default: &'static str, kind: Kind) -> Key {
-    Key {
-        in_discovery: false,
-        ..row(name, Use::Login, Sender::Both, default, kind)
-    }
+    Key { in_discovery: false, ..row(name, Use::Login, Sender::Both, default, kind) }
 }
 
 const fn security(name: &'static str, limit: usize, settle: fn(&mut Credentials, String)) -> Key {
-    Key {
-        limit,
-        ..row(
-            name,
-            Use::Security,
-            Sender::Both,
-            "",
-            Kind::Credential(settle),
-        )
-    }
+    Key { limit, ..row(name, Use::Security, Sender::Both, "", Kind::Credential(settle)) }
 }
 
-const fn introduction(
-    name: &'static str,
-    usage: Use,
-    settle: fn(&mut Introduction, String),
-) -> Key {
-    Key {
-        any_stage: true,
-        ..row(
-            name,
-            usage,
-            Sender::Initiator,
-            "",
-            Kind::Introduction(settle),
-        )
-    }
+const fn introduction(name: &'static str, usage: Use, settle: fn(&mut Introduction, String)) -> Key {
+    Key { any_stage: true, ..row(name, usage, Sender::Initiator, "", Kind::Introduction(settle)) }
 }
 
 const fn from_target(name: &'static str, usage: Use) -> Key {
-    Key {
-        any_stage: true,
-        ..row(name, usage, Sender::Target, "", Kind::Note)
-    }
+    Key { any_stage: true, ..row(name, usage, Sender::Target, "", Kind::Note) }
 }
 
-const fn list(
-    choices: fn(&Wishes) -> &'static [&'static str],
-    settle: fn(&mut Parameters, &str),
-) -> Kind {
+const fn list(choices: fn(&Wishes) -> &'static [&'static str], settle: fn(&mut Parameters, &str)) -> Kind {
     Kind::List(List { choices, settle })
 }
 
@@ -94,14 +55,7 @@ const fn number(
     field: fn(&mut Parameters) -> &mut u32,
     cap: Option<fn(&Parameters) -> u32>,
 ) -> Kind {
-    Kind::Number(Number {
-        rule,
-        least,
-        most,
-        wish,
-        field,
-        cap,
-    })
+    Kind::Number(Number { rule, least, most, wish, field, cap })
 }
 
 /// Limits of a length of data.
@@ -110,24 +64,12 @@ const LENGTH: (u32, u32) = (512, 0xff_ffff);
 /// Every key.
 pub const KEYS: &[Key] = &[
     // Security (§12.1).
-    security("AuthMethod", VALUE_LIMIT, |keys, value| {
-        keys.method = Some(value)
-    }),
-    security("CHAP_A", VALUE_LIMIT, |keys, value| {
-        keys.algorithm = Some(value)
-    }),
-    security("CHAP_I", SIMPLE_VALUE_LIMIT, |keys, value| {
-        keys.identifier = Some(value)
-    }),
-    security("CHAP_C", CHAP_BINARY_LIMIT, |keys, value| {
-        keys.challenge = Some(value)
-    }),
-    security("CHAP_N", SIMPLE_VALUE_LIMIT, |keys, value| {
-        keys.name = Some(value)
-    }),
-    security("CHAP_R", CHAP_BINARY_LIMIT, |keys, value| {
-        keys.response = Some(value)
-    }),
+    security("AuthMethod", VALUE_LIMIT, |keys, value| keys.method = Some(value)),
+    security("CHAP_A", VALUE_LIMIT, |keys, value| keys.algorithm = Some(value)),
+    security("CHAP_I", SIMPLE_VALUE_LIMIT, |keys, value| keys.identifier = Some(value)),
+    security("CHAP_C", CHAP_BINARY_LIMIT, |keys, value| keys.challenge = Some(value)),
+    security("CHAP_N", SIMPLE_VALUE_LIMIT, |keys, value| keys.name = Some(value)),
+    security("CHAP_R", CHAP_BINARY_LIMIT, |keys, value| keys.response = Some(value)),
     // §13.1
     Key {
         in_discovery: true,
@@ -157,44 +99,22 @@ pub const KEYS: &[Key] = &[
     operational(
         "MaxConnections",
         "1",
-        number(
-            NumberRule::Minimum,
-            (1, 0xffff),
-            |_| 1,
-            |parameters| &mut parameters.max_connections,
-            None,
-        ),
+        number(NumberRule::Minimum, (1, 0xffff), |_| 1, |parameters| &mut parameters.max_connections, None),
     ),
     // §13.3
-    row(
-        "SendTargets",
-        Use::FullFeature,
-        Sender::Initiator,
-        "",
-        Kind::SendTargets,
-    ),
+    row("SendTargets", Use::FullFeature, Sender::Initiator, "", Kind::SendTargets),
     // §13.4 to §13.9
-    introduction("TargetName", Use::Login, |keys, value| {
-        keys.target_name = Some(value)
-    }),
-    introduction("InitiatorName", Use::Login, |keys, value| {
-        keys.initiator_name = Some(value)
-    }),
+    introduction("TargetName", Use::Login, |keys, value| keys.target_name = Some(value)),
+    introduction("InitiatorName", Use::Login, |keys, value| keys.initiator_name = Some(value)),
     from_target("TargetAlias", Use::All),
-    introduction("InitiatorAlias", Use::All, |keys, value| {
-        keys.initiator_alias = Some(value)
-    }),
+    introduction("InitiatorAlias", Use::All, |keys, value| keys.initiator_alias = Some(value)),
     from_target("TargetAddress", Use::All),
     from_target("TargetPortalGroupTag", Use::Login),
     // §13.10
     operational(
         "InitialR2T",
         "Yes",
-        boolean(
-            BooleanRule::Or,
-            |wishes| wishes.initial_r2t,
-            |parameters| &mut parameters.initial_r2t,
-        ),
+        boolean(BooleanRule::Or, |wishes| wishes.initial_r2t, |parameters| &mut parameters.initial_r2t),
     ),
     // §13.11
     operational(
@@ -291,21 +211,13 @@ pub const KEYS: &[Key] = &[
     operational(
         "DataPDUInOrder",
         "Yes",
-        boolean(
-            BooleanRule::Or,
-            |_| true,
-            |parameters| &mut parameters.data_pdu_in_order,
-        ),
+        boolean(BooleanRule::Or, |_| true, |parameters| &mut parameters.data_pdu_in_order),
     ),
     // §13.19
     operational(
         "DataSequenceInOrder",
         "Yes",
-        boolean(
-            BooleanRule::Or,
-            |_| true,
-            |parameters| &mut parameters.data_sequence_in_order,
-        ),
+        boolean(BooleanRule::Or, |_| true, |parameters| &mut parameters.data_sequence_in_order),
     ),
     // §13.20
     Key {
@@ -323,9 +235,7 @@ pub const KEYS: &[Key] = &[
         )
     },
     // §13.21
-    introduction("SessionType", Use::Login, |keys, value| {
-        keys.session_type = Some(value)
-    }),
+    introduction("SessionType", Use::Login, |keys, value| keys.session_type = Some(value)),
     // §13.23
     Key {
         limit: VALUE_LIMIT,
@@ -339,54 +249,15 @@ pub const KEYS: &[Key] = &[
     operational(
         "iSCSIProtocolLevel",
         "1",
-        number(
-            NumberRule::Minimum,
-            (0, 31),
-            |_| 1,
-            |parameters| &mut parameters.protocol_level,
-            None,
-        ),
+        number(NumberRule::Minimum, (0, 31), |_| 1, |parameters| &mut parameters.protocol_level, None),
     ),
     // §13.25. `No` and `Reject` are what initiators that still offer them have met so far.
-    row(
-        "IFMarker",
-        Use::Login,
-        Sender::Both,
-        "",
-        Kind::Obsolete("No"),
-    ),
-    row(
-        "OFMarker",
-        Use::Login,
-        Sender::Both,
-        "",
-        Kind::Obsolete("No"),
-    ),
-    row(
-        "IFMarkInt",
-        Use::Login,
-        Sender::Both,
-        "",
-        Kind::Obsolete(REJECT),
-    ),
-    row(
-        "OFMarkInt",
-        Use::Login,
-        Sender::Both,
-        "",
-        Kind::Obsolete(REJECT),
-    ),
+    row("IFMarker", Use::Login, Sender::Both, "", Kind::Obsolete("No")),
+    row("OFMarker", Use::Login, Sender::Both, "", Kind::Obsolete("No")),
+    row("IFMarkInt", Use::Login, Sender::Both, "", Kind::Obsolete(REJECT)),
+    row("OFMarkInt", Use::Login, Sender::Both, "", Kind::Obsolete(REJECT)),
     // §13.26: taken without a word, as the standard allows.
-    Key {
-        any_stage: true,
-        ..row(
-            "X#NodeArchitecture",
-            Use::Login,
-            Sender::Both,
-            "",
-            Kind::Note,
-        )
-    },
+    Key { any_stage: true, ..row("X#NodeArchitecture", Use::Login, Sender::Both, "", Kind::Note) },
 ];
 
 fn settle_task_reporting(parameters: &mut Parameters, choice: &str) {

@@ -1,8 +1,7 @@
 //! The login under arbitrary requests.
 
 use super::{
-    Authentication, Login, LoginRequest, LoginStatus, NewSession, Policy, Step, TargetAnswer,
-    Wishes,
+    Authentication, Login, LoginRequest, LoginStatus, NewSession, Policy, Step, TargetAnswer, Wishes,
 };
 use super::{DATA_LIMIT, REQUESTS_LIMIT};
 
@@ -18,15 +17,8 @@ impl Policy for Locked {
     }
     fn target(&self, name: &str) -> TargetAnswer {
         assert!(!name.chars().any(char::is_control), "a name can be shown");
-        let authentication = if name == LOCKED {
-            Authentication::Chap
-        } else {
-            Authentication::None
-        };
-        TargetAnswer::Found {
-            alias: Some("a disk".into()),
-            authentication,
-        }
+        let authentication = if name == LOCKED { Authentication::Chap } else { Authentication::None };
+        TargetAnswer::Found { alias: Some("a disk".into()), authentication }
     }
     fn discovery_authentication(&self) -> Authentication {
         Authentication::Chap
@@ -35,14 +27,8 @@ impl Policy for Locked {
         Some(b"\xd0nobody's\xff secret".to_vec())
     }
     fn admit(&mut self, session: &NewSession) -> Result<u16, LoginStatus> {
-        let open = session
-            .target
-            .as_deref()
-            .is_some_and(|target| target != LOCKED);
-        assert!(
-            open && !session.is_discovery(),
-            "nobody gets in without the secret"
-        );
+        let open = session.target.as_deref().is_some_and(|target| target != LOCKED);
+        assert!(open && !session.is_discovery(), "nobody gets in without the secret");
         Ok(1)
     }
 }
@@ -55,9 +41,8 @@ pub fn fuzz(data: &[u8]) {
     let mut login = Login::new(Wishes::default());
     let mut rest = data;
     for count in 1.. {
-        let Some(([flags, length], after)) = rest
-            .split_first_chunk::<2>()
-            .map(|(head, after)| (*head, after))
+        let Some(([flags, length], after)) =
+            rest.split_first_chunk::<2>().map(|(head, after)| (*head, after))
         else {
             return;
         };
@@ -79,21 +64,11 @@ pub fn fuzz(data: &[u8]) {
             data: text,
         };
         let step = login.request(&request, &mut Locked, &mut |bytes| bytes.fill(0x5a));
-        let (Step::Respond(response) | Step::Established(response, _) | Step::Refused(response, _)) =
-            &step;
+        let (Step::Respond(response) | Step::Established(response, _) | Step::Refused(response, _)) = &step;
         assert!(response.data.len() <= DATA_LIMIT, "every response fits");
-        assert!(
-            !response.transit || request.transit,
-            "only the initiator changes the stage"
-        );
-        assert!(
-            !(response.transit && response.continue_),
-            "a stage ends with the last piece"
-        );
-        assert!(
-            count <= REQUESTS_LIMIT || matches!(step, Step::Refused(..)),
-            "a login ends"
-        );
+        assert!(!response.transit || request.transit, "only the initiator changes the stage");
+        assert!(!(response.transit && response.continue_), "a stage ends with the last piece");
+        assert!(count <= REQUESTS_LIMIT || matches!(step, Step::Refused(..)), "a login ends");
         match step {
             Step::Respond(response) => assert_eq!(response.status, LoginStatus::SUCCESS),
             Step::Established(_, established) => {
@@ -103,10 +78,7 @@ pub fn fuzz(data: &[u8]) {
             }
             Step::Refused(response, reason) => {
                 assert_ne!(response.status, LoginStatus::SUCCESS);
-                assert!(
-                    !reason.chars().any(char::is_control),
-                    "a log line stays one: {reason:?}"
-                );
+                assert!(!reason.chars().any(char::is_control), "a log line stays one: {reason:?}");
                 return;
             }
         }

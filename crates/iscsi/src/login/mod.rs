@@ -76,10 +76,7 @@ struct Refusal {
 
 impl Refusal {
     fn new(status: LoginStatus, reason: impl Into<String>) -> Self {
-        Refusal {
-            status,
-            reason: reason.into(),
-        }
+        Refusal { status, reason: reason.into() }
     }
 
     fn initiator_error(reason: impl Into<String>) -> Self {
@@ -181,9 +178,7 @@ impl Login {
 
     /// The response that ends the login without success.
     pub fn refuse(&self, request: &LoginRequest<'_>, status: LoginStatus) -> LoginResponse {
-        let cmd_sn = self
-            .constants
-            .map_or(request.cmd_sn, |constants| constants.cmd_sn);
+        let cmd_sn = self.constants.map_or(request.cmd_sn, |constants| constants.cmd_sn);
         LoginResponse {
             transit: false,
             continue_: false,
@@ -224,11 +219,7 @@ impl Login {
             }
             return self.respond(request, constants, policy);
         }
-        match self
-            .incoming
-            .piece(request.data, request.continue_)
-            .map_err(NegotiationError::from)?
-        {
+        match self.incoming.piece(request.data, request.continue_).map_err(NegotiationError::from)? {
             None => Ok(Step::Respond(self.response(request, constants))),
             Some(text) => {
                 self.take(&text, request, constants, policy, random)?;
@@ -245,39 +236,24 @@ impl Login {
             return Err(Refusal::new(LoginStatus::UNSUPPORTED_VERSION, reason));
         }
         if request.tsih != 0 {
-            let reason = format!(
-                "there is no session with the handle {} to join",
-                request.tsih
-            );
+            let reason = format!("there is no session with the handle {} to join", request.tsih);
             return Err(Refusal::new(LoginStatus::SESSION_DOES_NOT_EXIST, reason));
         }
         let stage = Stage::of(request.csg).filter(|stage| *stage != Stage::FullFeature);
         let Some(stage) = stage else {
-            return Err(Refusal::initiator_error(format!(
-                "there is no stage {}",
-                request.csg
-            )));
+            return Err(Refusal::initiator_error(format!("there is no stage {}", request.csg)));
         };
         let (isid, cid, cmd_sn) = (request.isid, request.cid, request.cmd_sn);
-        let first = Constants {
-            isid,
-            cid,
-            stage,
-            cmd_sn,
-        };
+        let first = Constants { isid, cid, stage, cmd_sn };
         let constants = *self.constants.get_or_insert(first);
         let fits = (constants.isid, constants.cid, constants.stage) == (isid, cid, stage);
         if matches!(self.state, State::Over) || !fits {
-            return Err(Refusal::initiator_error(
-                "the request does not fit the ones before it",
-            ));
+            return Err(Refusal::initiator_error("the request does not fit the ones before it"));
         }
         if request.transit {
             let forward = Stage::of(request.nsg).is_some_and(|next| next as u8 > request.csg);
             if request.continue_ || !forward {
-                return Err(Refusal::initiator_error(
-                    "the request asks for a stage that can't follow",
-                ));
+                return Err(Refusal::initiator_error("the request asks for a stage that can't follow"));
             }
         }
         Ok(constants)
@@ -293,17 +269,13 @@ impl Login {
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<(), Refusal> {
         let mut out = Writer::default();
-        self.negotiation
-            .answer(text, constants.stage.phase(), &mut out)?;
+        self.negotiation.answer(text, constants.stage.phase(), &mut out)?;
         let introduction = self.negotiation.introduction();
         let state = match std::mem::replace(&mut self.state, State::Over) {
             State::Start => {
                 let connection = (constants.isid, constants.cid);
                 let visitor = Visitor::of(introduction, connection, policy)?;
-                out.pair(
-                    "TargetPortalGroupTag",
-                    &policy.portal_group_tag().to_string(),
-                );
+                out.pair("TargetPortalGroupTag", &policy.portal_group_tag().to_string());
                 begin(constants.stage, visitor)?
             }
             state => state,
@@ -313,12 +285,7 @@ impl Login {
                 visitor.check_session_type(introduction)?;
                 let target = visitor.session.target.as_deref();
                 let required = visitor.required;
-                let mut door = Door {
-                    required,
-                    target,
-                    policy: &*policy,
-                    random,
-                };
+                let mut door = Door { required, target, policy: &*policy, random };
                 let credentials = self.negotiation.take_credentials();
                 let exchange = exchange.step(credentials, &mut door, &mut out)?;
                 if request.transit && exchange.is_skipped(required) {
@@ -353,40 +320,24 @@ impl Login {
     ) -> Result<Step, Refusal> {
         let data = self.outgoing.piece(DATA_LIMIT);
         let more = !self.outgoing.is_empty();
-        let next =
-            Stage::of(request.nsg).filter(|_| request.transit && !more && self.state.may_be_left());
+        let next = Stage::of(request.nsg).filter(|_| request.transit && !more && self.state.may_be_left());
         let Some(next) = next else {
             let response = self.response(request, constants);
-            return Ok(Step::Respond(LoginResponse {
-                continue_: more,
-                data,
-                ..response
-            }));
+            return Ok(Step::Respond(LoginResponse { continue_: more, data, ..response }));
         };
         let state = std::mem::replace(&mut self.state, State::Over);
         let response = self.response(request, constants);
-        let response = LoginResponse {
-            transit: true,
-            nsg: next as u8,
-            data,
-            ..response
-        };
+        let response = LoginResponse { transit: true, nsg: next as u8, data, ..response };
         let (State::Security(visitor, _) | State::Operational(visitor)) = state else {
             return Err(Refusal::initiator_error("the login is over"));
         };
         if next == Stage::Operational {
             self.state = State::Operational(visitor);
-            self.constants = Some(Constants {
-                stage: next,
-                ..constants
-            });
+            self.constants = Some(Constants { stage: next, ..constants });
             return Ok(Step::Respond(response));
         }
         let established = self.establish(visitor.session, constants, policy)?;
-        let response = LoginResponse {
-            tsih: established.tsih,
-            ..response
-        };
+        let response = LoginResponse { tsih: established.tsih, ..response };
         Ok(Step::Established(response, Box::new(established)))
     }
 
@@ -411,22 +362,13 @@ impl Login {
         })?;
         let parameters = self.negotiation.parameters();
         let (cmd_sn, stat_sn) = (constants.cmd_sn, self.stat_sn);
-        Ok(Established {
-            session,
-            tsih,
-            parameters,
-            cmd_sn,
-            stat_sn,
-        })
+        Ok(Established { session, tsih, parameters, cmd_sn, stat_sn })
     }
 
     /// A response without text that stays in its stage. It takes a StatSN.
     fn response(&mut self, request: &LoginRequest<'_>, constants: Constants) -> LoginResponse {
         let csg = constants.stage as u8;
-        let response = LoginResponse {
-            csg,
-            ..self.refuse(request, LoginStatus::SUCCESS)
-        };
+        let response = LoginResponse { csg, ..self.refuse(request, LoginStatus::SUCCESS) };
         self.stat_sn = self.stat_sn.wrapping_add(1);
         response
     }
@@ -438,10 +380,7 @@ fn begin(stage: Stage, visitor: Visitor) -> Result<State, Refusal> {
         (Stage::Security, _) => Ok(State::Security(visitor, Exchange::Open)),
         (_, Authentication::None) => Ok(State::Operational(visitor)),
         (_, Authentication::Chap) => {
-            let reason = format!(
-                "{} did not authenticate itself",
-                visitor.session.initiator_name
-            );
+            let reason = format!("{} did not authenticate itself", visitor.session.initiator_name);
             Err(Refusal::new(LoginStatus::AUTHENTICATION_FAILURE, reason))
         }
     }

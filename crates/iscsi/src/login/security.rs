@@ -52,10 +52,7 @@ fn failure(reason: impl Into<String>) -> Refusal {
 }
 
 fn missing(what: &str) -> Refusal {
-    Refusal::new(
-        LoginStatus::MISSING_PARAMETER,
-        format!("this step of CHAP needs {what}"),
-    )
+    Refusal::new(LoginStatus::MISSING_PARAMETER, format!("this step of CHAP needs {what}"))
 }
 
 impl Exchange {
@@ -100,9 +97,7 @@ impl Exchange {
             (Exchange::Algorithm, None) => challenge(keys, door, out),
             (Exchange::Response(challenge), None) => check(&challenge, keys, door, out),
             (exchange @ (Exchange::Open | Exchange::Done { .. }), None) => exchange.rest(keys),
-            (_, Some(_)) => Err(Refusal::initiator_error(
-                "AuthMethod came when a method had been chosen",
-            )),
+            (_, Some(_)) => Err(Refusal::initiator_error("AuthMethod came when a method had been chosen")),
         }
     }
 
@@ -111,9 +106,7 @@ impl Exchange {
         if keys == Credentials::default() {
             return Ok(self);
         }
-        Err(Refusal::initiator_error(
-            "keys of CHAP came that this step does not have",
-        ))
+        Err(Refusal::initiator_error("keys of CHAP came that this step does not have"))
     }
 }
 
@@ -122,9 +115,7 @@ fn choose(offer: &str, required: Authentication, out: &mut Writer) -> Result<Exc
     let method = required.method();
     if !text::list(offer).any(|item| item == method) {
         let offer = text::shown(offer);
-        return Err(failure(format!(
-            "the initiator offers AuthMethod={offer}, where {method} is needed"
-        )));
+        return Err(failure(format!("the initiator offers AuthMethod={offer}, where {method} is needed")));
     }
     out.pair("AuthMethod", method);
     Ok(match required {
@@ -134,18 +125,10 @@ fn choose(offer: &str, required: Authentication, out: &mut Writer) -> Result<Exc
 }
 
 /// CHAP's first step: the algorithm, and our challenge.
-fn challenge(
-    mut keys: Credentials,
-    door: &mut Door<'_>,
-    out: &mut Writer,
-) -> Result<Exchange, Refusal> {
+fn challenge(mut keys: Credentials, door: &mut Door<'_>, out: &mut Writer) -> Result<Exchange, Refusal> {
     let offer = keys.algorithm.take().ok_or_else(|| missing("CHAP_A"))?;
-    let algorithm = chap::choose(&offer).ok_or_else(|| {
-        failure(format!(
-            "none of CHAP_A={} is supported",
-            text::shown(&offer)
-        ))
-    })?;
+    let algorithm = chap::choose(&offer)
+        .ok_or_else(|| failure(format!("none of CHAP_A={} is supported", text::shown(&offer))))?;
     let challenge = Challenge::issue(algorithm, door.random);
     out.pair("CHAP_A", &algorithm.number.to_string());
     out.pair("CHAP_I", &challenge.identifier.to_string());
@@ -162,8 +145,7 @@ fn check(
 ) -> Result<Exchange, Refusal> {
     let name = keys.name.take().ok_or_else(|| missing("CHAP_N"))?;
     let response = keys.response.take().ok_or_else(|| missing("CHAP_R"))?;
-    let response =
-        encoding::decode(&response, BINARY_LIMIT).map_err(|error| malformed("CHAP_R", &error))?;
+    let response = encoding::decode(&response, BINARY_LIMIT).map_err(|error| malformed("CHAP_R", &error))?;
     let counter = match (keys.identifier.take(), keys.challenge.take()) {
         (Some(identifier), Some(challenge)) => Some(Counter::read(&identifier, &challenge)?),
         (None, None) => None,
@@ -172,19 +154,10 @@ fn check(
     // The same work and the same words, whether the name is wrong or the secret.
     let secret = door.policy.secret(door.target, &name);
     if !challenge.verify(secret.as_deref(), &response) {
-        return Err(failure(format!(
-            "no such user, or not his secret: {}",
-            text::shown(&name)
-        )));
+        return Err(failure(format!("no such user, or not his secret: {}", text::shown(&name))));
     }
     if let Some(counter) = counter {
-        answer(
-            &counter,
-            challenge,
-            secret.as_deref().unwrap_or_default(),
-            door,
-            out,
-        )?;
+        answer(&counter, challenge, secret.as_deref().unwrap_or_default(), door, out)?;
     }
     Exchange::Done { user: Some(name) }.rest(keys)
 }
@@ -205,13 +178,9 @@ fn answer(
         failure("the initiator wants the target to authenticate itself, which has no secret")
     })?;
     if own.secret.is_empty() || own.secret == secret {
-        return Err(failure(
-            "the target's secret is empty, or the user's own: configure another",
-        ));
+        return Err(failure("the target's secret is empty, or the user's own: configure another"));
     }
-    let response = ours
-        .algorithm
-        .response(counter.identifier, &own.secret, &counter.challenge);
+    let response = ours.algorithm.response(counter.identifier, &own.secret, &counter.challenge);
     out.pair("CHAP_N", &own.name);
     out.pair("CHAP_R", &encoding::encode_hex(&response));
     Ok(())
@@ -221,8 +190,7 @@ impl Counter {
     fn read(identifier: &str, challenge: &str) -> Result<Counter, Refusal> {
         let identifier = text::number(identifier).and_then(|number| u8::try_from(number).ok());
         Ok(Counter {
-            identifier: identifier
-                .ok_or_else(|| malformed("CHAP_I", &"it is no number from 0 to 255"))?,
+            identifier: identifier.ok_or_else(|| malformed("CHAP_I", &"it is no number from 0 to 255"))?,
             challenge: encoding::decode(challenge, BINARY_LIMIT)
                 .map_err(|error| malformed("CHAP_C", &error))?,
         })

@@ -76,12 +76,6 @@ impl LoginStatus {
 
 impl std::fmt::Display for LoginStatus {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            formatter,
-            "{} ({:02x}{:02x})",
-            self.words(),
-            self.class,
-            self.detail
-        )
+        write!(formatter, "{} ({:02x}{:02x})", self.words(), self.class, self.detail)
     }
 }

@@ -51,29 +51,22 @@ impl Visitor {
         Ok(visitor)
     }
 
-    fn find_target(
-        &mut self,
-        introduction: &Introduction,
-        policy: &dyn Policy,
-    ) -> Result<(), Refusal> {
+    fn find_target(&mut self, introduction: &Introduction, policy: &dyn Policy) -> Result<(), Refusal> {
         let target = introduction.target_name.as_deref();
         let target = target.ok_or_else(|| missing("TargetName"))?;
         let about = |status: LoginStatus, words: &str| {
             let (who, what) = (&self.session.initiator_name, text::shown(target));
             Refusal::new(status, format!("{who} wants {what}, {words}"))
         };
-        let name = names::normalise(target)
-            .map_err(|_| about(LoginStatus::NOT_FOUND, "which is no iSCSI name"))?;
+        let name =
+            names::normalise(target).map_err(|_| about(LoginStatus::NOT_FOUND, "which is no iSCSI name"))?;
         match policy.target(&name) {
             TargetAnswer::NotFound => Err(about(LoginStatus::NOT_FOUND, "which is not here")),
             TargetAnswer::Forbidden => {
                 let words = "which is closed to its address";
                 Err(about(LoginStatus::AUTHORIZATION_FAILURE, words))
             }
-            TargetAnswer::Found {
-                alias,
-                authentication,
-            } => {
+            TargetAnswer::Found { alias, authentication } => {
                 self.session.target = Some(name);
                 self.required = authentication;
                 self.target_alias = alias;
@@ -106,10 +99,7 @@ fn session_type(introduction: &Introduction) -> Result<SessionType, Refusal> {
         None | Some("Normal") => Ok(SessionType::Normal),
         Some(other) => {
             let reason = format!("there is no session type {}", text::shown(other));
-            Err(Refusal::new(
-                LoginStatus::SESSION_TYPE_NOT_SUPPORTED,
-                reason,
-            ))
+            Err(Refusal::new(LoginStatus::SESSION_TYPE_NOT_SUPPORTED, reason))
         }
     }
 }

@@ -4,12 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn read(text: &[u8]) -> Result<Vec<(&str, &[u8])>, TextError> {
-    pairs(text).map(|found| {
-        found
-            .into_iter()
-            .map(|pair| (pair.key, pair.value))
-            .collect()
-    })
+    pairs(text).map(|found| found.into_iter().map(|pair| (pair.key, pair.value)).collect())
 }
 
 #[test]
@@ -28,10 +23,7 @@ fn pairs_are_taken_apart_in_order() {
 
 #[test]
 fn padding_in_the_text_and_a_missing_last_zero_are_tolerated() {
-    assert_eq!(
-        read(b"A=1\0\0\0B=2").unwrap(),
-        [("A", &b"1"[..]), ("B", b"2")]
-    );
+    assert_eq!(read(b"A=1\0\0\0B=2").unwrap(), [("A", &b"1"[..]), ("B", b"2")]);
     assert_eq!(read(b"").unwrap(), []);
     assert_eq!(read(&[0; 9]).unwrap(), []);
 }
@@ -47,10 +39,7 @@ fn keys_and_values_that_are_too_long_are_refused_cve_2013_2850() {
     assert!(pairs(&value(VALUE_LIMIT)).is_ok());
     assert_eq!(pairs(&value(VALUE_LIMIT + 1)), Err(TextError::ValueTooLong));
     assert_eq!(pairs(&vec![0; TEXT_LIMIT + 1]), Err(TextError::TooLong));
-    assert_eq!(
-        pairs(&b"K=v\0".repeat(PAIRS_LIMIT + 1)),
-        Err(TextError::TooManyPairs)
-    );
+    assert_eq!(pairs(&b"K=v\0".repeat(PAIRS_LIMIT + 1)), Err(TextError::TooManyPairs));
 }
 
 #[test]
@@ -127,10 +116,7 @@ fn continued_text_is_joined_and_bounded() {
     let mut incoming = Incoming::default();
     assert_eq!(incoming.piece(b"Initiator", true), Ok(None));
     assert_eq!(incoming.piece(b"", true), Ok(None));
-    assert_eq!(
-        incoming.piece(b"Name=x\0", false),
-        Ok(Some(b"InitiatorName=x\0".to_vec()))
-    );
+    assert_eq!(incoming.piece(b"Name=x\0", false), Ok(Some(b"InitiatorName=x\0".to_vec())));
     assert_eq!(incoming.piece(b"", false), Ok(Some(Vec::new())));
     for _ in 0..8 {
         assert_eq!(incoming.piece(&[b'x'; 8192], true), Ok(None));

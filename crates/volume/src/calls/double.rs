@@ -62,12 +62,7 @@ impl RecordingCalls {
     /// Returns when `count` calls are being held.
     pub(crate) fn until_held(&self, count: usize) {
         let plan = self.plan.0.lock().unwrap();
-        drop(
-            self.plan
-                .1
-                .wait_while(plan, |plan| plan.waiting < count)
-                .unwrap(),
-        );
+        drop(self.plan.1.wait_while(plan, |plan| plan.waiting < count).unwrap());
     }
 
     /// Moves at most so many bytes in one read or write.
@@ -87,10 +82,7 @@ impl RecordingCalls {
 
     /// How often it was called.
     pub(crate) fn count(&self, call: Call) -> usize {
-        self.calls()
-            .into_iter()
-            .filter(|&made| made == call)
-            .count()
+        self.calls().into_iter().filter(|&made| made == call).count()
     }
 
     fn note(&self, call: Call, path: &Path) -> Result<(), Errno> {
@@ -100,9 +92,7 @@ impl RecordingCalls {
         if plan.held == Some(call) {
             plan.waiting += 1;
             changed.notify_all();
-            plan = changed
-                .wait_while(plan, |plan| plan.held == Some(call))
-                .unwrap();
+            plan = changed.wait_while(plan, |plan| plan.held == Some(call)).unwrap();
             plan.waiting -= 1;
         }
         match plan.faults.iter().position(|(failing, _)| *failing == call) {
@@ -112,12 +102,7 @@ impl RecordingCalls {
     }
 
     fn most(&self, length: usize) -> usize {
-        self.plan
-            .0
-            .lock()
-            .unwrap()
-            .most
-            .map_or(length, |most| most.min(length))
+        self.plan.0.lock().unwrap().most.map_or(length, |most| most.min(length))
     }
 }
 
@@ -129,11 +114,7 @@ impl FileCalls for RecordingCalls {
     fn open(&self, path: &Path, access: Access) -> Result<Box<dyn OpenFile>, Errno> {
         self.note(Call::Open, path)?;
         let file = SystemCalls.open(path, access)?;
-        Ok(Box::new(RecordingFile {
-            calls: self.clone(),
-            path: path.to_owned(),
-            file,
-        }))
+        Ok(Box::new(RecordingFile { calls: self.clone(), path: path.to_owned(), file }))
     }
 
     fn create_directory(&self, path: &Path) -> Result<(), Errno> {
@@ -188,14 +169,12 @@ impl OpenFile for RecordingFile {
     fn read_at_without_waiting(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
         self.note(Call::ReadWithoutWaiting)?;
         let most = self.calls.most(buffer.len());
-        self.file
-            .read_at_without_waiting(offset, &mut buffer[..most])
+        self.file.read_at_without_waiting(offset, &mut buffer[..most])
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize, Errno> {
         self.note(Call::Write)?;
-        self.file
-            .write_at(offset, &data[..self.calls.most(data.len())])
+        self.file.write_at(offset, &data[..self.calls.most(data.len())])
     }
 
     fn synchronize_data(&self) -> Result<(), Errno> {

@@ -20,9 +20,7 @@ pub fn available_space(path: &Path) -> Result<u64> {
             Err(Errno::NOENT) if directory_of(asked) != asked => asked = directory_of(asked),
             Err(errno) => {
                 let message = format!("can't ask how much space is left for {}", path.display());
-                return Err(VolumeError::new(ErrorKind::CannotOpen, message)
-                    .at(path)
-                    .caused_by(errno));
+                return Err(VolumeError::new(ErrorKind::CannotOpen, message).at(path).caused_by(errno));
             }
         }
     }

@@ -94,12 +94,7 @@ impl OpenFile for SystemFile {
     }
 
     fn read_at_without_waiting(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
-        rustix::io::preadv2(
-            &self.0,
-            &mut [IoSliceMut::new(buffer)],
-            offset,
-            ReadWriteFlags::NOWAIT,
-        )
+        rustix::io::preadv2(&self.0, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT)
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize, Errno> {

@@ -26,11 +26,7 @@ struct Fault {
 impl<V: Volume> FailingVolume<V> {
     /// A volume that works like `inner` until told otherwise.
     pub fn new(inner: V) -> Self {
-        Self {
-            inner,
-            faults: Mutex::default(),
-            flush_failed: AtomicBool::new(false),
-        }
+        Self { inner, faults: Mutex::default(), flush_failed: AtomicBool::new(false) }
     }
 
     /// The volume inside.
@@ -41,11 +37,7 @@ impl<V: Volume> FailingVolume<V> {
     /// Lets the next `count` calls of this sort fail with `kind`, after those that were already told to.
     pub fn fail_next(&self, operation: Operation, count: u64, kind: ErrorKind) {
         if count > 0 {
-            self.faults().push(Fault {
-                operation,
-                remaining: count,
-                kind,
-            });
+            self.faults().push(Fault { operation, remaining: count, kind });
         }
     }
 
@@ -60,9 +52,7 @@ impl<V: Volume> FailingVolume<V> {
     }
 
     fn is_due(&self, operation: Operation) -> bool {
-        self.faults()
-            .iter()
-            .any(|fault| fault.operation == operation)
+        self.faults().iter().any(|fault| fault.operation == operation)
     }
 
     fn pass(&self, operation: Operation) -> Result<()> {
@@ -94,10 +84,7 @@ impl<V: Volume> FailingVolume<V> {
 }
 
 fn failure(operation: Operation, kind: ErrorKind) -> VolumeError {
-    VolumeError::new(
-        kind,
-        format!("the volume was told to fail: {operation:?} with {kind:?}"),
-    )
+    VolumeError::new(kind, format!("the volume was told to fail: {operation:?} with {kind:?}"))
 }
 
 impl<V: Volume> Volume for FailingVolume<V> {
@@ -110,11 +97,7 @@ impl<V: Volume> Volume for FailingVolume<V> {
     }
 
     fn health(&self) -> Health {
-        if self.flush_failed.load(Ordering::SeqCst) {
-            Health::FlushFailed
-        } else {
-            self.inner.health()
-        }
+        if self.flush_failed.load(Ordering::SeqCst) { Health::FlushFailed } else { self.inner.health() }
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
@@ -124,11 +107,7 @@ impl<V: Volume> Volume for FailingVolume<V> {
 
     fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool> {
         // A fault is for the read that follows: one read must not use up two.
-        if self.is_due(Operation::Read) {
-            Ok(false)
-        } else {
-            self.inner.read_cached(offset, buffer)
-        }
+        if self.is_due(Operation::Read) { Ok(false) } else { self.inner.read_cached(offset, buffer) }
     }
 
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
@@ -156,8 +135,7 @@ impl<V: Volume> Volume for FailingVolume<V> {
     ) -> Result<()> {
         self.pass(Operation::Write)?;
         self.pass_flush_of(durability)?;
-        self.inner
-            .write_zeroes(offset, length, allocation, durability)
+        self.inner.write_zeroes(offset, length, allocation, durability)
     }
 
     fn mapping(&self, offset: u64) -> Result<Mapping> {

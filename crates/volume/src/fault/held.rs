@@ -24,11 +24,7 @@ struct Gate {
 impl<V: Volume> HeldVolume<V> {
     /// A volume that works like `inner` until told otherwise.
     pub fn new(inner: V) -> Self {
-        Self {
-            inner,
-            gate: Mutex::default(),
-            changed: Condvar::new(),
-        }
+        Self { inner, gate: Mutex::default(), changed: Condvar::new() }
     }
 
     /// The volume inside.
@@ -68,11 +64,7 @@ impl<V: Volume> HeldVolume<V> {
             if left.is_zero() {
                 return false;
             }
-            gate = self
-                .changed
-                .wait_timeout(gate, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            gate = self.changed.wait_timeout(gate, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }
@@ -89,10 +81,7 @@ impl<V: Volume> HeldVolume<V> {
         gate.waiting += 1;
         self.changed.notify_all();
         while gate.held.contains(&operation) {
-            gate = self
-                .changed
-                .wait(gate)
-                .unwrap_or_else(PoisonError::into_inner);
+            gate = self.changed.wait(gate).unwrap_or_else(PoisonError::into_inner);
         }
         gate.waiting -= 1;
     }
@@ -125,11 +114,7 @@ impl<V: Volume> Volume for HeldVolume<V> {
 
     fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool> {
         let held = self.gate().held.contains(&Operation::Read);
-        if held {
-            Ok(false)
-        } else {
-            self.inner.read_cached(offset, buffer)
-        }
+        if held { Ok(false) } else { self.inner.read_cached(offset, buffer) }
     }
 
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
@@ -155,8 +140,7 @@ impl<V: Volume> Volume for HeldVolume<V> {
         durability: Durability,
     ) -> Result<()> {
         self.pass_write(durability);
-        self.inner
-            .write_zeroes(offset, length, allocation, durability)
+        self.inner.write_zeroes(offset, length, allocation, durability)
     }
 
     fn mapping(&self, offset: u64) -> Result<Mapping> {

@@ -16,20 +16,11 @@ fn as_many_calls_fail_as_were_asked_for() {
     volume.fail_next(Operation::Write, 1, ErrorKind::NoSpace);
     assert!(!volume.read_cached(0, &mut buffer).unwrap());
     for _ in 0..2 {
-        assert_eq!(
-            volume.read(0, &mut buffer).unwrap_err().kind,
-            ErrorKind::ReadFailed
-        );
+        assert_eq!(volume.read(0, &mut buffer).unwrap_err().kind, ErrorKind::ReadFailed);
     }
     volume.read(0, &mut buffer).unwrap();
     assert!(volume.read_cached(0, &mut buffer).unwrap());
-    assert_eq!(
-        volume
-            .write(0, &[1], Durability::Volatile)
-            .unwrap_err()
-            .kind,
-        ErrorKind::NoSpace
-    );
+    assert_eq!(volume.write(0, &[1], Durability::Volatile).unwrap_err().kind, ErrorKind::NoSpace);
     volume.write(0, &[1], Durability::Durable).unwrap();
     assert_eq!(volume.health(), Health::Good);
 }
@@ -39,18 +30,9 @@ fn a_flush_told_to_fail_breaks_the_volume_until_it_is_healed() {
     let volume = FailingVolume::new(MemoryVolume::new(4096));
     volume.fail_next(Operation::Flush, 1, ErrorKind::FlushFailed);
     volume.write(0, &[1], Durability::Volatile).unwrap();
-    assert_eq!(
-        volume.write(0, &[2], Durability::Durable).unwrap_err().kind,
-        ErrorKind::FlushFailed
-    );
+    assert_eq!(volume.write(0, &[2], Durability::Durable).unwrap_err().kind, ErrorKind::FlushFailed);
     assert_eq!(volume.health(), Health::FlushFailed);
-    assert_eq!(
-        volume
-            .write(0, &[2], Durability::Volatile)
-            .unwrap_err()
-            .kind,
-        ErrorKind::FlushFailed
-    );
+    assert_eq!(volume.write(0, &[2], Durability::Volatile).unwrap_err().kind, ErrorKind::FlushFailed);
     assert_eq!(volume.flush().unwrap_err().kind, ErrorKind::FlushFailed);
     volume.read(0, &mut [0]).unwrap();
     volume.heal();

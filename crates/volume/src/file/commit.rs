@@ -31,10 +31,7 @@ impl GroupCommit {
             // The cell is empty: nobody else has seen it.
             let _ = cell.set(reason);
         }
-        Self {
-            failure: cell,
-            ..Self::default()
-        }
+        Self { failure: cell, ..Self::default() }
     }
 
     /// Why nothing is promised any more, if that is so.
@@ -55,10 +52,7 @@ impl GroupCommit {
                 return Err(reason.to_owned());
             }
             if progress.running {
-                progress = self
-                    .changed
-                    .wait(progress)
-                    .unwrap_or_else(PoisonError::into_inner);
+                progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             progress.running = true;

@@ -22,13 +22,7 @@ pub(super) struct Extent {
 impl Extent {
     /// `capacity` bytes from `start`; the sum is a position that a file can have.
     pub(super) fn new(file: Box<dyn OpenFile>, path: PathBuf, start: u64, capacity: u64) -> Self {
-        Self {
-            file,
-            path,
-            start,
-            capacity,
-            always_waits: AtomicBool::new(false),
-        }
+        Self { file, path, start, capacity, always_waits: AtomicBool::new(false) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -91,22 +85,14 @@ impl Extent {
         self.file.synchronize_data()
     }
 
-    pub(super) fn failure(
-        &self,
-        kind: ErrorKind,
-        what: &str,
-        at: u64,
-        errno: Errno,
-    ) -> VolumeError {
+    pub(super) fn failure(&self, kind: ErrorKind, what: &str, at: u64, errno: Errno) -> VolumeError {
         let kind = kind.unless_no_space(errno);
         let advice = match kind {
             ErrorKind::NoSpace => ": make room on its file system",
             _ => "",
         };
         let message = format!("can't {what} {} at byte {at}{advice}", self.path.display());
-        VolumeError::new(kind, message)
-            .at(&self.path)
-            .caused_by(errno)
+        VolumeError::new(kind, message).at(&self.path).caused_by(errno)
     }
 
     fn ended(&self, at: u64) -> VolumeError {

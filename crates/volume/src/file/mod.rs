@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::{
-    Allocation, DiskState, Durability, ErrorKind, FileCalls, Health, Mapping, Result, SystemCalls,
-    Volume, VolumeError, range,
+    Allocation, DiskState, Durability, ErrorKind, FileCalls, Health, Mapping, Result, SystemCalls, Volume,
+    VolumeError, range,
 };
 use commit::GroupCommit;
 use extent::Extent;
@@ -97,12 +97,7 @@ impl FileVolume {
         let extent = open::extent(&*calls, &options)?;
         let state = DiskState::open_with(calls, &options.path, options.state_directory.as_deref())?;
         let commit = GroupCommit::new(state.flush_failure());
-        Ok(Self {
-            extent,
-            read_only: options.read_only,
-            commit,
-            state: Arc::new(state),
-        })
+        Ok(Self { extent, read_only: options.read_only, commit, state: Arc::new(state) })
     }
 
     /// The file.
@@ -121,15 +116,11 @@ impl FileVolume {
             let message = format!("{} is served read-only", self.path().display());
             return Err(VolumeError::new(ErrorKind::ReadOnly, message).at(self.path()));
         }
-        self.commit
-            .failure()
-            .map_or(Ok(()), |reason| Err(self.flush_failed(reason)))
+        self.commit.failure().map_or(Ok(()), |reason| Err(self.flush_failed(reason)))
     }
 
     fn commit(&self) -> Result<()> {
-        self.commit
-            .flush(|| self.synchronize())
-            .map_err(|reason| self.flush_failed(&reason))
+        self.commit.flush(|| self.synchronize()).map_err(|reason| self.flush_failed(&reason))
     }
 
     fn commit_if(&self, durability: Durability) -> Result<()> {
@@ -173,11 +164,7 @@ impl Volume for FileVolume {
     }
 
     fn health(&self) -> Health {
-        if self.commit.failure().is_some() {
-            Health::FlushFailed
-        } else {
-            Health::Good
-        }
+        if self.commit.failure().is_some() { Health::FlushFailed } else { Health::Good }
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {

@@ -33,25 +33,15 @@ fn check_options(options: &OpenOptions) -> Result<()> {
         Length::Bytes(length) => length,
         Length::WholeFile => 0,
     };
-    if options
-        .start
-        .checked_add(length)
-        .is_none_or(|end| end > LAST_POSITION)
-    {
-        let sentence = format!(
-            "can't hold {length} bytes from byte {}: files end at 2^63 bytes",
-            options.start
-        );
+    if options.start.checked_add(length).is_none_or(|end| end > LAST_POSITION) {
+        let sentence =
+            format!("can't hold {length} bytes from byte {}: files end at 2^63 bytes", options.start);
         return Err(refusal(&options.path, &sentence));
     }
     Ok(())
 }
 
-fn open_existing(
-    calls: &dyn FileCalls,
-    options: &OpenOptions,
-    kind: FileKind,
-) -> Result<Box<dyn OpenFile>> {
+fn open_existing(calls: &dyn FileCalls, options: &OpenOptions, kind: FileKind) -> Result<Box<dyn OpenFile>> {
     let path = options.path.as_path();
     let access = match (kind, options.read_only) {
         (FileKind::Directory, _) => return Err(refusal(path, "is a directory: name a file in it")),
@@ -61,15 +51,10 @@ fn open_existing(
         (FileKind::BlockDevice, false) => Access::ReadWriteDevice,
     };
     calls.open(path, access).map_err(|errno| match errno {
-        Errno::BUSY => locked(
-            path,
-            "is mounted or otherwise in use: unmount it, or stop what uses it",
-        ),
-        Errno::ACCESS | Errno::PERM | Errno::ROFS if !options.read_only => refusal(
-            path,
-            "can't be written: allow it to this user, or serve it read-only",
-        )
-        .caused_by(errno),
+        Errno::BUSY => locked(path, "is mounted or otherwise in use: unmount it, or stop what uses it"),
+        Errno::ACCESS | Errno::PERM | Errno::ROFS if !options.read_only => {
+            refusal(path, "can't be written: allow it to this user, or serve it read-only").caused_by(errno)
+        }
         _ => system(path, "can't open", errno),
     })
 }
@@ -80,32 +65,19 @@ fn make(calls: &dyn FileCalls, options: &OpenOptions) -> Result<Box<dyn OpenFile
         return Err(refusal(path, "does not exist"));
     }
     if options.length == Length::WholeFile {
-        return Err(refusal(
-            path,
-            "does not exist: say how long the new disk is to be",
-        ));
+        return Err(refusal(path, "does not exist: say how long the new disk is to be"));
     }
     if options.create_parents {
         make_directories(calls, directory_of(path))?;
     }
-    calls
-        .open(path, Access::CreateNew)
-        .map_err(|errno| match errno {
-            Errno::NOENT => {
-                let directory = directory_of(path).display();
-                refusal(
-                    path,
-                    &format!(
-                        "can't be made: its directory {directory} does not exist; make it first"
-                    ),
-                )
-            }
-            Errno::EXIST => refusal(
-                path,
-                "is a link that leads nowhere, or was made by another just now",
-            ),
-            _ => system(path, "can't make", errno),
-        })
+    calls.open(path, Access::CreateNew).map_err(|errno| match errno {
+        Errno::NOENT => {
+            let directory = directory_of(path).display();
+            refusal(path, &format!("can't be made: its directory {directory} does not exist; make it first"))
+        }
+        Errno::EXIST => refusal(path, "is a link that leads nowhere, or was made by another just now"),
+        _ => system(path, "can't make", errno),
+    })
 }
 
 fn make_directories(calls: &dyn FileCalls, directory: &Path) -> Result<()> {
@@ -122,9 +94,7 @@ fn make_directories(calls: &dyn FileCalls, directory: &Path) -> Result<()> {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(system(directory, "can't make", errno)),
     }
-    calls
-        .synchronize_directory(above)
-        .map_err(|errno| system(above, "can't synchronize", errno))
+    calls.synchronize_directory(above).map_err(|errno| system(above, "can't synchronize", errno))
 }
 
 /// Locks the file, extends it if need be, and returns the capacity.
@@ -135,21 +105,14 @@ fn lock_and_fit(
     made: bool,
 ) -> Result<u64> {
     let path = options.path.as_path();
-    let lock = if options.read_only {
-        Lock::Shared
-    } else {
-        Lock::Exclusive
-    };
+    let lock = if options.read_only { Lock::Shared } else { Lock::Exclusive };
     file.lock(lock).map_err(|errno| match errno {
-        Errno::WOULDBLOCK => locked(
-            path,
-            "is in use by another timedisk or another disk here: stop it, or use another file",
-        ),
+        Errno::WOULDBLOCK => {
+            locked(path, "is in use by another timedisk or another disk here: stop it, or use another file")
+        }
         _ => system(path, "can't lock", errno),
     })?;
-    let status = file
-        .status()
-        .map_err(|errno| system(path, "can't look at", errno))?;
+    let status = file.status().map_err(|errno| system(path, "can't look at", errno))?;
     if !matches!(status.kind, FileKind::Regular | FileKind::BlockDevice) {
         return Err(refusal(path, "is neither a file nor a block device"));
     }
@@ -157,10 +120,7 @@ fn lock_and_fit(
         Length::Bytes(length) => length,
         Length::WholeFile => status.length.saturating_sub(options.start),
     };
-    let capacity = length
-        - length
-            .checked_rem(u64::from(options.block_length))
-            .unwrap_or(0);
+    let capacity = length - length.checked_rem(u64::from(options.block_length)).unwrap_or(0);
     if capacity == 0 {
         let sentence = format!(
             "has no room for a disk: {length} bytes from byte {} is less than one block of {}",
@@ -185,27 +145,18 @@ fn extend(options: &OpenOptions, file: &dyn OpenFile, status: FileStatus, end: u
     }
     let path = options.path.as_path();
     if options.read_only || status.kind == FileKind::BlockDevice {
-        let why = if options.read_only {
-            "a read-only disk is"
-        } else {
-            "block devices are"
-        };
-        let sentence = format!(
-            "has {} bytes, fewer than the {end} asked for, and {why} not extended",
-            status.length
-        );
+        let why = if options.read_only { "a read-only disk is" } else { "block devices are" };
+        let sentence =
+            format!("has {} bytes, fewer than the {end} asked for, and {why} not extended", status.length);
         return Err(refusal(path, &sentence));
     }
     let extended = file.set_length(end).and_then(|()| file.synchronize());
-    extended.map_err(|errno| system(path, &format!("can't extend to {end} bytes"), errno))
+    let extending = format!("can't make a file of {end} bytes (is that more than the file system takes?):");
+    extended.map_err(|errno| system(path, &extending, errno))
 }
 
 fn refusal(path: &Path, sentence: &str) -> VolumeError {
-    VolumeError::new(
-        ErrorKind::CannotOpen,
-        format!("{} {sentence}", path.display()),
-    )
-    .at(path)
+    VolumeError::new(ErrorKind::CannotOpen, format!("{} {sentence}", path.display())).at(path)
 }
 
 fn locked(path: &Path, sentence: &str) -> VolumeError {
@@ -214,7 +165,5 @@ fn locked(path: &Path, sentence: &str) -> VolumeError {
 
 fn system(path: &Path, what: &str, errno: Errno) -> VolumeError {
     let kind = ErrorKind::CannotOpen.unless_no_space(errno);
-    VolumeError::new(kind, format!("{what} {}", path.display()))
-        .at(path)
-        .caused_by(errno)
+    VolumeError::new(kind, format!("{what} {}", path.display())).at(path).caused_by(errno)
 }

@@ -73,10 +73,7 @@ impl Extent {
     pub(super) fn mapping(&self, offset: u64) -> Result<Mapping> {
         let at = self.position(offset);
         let end = self.position(self.capacity());
-        let upto = |allocated: bool, stop: u64| Mapping {
-            allocated,
-            length: stop.min(end) - at,
-        };
+        let upto = |allocated: bool, stop: u64| Mapping { allocated, length: stop.min(end) - at };
         for _ in 0..MOST_QUESTIONS {
             match uninterrupted(|| self.file.seek_data(at)) {
                 Ok(data) if data > at => return Ok(upto(false, data)),
@@ -85,12 +82,7 @@ impl Extent {
                 Err(Errno::NXIO) => return Ok(upto(false, end)),
                 Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(upto(true, end)),
                 Err(errno) => {
-                    return Err(self.failure(
-                        ErrorKind::ReadFailed,
-                        "ask for the holes of",
-                        at,
-                        errno,
-                    ));
+                    return Err(self.failure(ErrorKind::ReadFailed, "ask for the holes of", at, errno));
                 }
             }
             match uninterrupted(|| self.file.seek_hole(at)) {
@@ -99,12 +91,7 @@ impl Extent {
                 // says so.
                 Ok(_) | Err(Errno::NXIO) => {}
                 Err(errno) => {
-                    return Err(self.failure(
-                        ErrorKind::ReadFailed,
-                        "ask for the holes of",
-                        at,
-                        errno,
-                    ));
+                    return Err(self.failure(ErrorKind::ReadFailed, "ask for the holes of", at, errno));
                 }
             }
         }

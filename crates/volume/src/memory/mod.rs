@@ -36,22 +36,14 @@ impl MemoryVolume {
     /// A volume of `capacity` bytes, all of it a hole.
     #[must_use]
     pub fn new(capacity: u64) -> Self {
-        Self {
-            capacity,
-            most_pages: u64::MAX,
-            pages: RwLock::default(),
-        }
+        Self { capacity, most_pages: u64::MAX, pages: RwLock::default() }
     }
 
     /// A volume of `capacity` bytes of which only `limit` bytes, rounded up to pages of 4096, can hold data
     /// at one time: further writes fail with [`ErrorKind::NoSpace`].
     #[must_use]
     pub fn with_limit(capacity: u64, limit: u64) -> Self {
-        Self {
-            capacity,
-            most_pages: limit.div_ceil(PAGE),
-            pages: RwLock::default(),
-        }
+        Self { capacity, most_pages: limit.div_ceil(PAGE), pages: RwLock::default() }
     }
 
     /// Bytes of memory that hold data, in pages of 4096.
@@ -73,10 +65,8 @@ impl MemoryVolume {
         match pages.entry(number) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(_) if full => {
-                let message = format!(
-                    "the memory disk may hold no more than {} pages of data",
-                    self.most_pages
-                );
+                let message =
+                    format!("the memory disk may hold no more than {} pages of data", self.most_pages);
                 Err(VolumeError::new(ErrorKind::NoSpace, message))
             }
             Entry::Vacant(entry) => Ok(entry.insert(Box::new([0; PAGE as usize]))),
@@ -98,11 +88,7 @@ fn pieces(offset: u64, length: u64) -> impl Iterator<Item = Piece> {
         }
         let start = at % PAGE;
         let length = (PAGE - start).min(end - at);
-        let piece = Piece {
-            page: at / PAGE,
-            start: start as usize,
-            length: length as usize,
-        };
+        let piece = Piece { page: at / PAGE, start: start as usize, length: length as usize };
         at += length;
         Some(piece)
     })
@@ -154,9 +140,7 @@ impl Volume for MemoryVolume {
         let mut rest = data;
         for piece in pieces(offset, length) {
             let (part, after) = rest.split_at(piece.length);
-            piece
-                .within(self.page(&mut pages, piece.page)?)
-                .copy_from_slice(part);
+            piece.within(self.page(&mut pages, piece.page)?).copy_from_slice(part);
             rest = after;
         }
         Ok(())
@@ -171,10 +155,8 @@ impl Volume for MemoryVolume {
         let end = offset + length;
         let mut pages = self.writing();
         // The pages that exist are walked, not the range: it may be as long as the disk.
-        let touched: Vec<u64> = pages
-            .range(offset / PAGE..end.div_ceil(PAGE))
-            .map(|(&number, _)| number)
-            .collect();
+        let touched: Vec<u64> =
+            pages.range(offset / PAGE..end.div_ceil(PAGE)).map(|(&number, _)| number).collect();
         for number in touched {
             let first = number * PAGE;
             let from = offset.max(first);
@@ -217,20 +199,12 @@ impl Volume for MemoryVolume {
         let mut following = pages.range(here..).map(|(&number, _)| number);
         let allocated = pages.contains_key(&here);
         let next = if allocated {
-            let run = following
-                .zip(here..)
-                .take_while(|(number, expected)| number == expected)
-                .count();
+            let run = following.zip(here..).take_while(|(number, expected)| number == expected).count();
             Some(here + run as u64)
         } else {
             following.next()
         };
-        let end = next.map_or(self.capacity, |page| {
-            page.saturating_mul(PAGE).min(self.capacity)
-        });
-        Ok(Mapping {
-            allocated,
-            length: end - offset,
-        })
+        let end = next.map_or(self.capacity, |page| page.saturating_mul(PAGE).min(self.capacity));
+        Ok(Mapping { allocated, length: end - offset })
     }
 }

@@ -6,23 +6,9 @@ use crate::{Allocation, Durability, ErrorKind, Mapping, Volume};
 #[test]
 fn a_new_memory_disk_is_one_hole_however_large() {
     let volume = MemoryVolume::new(u64::MAX);
-    assert_eq!(
-        volume.mapping(5).unwrap(),
-        Mapping {
-            allocated: false,
-            length: u64::MAX - 5
-        }
-    );
-    volume
-        .write(u64::MAX - 2, &[1, 2], Durability::Durable)
-        .unwrap();
-    assert_eq!(
-        volume.mapping(u64::MAX - 1).unwrap(),
-        Mapping {
-            allocated: true,
-            length: 1
-        }
-    );
+    assert_eq!(volume.mapping(5).unwrap(), Mapping { allocated: false, length: u64::MAX - 5 });
+    volume.write(u64::MAX - 2, &[1, 2], Durability::Durable).unwrap();
+    assert_eq!(volume.mapping(u64::MAX - 1).unwrap(), Mapping { allocated: true, length: 1 });
     volume.deallocate(0, u64::MAX).unwrap();
     assert_eq!(volume.allocated(), 0);
 }
@@ -30,49 +16,15 @@ fn a_new_memory_disk_is_one_hole_however_large() {
 #[test]
 fn runs_of_pages_map_as_one_and_end_at_holes() {
     let volume = MemoryVolume::new(10 * 4096 + 512);
-    volume
-        .write(4096, &[1; 8192], Durability::Volatile)
-        .unwrap();
-    volume
-        .write_zeroes(5 * 4096, 1, Allocation::Keep, Durability::Volatile)
-        .unwrap();
+    volume.write(4096, &[1; 8192], Durability::Volatile).unwrap();
+    volume.write_zeroes(5 * 4096, 1, Allocation::Keep, Durability::Volatile).unwrap();
     assert_eq!(volume.allocated(), 3 * 4096);
-    assert_eq!(
-        volume.mapping(512).unwrap(),
-        Mapping {
-            allocated: false,
-            length: 4096 - 512
-        }
-    );
-    assert_eq!(
-        volume.mapping(4097).unwrap(),
-        Mapping {
-            allocated: true,
-            length: 8191
-        }
-    );
-    assert_eq!(
-        volume.mapping(3 * 4096).unwrap(),
-        Mapping {
-            allocated: false,
-            length: 8192
-        }
-    );
-    assert_eq!(
-        volume.mapping(6 * 4096).unwrap(),
-        Mapping {
-            allocated: false,
-            length: 4 * 4096 + 512
-        }
-    );
+    assert_eq!(volume.mapping(512).unwrap(), Mapping { allocated: false, length: 4096 - 512 });
+    assert_eq!(volume.mapping(4097).unwrap(), Mapping { allocated: true, length: 8191 });
+    assert_eq!(volume.mapping(3 * 4096).unwrap(), Mapping { allocated: false, length: 8192 });
+    assert_eq!(volume.mapping(6 * 4096).unwrap(), Mapping { allocated: false, length: 4 * 4096 + 512 });
     volume.deallocate(4097, 4095 + 4096).unwrap();
-    assert_eq!(
-        volume.mapping(4096).unwrap(),
-        Mapping {
-            allocated: true,
-            length: 4096
-        }
-    );
+    assert_eq!(volume.mapping(4096).unwrap(), Mapping { allocated: true, length: 4096 });
     let mut first = [0; 2];
     volume.read(4096, &mut first).unwrap();
     assert_eq!(first, [1, 0]);
@@ -82,13 +34,7 @@ fn runs_of_pages_map_as_one_and_end_at_holes() {
 fn a_memory_disk_holds_no_more_than_its_limit() {
     let volume = MemoryVolume::with_limit(1 << 30, 8192);
     volume.write(0, &[1; 8192], Durability::Volatile).unwrap();
-    assert_eq!(
-        volume
-            .write(8192, &[1], Durability::Volatile)
-            .unwrap_err()
-            .kind,
-        ErrorKind::NoSpace
-    );
+    assert_eq!(volume.write(8192, &[1], Durability::Volatile).unwrap_err().kind, ErrorKind::NoSpace);
     let zeroed = volume.write_zeroes(0, 1 << 30, Allocation::Keep, Durability::Volatile);
     assert_eq!(zeroed.unwrap_err().kind, ErrorKind::NoSpace);
     volume.write(0, &[2; 8192], Durability::Volatile).unwrap();
@@ -100,24 +46,9 @@ fn a_memory_disk_holds_no_more_than_its_limit() {
 fn what_lies_outside_is_refused() {
     let volume = MemoryVolume::new(1024);
     for (offset, length) in [(1024, 1), (0, 1025), (u64::MAX, 2)] {
-        assert_eq!(
-            volume.deallocate(offset, length).unwrap_err().kind,
-            ErrorKind::OutOfRange
-        );
+        assert_eq!(volume.deallocate(offset, length).unwrap_err().kind, ErrorKind::OutOfRange);
     }
-    assert_eq!(
-        volume.mapping(1024).unwrap_err().kind,
-        ErrorKind::OutOfRange
-    );
-    assert_eq!(
-        volume.read(1023, &mut [0; 2]).unwrap_err().kind,
-        ErrorKind::OutOfRange
-    );
-    assert_eq!(
-        volume
-            .write(1023, &[0; 2], Durability::Volatile)
-            .unwrap_err()
-            .kind,
-        ErrorKind::OutOfRange
-    );
+    assert_eq!(volume.mapping(1024).unwrap_err().kind, ErrorKind::OutOfRange);
+    assert_eq!(volume.read(1023, &mut [0; 2]).unwrap_err().kind, ErrorKind::OutOfRange);
+    assert_eq!(volume.write(1023, &[0; 2], Durability::Volatile).unwrap_err().kind, ErrorKind::OutOfRange);
 }

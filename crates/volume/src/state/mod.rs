@@ -84,13 +84,9 @@ impl DiskState {
     /// Makes the file `path` for a new disk.
     fn create(calls: Arc<dyn FileCalls>, path: &Path) -> Result<Self> {
         let random = getrandom::u64().map_err(|error| {
-            let message = format!(
-                "the system gives no random bytes for the serial number in {}",
-                path.display()
-            );
-            VolumeError::new(ErrorKind::CannotOpen, message)
-                .at(path)
-                .caused_by(error)
+            let message =
+                format!("the system gives no random bytes for the serial number in {}", path.display());
+            VolumeError::new(ErrorKind::CannotOpen, message).at(path).caused_by(error)
         })?;
         let text = StateText::of_new_disk(random);
         store::replace(&*calls, path, &text.render())?;
@@ -104,13 +100,7 @@ impl DiskState {
     ) -> Result<Self> {
         let identified = text.and_then(|text| Ok((text.serial()?, text.naa()?, text)));
         let (serial, naa, text) = identified.map_err(|unreadable| unreadable.error(path))?;
-        Ok(Self {
-            calls,
-            path: path.to_owned(),
-            serial,
-            naa,
-            text: Mutex::new(text),
-        })
+        Ok(Self { calls, path: path.to_owned(), serial, naa, text: Mutex::new(text) })
     }
 
     /// Where the file is.
@@ -138,10 +128,7 @@ impl DiskState {
     /// # Errors
     /// Any of [`open`](Self::open)'s, if the file can't be written.
     pub fn mark_flush_failed(&self, reason: &str) -> Result<()> {
-        let reason: String = reason
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let mut text = self.text();
         text.set(FLUSH_FAILED, &reason);
         store::replace(&*self.calls, &self.path, &text.render())
@@ -169,10 +156,7 @@ impl DiskState {
     /// [`open`](Self::open)'s, and the old value stays.
     pub fn set_setting(&self, key: &str, value: &str) -> Result<()> {
         if !text::is_setting(key) || value.chars().any(char::is_control) {
-            let message = format!(
-                "{key:?}={value:?} can't be saved as a setting in {}",
-                self.path.display()
-            );
+            let message = format!("{key:?}={value:?} can't be saved as a setting in {}", self.path.display());
             return Err(VolumeError::new(ErrorKind::BadState, message).at(&self.path));
         }
         if self.setting(key).as_deref() == Some(value) {

@@ -17,11 +17,7 @@ const SUFFIX: &str = ".timedisk";
 const NAME_KEPT: usize = 32;
 
 /// Opens the state file of `image` where it is, or makes it where it can be.
-pub(super) fn open(
-    calls: Arc<dyn FileCalls>,
-    image: &Path,
-    fallback: Option<&Path>,
-) -> Result<DiskState> {
+pub(super) fn open(calls: Arc<dyn FileCalls>, image: &Path, fallback: Option<&Path>) -> Result<DiskState> {
     let elsewhere = match fallback {
         Some(directory) => Some(directory.join(name_elsewhere(image)?)),
         None => None,
@@ -41,8 +37,7 @@ pub(super) fn open(
     }
     match DiskState::create(Arc::clone(&calls), &beside) {
         Err(error) if is_refused(&error) => {
-            let path = elsewhere
-                .ok_or_else(|| nowhere(image, "is in a directory that can't be written"))?;
+            let path = elsewhere.ok_or_else(|| nowhere(image, "is in a directory that can't be written"))?;
             DiskState::create(calls, &path)
         }
         result => result,
@@ -60,9 +55,7 @@ fn beside(image: &Path) -> PathBuf {
 fn name_elsewhere(image: &Path) -> Result<OsString> {
     let absolute = std::path::absolute(image).map_err(|error| {
         let message = format!("can't tell in which directory {} is", image.display());
-        VolumeError::new(ErrorKind::CannotOpen, message)
-            .at(image)
-            .caused_by(error)
+        VolumeError::new(ErrorKind::CannotOpen, message).at(image).caused_by(error)
     })?;
     let whole = absolute.as_os_str().as_bytes();
     let checksum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, whole);
@@ -73,10 +66,7 @@ fn name_elsewhere(image: &Path) -> Result<OsString> {
 
 fn is_refused(error: &VolumeError) -> bool {
     let kind = error.source.as_ref().map(io::Error::kind);
-    matches!(
-        kind,
-        Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
-    )
+    matches!(kind, Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem))
 }
 
 fn nowhere(image: &Path, why: &str) -> VolumeError {

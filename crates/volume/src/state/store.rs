@@ -20,10 +20,8 @@ pub(super) fn read(calls: &dyn FileCalls, path: &Path) -> Result<Option<Vec<u8>>
     };
     let content = read_all(&*file).map_err(|errno| failure("read", path, errno))?;
     if content.len() > LONGEST {
-        let message = format!(
-            "{} is too long for the state of a disk: it is some other file",
-            path.display()
-        );
+        let message =
+            format!("{} is too long for the state of a disk: it is some other file", path.display());
         return Err(VolumeError::new(ErrorKind::BadState, message).at(path));
     }
     Ok(Some(content))
@@ -84,7 +82,5 @@ fn temporary_name(path: &Path) -> PathBuf {
 
 fn failure(what: &str, path: &Path, errno: Errno) -> VolumeError {
     let message = format!("can't {what} the disk's state file {}", path.display());
-    VolumeError::new(ErrorKind::CannotOpen.unless_no_space(errno), message)
-        .at(path)
-        .caused_by(errno)
+    VolumeError::new(ErrorKind::CannotOpen.unless_no_space(errno), message).at(path).caused_by(errno)
 }

@@ -29,11 +29,7 @@ fn bad(path: &Path) -> String {
     let before = fs::read(path).unwrap();
     let error = DiskState::open_at(path).unwrap_err();
     assert_eq!(error.kind, ErrorKind::BadState, "{error}");
-    assert_eq!(
-        fs::read(path).unwrap(),
-        before,
-        "a file that can't be used is left as it is"
-    );
+    assert_eq!(fs::read(path).unwrap(), before, "a file that can't be used is left as it is");
     error.to_string()
 }
 
@@ -44,17 +40,9 @@ fn the_identity_is_stable_and_each_disk_has_its_own() {
     let again = DiskState::open(&image, None).unwrap();
     assert_eq!((first.serial(), first.naa()), (again.serial(), again.naa()));
     assert_eq!(first.path(), directory.path().join("disk.timedisk"));
-    assert_eq!(
-        fs::metadata(first.path()).unwrap().permissions().mode() & 0o7777,
-        0o600
-    );
+    assert_eq!(fs::metadata(first.path()).unwrap().permissions().mode() & 0o7777, 0o600);
     assert_eq!(first.serial().len(), 16);
-    assert!(
-        first
-            .serial()
-            .bytes()
-            .all(|digit| digit.is_ascii_hexdigit())
-    );
+    assert!(first.serial().bytes().all(|digit| digit.is_ascii_hexdigit()));
     assert_eq!(first.naa()[0] >> 4, 3);
     let other = DiskState::open(&directory.path().join("other"), None).unwrap();
     assert_ne!((first.serial(), first.naa()), (other.serial(), other.naa()));
@@ -71,19 +59,10 @@ fn settings_last() {
     let again = DiskState::open(&image, None).unwrap();
     assert_eq!(again.setting("mode.caching.wce").as_deref(), Some("0"));
     assert_eq!(again.setting("note").as_deref(), Some(" a=b "));
-    for (key, value) in [
-        ("serial", "0"),
-        ("crc32c", "0"),
-        ("", "0"),
-        ("a=b", "0"),
-        ("a\nb", "0"),
-        ("a", "0\nnaa=1"),
-    ] {
-        assert_eq!(
-            state.set_setting(key, value).unwrap_err().kind,
-            ErrorKind::BadState,
-            "{key:?}"
-        );
+    for (key, value) in
+        [("serial", "0"), ("crc32c", "0"), ("", "0"), ("a=b", "0"), ("a\nb", "0"), ("a", "0\nnaa=1")]
+    {
+        assert_eq!(state.set_setting(key, value).unwrap_err().kind, ErrorKind::BadState, "{key:?}");
     }
 }
 
@@ -94,10 +73,7 @@ fn a_change_is_written_aside_synchronized_and_then_renamed() {
     let state = DiskState::open_with(Arc::new(calls.clone()), &image, None).unwrap();
     let before = calls.log().len();
     state.set_setting("a", "b").unwrap();
-    let (aside, file) = (
-        directory.path().join("disk.timedisk.new"),
-        directory.path().join("disk.timedisk"),
-    );
+    let (aside, file) = (directory.path().join("disk.timedisk.new"), directory.path().join("disk.timedisk"));
     let expected = [
         (Call::Remove, aside.clone()),
         (Call::Open, aside.clone()),
@@ -125,22 +101,10 @@ fn a_change_that_fails_leaves_the_old_value() {
         assert_eq!(state.set_setting("a", "new").unwrap_err().kind, kind);
         assert_eq!(state.setting("a").as_deref(), Some("old"));
         // What the failure has left beside it disturbs nobody.
-        assert_eq!(
-            DiskState::open(&image, None)
-                .unwrap()
-                .setting("a")
-                .as_deref(),
-            Some("old")
-        );
+        assert_eq!(DiskState::open(&image, None).unwrap().setting("a").as_deref(), Some("old"));
     }
     state.set_setting("a", "new").unwrap();
-    assert_eq!(
-        DiskState::open(&image, None)
-            .unwrap()
-            .setting("a")
-            .as_deref(),
-        Some("new")
-    );
+    assert_eq!(DiskState::open(&image, None).unwrap().setting("a").as_deref(), Some("new"));
 }
 
 #[test]
@@ -157,23 +121,16 @@ fn leftovers_of_a_crash_are_not_followed() {
 fn unknown_keys_are_kept() {
     let (_directory, image) = place();
     let path = DiskState::open(&image, None).unwrap().path().to_owned();
-    let lines =
-        "timedisk-state 1\nserial=0123456789abcdef\nfuture.Thing=x = y\nnaa=3123456789abcdef\n";
+    let lines = "timedisk-state 1\nserial=0123456789abcdef\nfuture.Thing=x = y\nnaa=3123456789abcdef\n";
     fs::write(&path, with_checksum(lines)).unwrap();
     let state = DiskState::open_at(&path).unwrap();
-    assert_eq!(
-        state.naa(),
-        [0x31, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef]
-    );
+    assert_eq!(state.naa(), [0x31, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef]);
     state.set_setting("a", "b").unwrap();
     state.mark_flush_failed("device\nerror").unwrap();
     let expected = with_checksum(&format!("{lines}a=b\nflush-failed=device error\n"));
     assert_eq!(fs::read_to_string(&path).unwrap(), expected);
     state.accept_loss().unwrap();
-    assert_eq!(
-        fs::read_to_string(&path).unwrap(),
-        with_checksum(&format!("{lines}a=b\n"))
-    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), with_checksum(&format!("{lines}a=b\n")));
 }
 
 #[test]
@@ -181,10 +138,7 @@ fn a_newer_version_is_refused_politely() {
     let (_directory, image) = place();
     fs::write(&image, "timedisk-state 2\nsomething else\n").unwrap();
     let message = bad(&image);
-    assert!(
-        message.contains("version 2") && message.contains("newer"),
-        "{message}"
-    );
+    assert!(message.contains("version 2") && message.contains("newer"), "{message}");
 }
 
 #[test]
@@ -198,17 +152,10 @@ fn a_torn_file_is_refused_at_every_length_and_never_replaced() {
     }
     fs::write(&path, vec![b'a'; 2 << 20]).unwrap();
     bad(&path);
-    fs::write(
-        &path,
-        with_checksum("timedisk-state 1\nserial=0123456789abcdef\n"),
-    )
-    .unwrap();
+    fs::write(&path, with_checksum("timedisk-state 1\nserial=0123456789abcdef\n")).unwrap();
     bad(&path);
-    fs::write(
-        &path,
-        with_checksum("timedisk-state 1\nserial=0123456789abcdef\nnaa=5123456789abcdef\n"),
-    )
-    .unwrap();
+    fs::write(&path, with_checksum("timedisk-state 1\nserial=0123456789abcdef\nnaa=5123456789abcdef\n"))
+        .unwrap();
     bad(&path);
     fs::write(&path, &whole).unwrap();
     DiskState::open_at(&path).unwrap();

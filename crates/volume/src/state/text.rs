@@ -37,9 +37,7 @@ pub(super) enum Unreadable {
 pub(super) fn is_setting(key: &str) -> bool {
     !key.is_empty()
         && ![SERIAL, NAA, FLUSH_FAILED, CHECKSUM].contains(&key)
-        && key
-            .bytes()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_'))
+        && key.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_'))
 }
 
 impl StateText {
@@ -47,37 +45,26 @@ impl StateText {
     pub(super) fn of_new_disk(random: u64) -> Self {
         // NAA 3h in the first four bits; the serial number's other 60 follow it.
         let naa = (random & (u64::MAX >> 4)) | (3 << 60);
-        let lines = vec![
-            (SERIAL.into(), format!("{random:016x}")),
-            (NAA.into(), format!("{naa:016x}")),
-        ];
+        let lines = vec![(SERIAL.into(), format!("{random:016x}")), (NAA.into(), format!("{naa:016x}"))];
         Self { lines }
     }
 
     /// Reads the content of a file.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Unreadable> {
         let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::Damaged("it is not text"))?;
-        let (first, _) = text
-            .split_once('\n')
-            .ok_or(Unreadable::Damaged("its first line is not whole"))?;
-        let version = first
-            .strip_prefix(TITLE)
-            .and_then(|rest| rest.trim_start().parse::<u64>().ok());
+        let (first, _) = text.split_once('\n').ok_or(Unreadable::Damaged("its first line is not whole"))?;
+        let version = first.strip_prefix(TITLE).and_then(|rest| rest.trim_start().parse::<u64>().ok());
         match version {
             Some(VERSION) => {}
             Some(newer) if newer > VERSION => return Err(Unreadable::Newer(newer)),
             _ => {
-                return Err(Unreadable::Damaged(
-                    "its first line does not name a version",
-                ));
+                return Err(Unreadable::Damaged("its first line does not name a version"));
             }
         }
         let summed = without_checksum(text)?;
         let mut lines = Vec::new();
         for line in summed.lines().skip(1) {
-            let (key, value) = line
-                .split_once('=')
-                .ok_or(Unreadable::Damaged("a line has no `=`"))?;
+            let (key, value) = line.split_once('=').ok_or(Unreadable::Damaged("a line has no `=`"))?;
             lines.push((key.to_owned(), value.to_owned()));
         }
         Ok(Self { lines })
@@ -95,10 +82,7 @@ impl StateText {
 
     /// The value of a key.
     pub(super) fn value(&self, key: &str) -> Option<&str> {
-        self.lines
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+        self.lines.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     /// Sets a key, in its place if it has one.
@@ -131,31 +115,21 @@ impl StateText {
     }
 
     fn identity(&self, key: &str) -> Result<u64, Unreadable> {
-        let digits = self
-            .value(key)
-            .filter(|value| value.len() == 16 && !value.starts_with('+'));
+        let digits = self.value(key).filter(|value| value.len() == 16 && !value.starts_with('+'));
         let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        number.ok_or(Unreadable::Damaged(
-            "`serial` or `naa` is not 16 hexadecimal digits",
-        ))
+        number.ok_or(Unreadable::Damaged("`serial` or `naa` is not 16 hexadecimal digits"))
     }
 }
 
 /// Checks the last line against those before it, and returns these.
 fn without_checksum(text: &str) -> Result<&str, Unreadable> {
-    let body = text
-        .strip_suffix('\n')
-        .ok_or(Unreadable::Damaged("its end is missing"))?;
+    let body = text.strip_suffix('\n').ok_or(Unreadable::Damaged("its end is missing"))?;
     let at = body.rfind('\n').map_or(0, |newline| newline + 1);
     let (summed, last) = text.split_at(at);
     if !last.starts_with(CHECKSUM) {
         return Err(Unreadable::Damaged("its end is missing"));
     }
-    if last == checksum_line(summed) {
-        Ok(summed)
-    } else {
-        Err(Unreadable::Damaged("its checksum is wrong"))
-    }
+    if last == checksum_line(summed) { Ok(summed) } else { Err(Unreadable::Damaged("its checksum is wrong")) }
 }
 
 fn checksum_line(summed: &str) -> String {

@@ -12,11 +12,15 @@ fn writer() -> Bench {
 fn immediate_unsolicited_and_solicited_data_come_together() {
     let mut bench = writer();
     let data = pattern(8192);
-    assert!(bench.give(command(1, 100, W, 8192), &data[..512]).is_empty(), "no R2T before the unsolicited data end");
+    assert!(
+        bench.give(command(1, 100, W, 8192), &data[..512]).is_empty(),
+        "no R2T before the unsolicited data end"
+    );
     let asked = bench.give(data_out(1, NO_TAG, F, 0, 512), &data[512..1024]);
     let asked: Vec<_> = asked.iter().map(Sent::r2t).collect();
-    let spans =
-        asked.iter().map(|r2t| (r2t.r2t_sn.get(), r2t.buffer_offset.get(), r2t.desired_data_transfer_length.get()));
+    let spans = asked
+        .iter()
+        .map(|r2t| (r2t.r2t_sn.get(), r2t.buffer_offset.get(), r2t.desired_data_transfer_length.get()));
     assert_eq!(spans.collect::<Vec<_>>(), [(0, 1024, 2048), (1, 3072, 2048)], "two at once, each a burst");
     let (first, second) = (asked[0].target_transfer_tag.get(), asked[1].target_transfer_tag.get());
     assert!(bench.give(data_out(1, first, 0, 0, 1024), &data[1024..2048]).is_empty());
@@ -82,7 +86,10 @@ fn data_nobody_allowed_end_the_task() {
     assert_eq!(answer[0].sense(), (0x0b, 0x0c, 0x0c));
     let mut bench = Bench::new(|parameters| parameters.initial_r2t = true);
     bench.host.plan.data_out = 4096;
-    assert!(bench.give(command(1, 100, W, 4096), &pattern(512)).is_empty(), "first the data that were announced");
+    assert!(
+        bench.give(command(1, 100, W, 4096), &pattern(512)).is_empty(),
+        "first the data that were announced"
+    );
     assert_eq!(bench.give(data_out(1, NO_TAG, F, 0, 512), &pattern(512))[0].sense(), (0x0b, 0x0c, 0x0c));
     let mut bench = writer();
     let answer = bench.give(command(1, 100, F | W, 4096), &pattern(1025));
@@ -118,8 +125,14 @@ fn too_little_data_for_an_r2t_end_the_task() {
 fn data_for_no_task_are_rejected() {
     let mut bench = writer();
     let answer = bench.give(data_out(77, 5, F, 0, 0), &pattern(512));
-    assert_eq!((answer[0].kind(), answer[0].header[2]), (Response::Reject, RejectReason::InvalidPduField as u8));
-    assert_eq!(layout::BasicHeader::of(answer[0].data[..48].try_into().unwrap()).initiator_task_tag.get(), 77);
+    assert_eq!(
+        (answer[0].kind(), answer[0].header[2]),
+        (Response::Reject, RejectReason::InvalidPduField as u8)
+    );
+    assert_eq!(
+        layout::BasicHeader::of(answer[0].data[..48].try_into().unwrap()).initiator_task_tag.get(),
+        77
+    );
 }
 
 #[test]
@@ -144,7 +157,9 @@ fn what_is_read_is_cut_to_segments_and_bursts_and_carries_its_status() {
 
 #[test]
 fn residuals_of_reads_count_both_ways() {
-    for (expected, had, flags, count) in [(4096, 1000, 0x02, 3096), (1000, 4096, 0x04, 3096), (0, 512, 0x04, 512)] {
+    for (expected, had, flags, count) in
+        [(4096, 1000, 0x02, 3096), (1000, 4096, 0x04, 3096), (0, 512, 0x04, 512)]
+    {
         let mut bench = Bench::new(|_| {});
         bench.host.plan.data_in = had;
         bench.host.answer = Some(pattern(had as usize));
@@ -170,7 +185,8 @@ fn without_memory_solicited_data_wait_but_unsolicited_data_do_not() {
     let mut offset = 1024;
     while let Some(r2t) = (!asked.is_empty()).then(|| asked.remove(0).r2t()) {
         let end = offset + r2t.desired_data_transfer_length.get() as usize;
-        let more = bench.give(data_out(1, r2t.target_transfer_tag.get(), F, 0, offset as u32), &data[offset..end]);
+        let more =
+            bench.give(data_out(1, r2t.target_transfer_tag.get(), F, 0, offset as u32), &data[offset..end]);
         asked.extend(more);
         offset = end;
     }

@@ -71,7 +71,7 @@ fn verdict(wire: &[u8]) -> Option<bool> {
     receiver.space()[..wire.len()].copy_from_slice(wire);
     receiver.took(wire.len());
     loop {
-        match receiver.next() {
+        match receiver.advance() {
             Err(_) | Ok(Incoming::Nothing) => return None,
             Ok(Incoming::End { intact }) => return Some(intact),
             Ok(_) => {}

@@ -146,7 +146,8 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(adjust: impl FnOnce(&mut Parameters)) -> Bench {
-        let mut parameters = Parameters { max_recv_data_segment_length_initiator: 8192, ..Parameters::default() };
+        let mut parameters =
+            Parameters { max_recv_data_segment_length_initiator: 8192, ..Parameters::default() };
         parameters.initial_r2t = false;
         parameters.immediate_data = true;
         parameters.first_burst_length = 1024;
@@ -201,7 +202,7 @@ pub(super) fn decode(mut wire: &[u8]) -> Vec<Sent> {
     let mut receiver = Receiver::new(usize::MAX);
     let mut found: Vec<Sent> = Vec::new();
     loop {
-        match receiver.next().unwrap() {
+        match receiver.advance().unwrap() {
             Incoming::Nothing => {
                 if wire.is_empty() {
                     return found;

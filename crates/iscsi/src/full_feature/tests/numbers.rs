@@ -55,7 +55,8 @@ fn the_window_counts_what_is_under_way_and_widens_with_use() {
 fn status_numbers_rise_by_one() {
     let mut bench = Bench::new(|_| {});
     bench.host.answer = Some(Vec::new());
-    let numbers: Vec<_> = (0..3).map(|index| bench.give(command(index, 100 + index, F, 0), &[])[0].stat_sn()).collect();
+    let numbers: Vec<_> =
+        (0..3).map(|index| bench.give(command(index, 100 + index, F, 0), &[])[0].stat_sn()).collect();
     assert_eq!(numbers, [10, 11, 12]);
 }
 
@@ -90,7 +91,10 @@ fn an_idle_initiator_is_asked_and_one_that_never_answers_is_let_be() {
         now = bench.session.next_timeout();
         bench.session.handle_timeout(now, &mut bench.out);
     }
-    assert!(matches!(bench.session.direction(), Direction::Close(_)), "one that has answered before is missed");
+    assert!(
+        matches!(bench.session.direction(), Direction::Close(_)),
+        "one that has answered before is missed"
+    );
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn aborting_what_is_not_there_depends_on_its_number() {
     let mut bench = Bench::new(|_| {});
     bench.host.answer = Some(Vec::new());
     bench.give(command(1, 100, F, 0), &[]);
-    assert_eq!(answer(&bench.give(manage(Function::AbortTask, 1, 100, LUN), &[])), 0, "it has ended");
+    assert_eq!(answer(&bench.give(manage(Function::AbortTask, 1, 100, LUN), &[])), 1, "it has ended");
     let sent = bench.give(manage(Function::AbortTask, 7, 101, LUN), &[]);
     assert_eq!((answer(&sent), sent[0].exp_cmd_sn()), (0, 102), "its number counts as used");
     assert!(bench.give(command(7, 101, F, 0), &[]).is_empty());

@@ -19,10 +19,7 @@ fn challenged(house: House, offer: &str) -> (Bench, &'static Algorithm, u8, Vec<
     let (mut bench, _) = locked_at(house, STAY_SECURITY, "CHAP");
     let response = bench.ok(STAY_SECURITY, &format!("CHAP_A={offer}"));
     let number: u8 = value(&response, "CHAP_A").parse().unwrap();
-    let algorithm = ALGORITHMS
-        .iter()
-        .find(|known| known.number == number)
-        .unwrap();
+    let algorithm = ALGORITHMS.iter().find(|known| known.number == number).unwrap();
     let identifier = value(&response, "CHAP_I").parse().unwrap();
     let challenge = decode(&value(&response, "CHAP_C"), 128).unwrap();
     (bench, algorithm, identifier, challenge)
@@ -31,11 +28,7 @@ fn challenged(house: House, offer: &str) -> (Bench, &'static Algorithm, u8, Vec<
 /// A right response as text, in a bench that waits for it.
 fn responded(house: House, offer: &str) -> (Bench, &'static Algorithm, String) {
     let (bench, algorithm, identifier, challenge) = challenged(house, offer);
-    (
-        bench,
-        algorithm,
-        encode_hex(&algorithm.response(identifier, SECRET, &challenge)),
-    )
+    (bench, algorithm, encode_hex(&algorithm.response(identifier, SECRET, &challenge)))
 }
 
 #[test]
@@ -43,21 +36,12 @@ fn chap_lets_the_right_user_in_with_every_algorithm() {
     for (offer, chosen) in [("5", 5), ("7", 7), ("7,5", 7), ("5,7", 5), ("8,6,7,5", 7)] {
         let (mut bench, algorithm, right) = responded(House::default(), offer);
         assert_eq!(algorithm.number, chosen, "{offer}");
-        let response = bench.ok(
-            SECURITY_TO_OPERATIONAL,
-            &format!("CHAP_N={USER} CHAP_R={right}"),
-        );
+        let response = bench.ok(SECURITY_TO_OPERATIONAL, &format!("CHAP_N={USER} CHAP_R={right}"));
         assert!(response.transit && response.nsg == 1);
         assert_eq!(value(&response, "TargetAlias"), "Vault");
         let (_, established) = bench.end(OPERATIONAL_TO_END, "InitialR2T=No");
-        assert_eq!(
-            established.session.authenticated_user.as_deref(),
-            Some(USER)
-        );
-        assert_eq!(
-            *bench.house.asked.borrow(),
-            [(Some(LOCKED.to_owned()), USER.to_owned())]
-        );
+        assert_eq!(established.session.authenticated_user.as_deref(), Some(USER));
+        assert_eq!(*bench.house.asked.borrow(), [(Some(LOCKED.to_owned()), USER.to_owned())]);
     }
 }
 
@@ -67,10 +51,7 @@ fn a_response_may_be_base64_or_capital_hexadecimal() {
     let as_capitals = |right: &str| right.to_uppercase();
     for write in [&as_base64 as &dyn Fn(&str) -> String, &as_capitals] {
         let (mut bench, _, right) = responded(House::default(), "7");
-        bench.end(
-            SECURITY_TO_END,
-            &format!("CHAP_N={USER} CHAP_R={}", write(&right)),
-        );
+        bench.end(SECURITY_TO_END, &format!("CHAP_N={USER} CHAP_R={}", write(&right)));
     }
 }
 
@@ -79,10 +60,7 @@ fn a_stage_is_not_left_before_the_initiator_is_known() {
     let (mut bench, response) = locked(SECURITY_TO_END, "CHAP,None");
     assert!(!response.transit);
     assert_eq!(value(&response, "AuthMethod"), "CHAP");
-    assert!(
-        !said(&response).contains("TargetAlias"),
-        "nor is anything told"
-    );
+    assert!(!said(&response).contains("TargetAlias"), "nor is anything told");
     let response = bench.ok(SECURITY_TO_END, "CHAP_A=5");
     assert!(!response.transit);
     assert!(bench.house.admitted.is_empty());
@@ -91,14 +69,8 @@ fn a_stage_is_not_left_before_the_initiator_is_known() {
 #[test]
 fn the_first_step_may_come_with_the_offer() {
     let mut bench = Bench::new();
-    let response = bench.ok(
-        STAY_SECURITY,
-        &format!("{} AuthMethod=CHAP CHAP_A=7", names(LOCKED)),
-    );
-    assert_eq!(
-        (value(&response, "AuthMethod"), value(&response, "CHAP_A")),
-        ("CHAP".into(), "7".into())
-    );
+    let response = bench.ok(STAY_SECURITY, &format!("{} AuthMethod=CHAP CHAP_A=7", names(LOCKED)));
+    assert_eq!((value(&response, "AuthMethod"), value(&response, "CHAP_A")), ("CHAP".into(), "7".into()));
 }
 
 #[test]
@@ -113,36 +85,19 @@ fn challenges_and_identifiers_come_from_the_source_that_was_given_cve_2024_45751
 fn a_wrong_name_and_a_wrong_secret_look_the_same() {
     let right_name = responded(House::default(), "7").2;
     let wrong = encode_hex(&[0; 32]);
-    for (name, response) in [
-        ("mallory", &right_name),
-        (USER, &wrong),
-        ("mallory", &wrong),
-    ] {
+    for (name, response) in [("mallory", &right_name), (USER, &wrong), ("mallory", &wrong)] {
         let (mut bench, _, _) = responded(House::default(), "7");
-        let (status, reason) =
-            bench.fail(SECURITY_TO_END, &format!("CHAP_N={name} CHAP_R={response}"));
+        let (status, reason) = bench.fail(SECURITY_TO_END, &format!("CHAP_N={name} CHAP_R={response}"));
         assert_eq!(status, LoginStatus::AUTHENTICATION_FAILURE);
-        let expected =
-            format!("authentication failure (0201): no such user, or not his secret: {name}");
+        let expected = format!("authentication failure (0201): no such user, or not his secret: {name}");
         assert_eq!(reason, expected);
-        assert_eq!(
-            bench.house.asked.borrow().len(),
-            1,
-            "the user is looked up all the same"
-        );
+        assert_eq!(bench.house.asked.borrow().len(), 1, "the user is looked up all the same");
     }
 }
 
 #[test]
 fn a_name_is_compared_in_full_as_libiscsi_tests_it() {
-    for name in [
-        "alic",
-        "alicea",
-        "Alice",
-        "0x616c696365",
-        "0bYWxpY2U=",
-        "alice%00",
-    ] {
+    for name in ["alic", "alicea", "Alice", "0x616c696365", "0bYWxpY2U=", "alice%00"] {
         let (mut bench, _, right) = responded(House::default(), "5");
         let (status, _) = bench.fail(SECURITY_TO_END, &format!("CHAP_N={name} CHAP_R={right}"));
         assert_eq!(status, LoginStatus::AUTHENTICATION_FAILURE, "{name}");
@@ -152,17 +107,10 @@ fn a_name_is_compared_in_full_as_libiscsi_tests_it() {
 #[test]
 fn a_response_of_any_wrong_length_is_refused() {
     for length in (1..80).filter(|length| *length != 32).chain([1023, 1024]) {
-        for text in [
-            encode_hex(&vec![7; length]),
-            encode_base64(&vec![7; length]),
-        ] {
+        for text in [encode_hex(&vec![7; length]), encode_base64(&vec![7; length])] {
             let (mut bench, _, _) = responded(House::default(), "7");
             let (status, _) = bench.fail(SECURITY_TO_END, &format!("CHAP_N={USER} CHAP_R={text}"));
-            assert_eq!(
-                status,
-                LoginStatus::AUTHENTICATION_FAILURE,
-                "{length} bytes"
-            );
+            assert_eq!(status, LoginStatus::AUTHENTICATION_FAILURE, "{length} bytes");
         }
     }
     let oversize = encode_base64(&[7; 1025]);
@@ -177,33 +125,20 @@ fn a_response_of_any_wrong_length_is_refused() {
 fn authentication_can_not_be_left_out() {
     let skip = Bench::new().fail(OPERATIONAL_TO_END, &names(LOCKED));
     let empty = Bench::new().fail(SECURITY_TO_END, &names(LOCKED));
-    let none = Bench::new().fail(
-        SECURITY_TO_OPERATIONAL,
-        &format!("{} AuthMethod=None", names(LOCKED)),
-    );
-    let other = Bench::new().fail(
-        STAY_SECURITY,
-        &format!("{} AuthMethod=KRB5,SRP", names(LOCKED)),
-    );
-    let reject = Bench::new().fail(
-        STAY_SECURITY,
-        &format!("{} AuthMethod=Reject", names(LOCKED)),
-    );
+    let none = Bench::new().fail(SECURITY_TO_OPERATIONAL, &format!("{} AuthMethod=None", names(LOCKED)));
+    let other = Bench::new().fail(STAY_SECURITY, &format!("{} AuthMethod=KRB5,SRP", names(LOCKED)));
+    let reject = Bench::new().fail(STAY_SECURITY, &format!("{} AuthMethod=Reject", names(LOCKED)));
     for (status, reason) in [skip, empty, none, other, reject] {
         assert_eq!(status, LoginStatus::AUTHENTICATION_FAILURE, "{reason}");
     }
     let mut bench = Bench::new();
     bench.ok(STAY_SECURITY, &names(LOCKED));
-    assert_eq!(
-        bench.fail(SECURITY_TO_END, "").0,
-        LoginStatus::AUTHENTICATION_FAILURE
-    );
+    assert_eq!(bench.fail(SECURITY_TO_END, "").0, LoginStatus::AUTHENTICATION_FAILURE);
 }
 
 #[test]
 fn an_open_target_does_not_ask_and_can_not_be_asked() {
-    let (status, reason) =
-        Bench::new().fail(STAY_SECURITY, &format!("{} AuthMethod=CHAP", names(OPEN)));
+    let (status, reason) = Bench::new().fail(STAY_SECURITY, &format!("{} AuthMethod=CHAP", names(OPEN)));
     assert_eq!(status, LoginStatus::AUTHENTICATION_FAILURE);
     assert!(reason.contains("None is needed"), "{reason}");
 }
@@ -226,18 +161,9 @@ fn steps_of_chap_have_their_keys_and_their_order() {
         ("CHAP_N=alice", LoginStatus::MISSING_PARAMETER),
         ("CHAP_R=0x00", LoginStatus::MISSING_PARAMETER),
         ("CHAP_A=5", LoginStatus::INITIATOR_ERROR),
-        (
-            "CHAP_N=alice CHAP_R=0x00 CHAP_I=1",
-            LoginStatus::MISSING_PARAMETER,
-        ),
-        (
-            "CHAP_N=alice CHAP_R=0x00 CHAP_I=256 CHAP_C=0x00",
-            LoginStatus::INITIATOR_ERROR,
-        ),
-        (
-            "CHAP_N=alice CHAP_R=0x00 CHAP_I=1 CHAP_C=0x",
-            LoginStatus::INITIATOR_ERROR,
-        ),
+        ("CHAP_N=alice CHAP_R=0x00 CHAP_I=1", LoginStatus::MISSING_PARAMETER),
+        ("CHAP_N=alice CHAP_R=0x00 CHAP_I=256 CHAP_C=0x00", LoginStatus::INITIATOR_ERROR),
+        ("CHAP_N=alice CHAP_R=0x00 CHAP_I=1 CHAP_C=0x", LoginStatus::INITIATOR_ERROR),
     ];
     for (text, status) in cases {
         let (mut bench, _, _) = responded(House::default(), "5");
@@ -257,10 +183,7 @@ fn a_second_try_needs_a_second_connection() {
 
 #[test]
 fn discovery_can_ask_for_a_secret_too() {
-    let mut bench = Bench::with(House {
-        locked_discovery: true,
-        ..House::default()
-    });
+    let mut bench = Bench::with(House { locked_discovery: true, ..House::default() });
     let hello = format!("InitiatorName={INITIATOR} SessionType=Discovery");
     bench.ok(STAY_SECURITY, &format!("{hello} AuthMethod=CHAP"));
     let response = bench.ok(STAY_SECURITY, "CHAP_A=5");
@@ -270,25 +193,13 @@ fn discovery_can_ask_for_a_secret_too() {
     let (_, established) = bench.end(SECURITY_TO_END, &format!("CHAP_N={USER} CHAP_R={right}"));
     assert!(established.session.is_discovery());
     assert_eq!(*bench.house.asked.borrow(), [(None, USER.to_owned())]);
-    let mut bench = Bench::with(House {
-        locked_discovery: true,
-        ..House::default()
-    });
-    assert_eq!(
-        bench.fail(OPERATIONAL_TO_END, &hello).0,
-        LoginStatus::AUTHENTICATION_FAILURE
-    );
+    let mut bench = Bench::with(House { locked_discovery: true, ..House::default() });
+    assert_eq!(bench.fail(OPERATIONAL_TO_END, &hello).0, LoginStatus::AUTHENTICATION_FAILURE);
 }
 
 fn with_identity() -> House {
-    let own = Identity {
-        name: "vault".into(),
-        secret: OWN_SECRET.to_vec(),
-    };
-    House {
-        own: Some(own),
-        ..House::default()
-    }
+    let own = Identity { name: "vault".into(), secret: OWN_SECRET.to_vec() };
+    House { own: Some(own), ..House::default() }
 }
 
 #[test]
@@ -306,35 +217,19 @@ fn the_target_shows_who_it_is_to_those_who_ask_in_hexadecimal_or_decimal() {
 #[test]
 fn the_target_shows_nothing_to_those_who_have_not_shown_who_they_are() {
     let (mut bench, _, _) = responded(with_identity(), "5");
-    let ask = format!(
-        "CHAP_N={USER} CHAP_R={} CHAP_I=7 CHAP_C=0x01",
-        encode_hex(&[0; 16])
-    );
-    let Step::Refused(response, _) = bench.say(SECURITY_TO_END, &ask) else {
-        panic!("it is refused")
-    };
+    let ask = format!("CHAP_N={USER} CHAP_R={} CHAP_I=7 CHAP_C=0x01", encode_hex(&[0; 16]));
+    let Step::Refused(response, _) = bench.say(SECURITY_TO_END, &ask) else { panic!("it is refused") };
     assert!(response.data.is_empty());
 }
 
 #[test]
 fn without_a_secret_of_its_own_a_target_can_not_be_asked() {
     let (mut bench, _, right) = responded(House::default(), "5");
-    let (status, _) = bench.fail(
-        SECURITY_TO_END,
-        &format!("CHAP_N={USER} CHAP_R={right} CHAP_I=7 CHAP_C=0x01"),
-    );
+    let (status, _) =
+        bench.fail(SECURITY_TO_END, &format!("CHAP_N={USER} CHAP_R={right} CHAP_I=7 CHAP_C=0x01"));
     assert_eq!(status, LoginStatus::AUTHENTICATION_FAILURE);
-    let own = Identity {
-        name: "vault".into(),
-        secret: SECRET.to_vec(),
-    };
-    let (mut bench, _, right) = responded(
-        House {
-            own: Some(own),
-            ..House::default()
-        },
-        "5",
-    );
+    let own = Identity { name: "vault".into(), secret: SECRET.to_vec() };
+    let (mut bench, _, right) = responded(House { own: Some(own), ..House::default() }, "5");
     let ask = format!("CHAP_N={USER} CHAP_R={right} CHAP_I=7 CHAP_C=0x01");
     assert_eq!(
         bench.fail(SECURITY_TO_END, &ask).0,
@@ -347,22 +242,13 @@ fn without_a_secret_of_its_own_a_target_can_not_be_asked() {
 fn a_challenge_of_ours_is_not_answered() {
     let (mut bench, algorithm, identifier, challenge) = challenged(with_identity(), "5");
     let right = encode_hex(&algorithm.response(identifier, SECRET, &challenge));
-    let reflect = format!(
-        "CHAP_N={USER} CHAP_R={right} CHAP_I=7 CHAP_C={}",
-        encode_base64(&challenge)
-    );
+    let reflect = format!("CHAP_N={USER} CHAP_R={right} CHAP_I=7 CHAP_C={}", encode_base64(&challenge));
     let (status, reason) = bench.fail(SECURITY_TO_END, &reflect);
     assert_eq!(status, LoginStatus::AUTHENTICATION_FAILURE);
     assert!(reason.contains("challenge of ours"), "{reason}");
-    let elsewhere = House {
-        issued: vec![b"another connection's".to_vec()],
-        ..with_identity()
-    };
+    let elsewhere = House { issued: vec![b"another connection's".to_vec()], ..with_identity() };
     let (mut bench, _, right) = responded(elsewhere, "5");
     let stolen = encode_hex(b"another connection's");
     let reflect = format!("CHAP_N={USER} CHAP_R={right} CHAP_I=7 CHAP_C={stolen}");
-    assert_eq!(
-        bench.fail(SECURITY_TO_END, &reflect).0,
-        LoginStatus::AUTHENTICATION_FAILURE
-    );
+    assert_eq!(bench.fail(SECURITY_TO_END, &reflect).0, LoginStatus::AUTHENTICATION_FAILURE);
 }

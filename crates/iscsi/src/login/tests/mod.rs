@@ -45,16 +45,10 @@ impl Policy for House {
         }
     }
     fn discovery_authentication(&self) -> Authentication {
-        if self.locked_discovery {
-            Authentication::Chap
-        } else {
-            Authentication::None
-        }
+        if self.locked_discovery { Authentication::Chap } else { Authentication::None }
     }
     fn secret(&self, target: Option<&str>, user: &str) -> Option<Vec<u8>> {
-        self.asked
-            .borrow_mut()
-            .push((target.map(str::to_owned), user.to_owned()));
+        self.asked.borrow_mut().push((target.map(str::to_owned), user.to_owned()));
         (user == USER).then(|| SECRET.to_vec())
     }
     fn own_identity(&self, _: Option<&str>) -> Option<Identity> {
@@ -107,9 +101,7 @@ pub(super) fn request(flags: u8, data: &[u8]) -> LoginRequest<'_> {
 
 /// Pairs written as words, with their zero bytes.
 pub(super) fn words(text: &str) -> Vec<u8> {
-    text.split_whitespace()
-        .flat_map(|word| [word.as_bytes(), b"\0"].concat())
-        .collect()
+    text.split_whitespace().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect()
 }
 
 pub(super) fn names(target: &str) -> String {
@@ -122,11 +114,7 @@ impl Bench {
     }
 
     pub(super) fn with(house: House) -> Self {
-        Bench {
-            house,
-            login: Login::new(Wishes::default()),
-            random: 0x40,
-        }
+        Bench { house, login: Login::new(Wishes::default()), random: 0x40 }
     }
 
     pub(super) fn give(&mut self, request: &LoginRequest<'_>) -> Step {
@@ -169,9 +157,7 @@ impl Bench {
 pub(super) fn refused(step: Step) -> (LoginStatus, String) {
     match step {
         Step::Refused(response, reason) => {
-            assert!(
-                !response.transit && !response.continue_ && (response.csg, response.nsg) == (0, 0)
-            );
+            assert!(!response.transit && !response.continue_ && (response.csg, response.nsg) == (0, 0));
             assert!(reason.starts_with(response.status.words()), "{reason}");
             assert!(!reason.chars().any(char::is_control), "{reason:?}");
             (response.status, reason)
@@ -182,20 +168,14 @@ pub(super) fn refused(step: Step) -> (LoginStatus, String) {
 
 /// The text of a response as words.
 pub(super) fn said(response: &LoginResponse) -> String {
-    String::from_utf8(response.data.clone())
-        .unwrap()
-        .replace('\0', " ")
-        .trim_end()
-        .to_owned()
+    String::from_utf8(response.data.clone()).unwrap().replace('\0', " ").trim_end().to_owned()
 }
 
 /// A value of a response.
 pub(super) fn value(response: &LoginResponse, key: &str) -> String {
     let pairs = text::pairs(&response.data).unwrap();
-    let pair = pairs
-        .iter()
-        .find(|pair| pair.key == key)
-        .unwrap_or_else(|| panic!("{key} in {}", said(response)));
+    let pair =
+        pairs.iter().find(|pair| pair.key == key).unwrap_or_else(|| panic!("{key} in {}", said(response)));
     pair.text().unwrap().to_owned()
 }
 

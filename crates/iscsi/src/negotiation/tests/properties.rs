@@ -15,12 +15,7 @@ fn is_admissible(key: &Key, offer: &str, answer: &str) -> bool {
         Kind::Number(row) => {
             let (offer, answer) = (text::number(offer).unwrap(), text::number(answer).unwrap());
             let within = (u64::from(row.least)..=u64::from(row.most)).contains(&answer);
-            within
-                && if row.rule == NumberRule::Minimum {
-                    answer <= offer
-                } else {
-                    answer >= offer
-                }
+            within && if row.rule == NumberRule::Minimum { answer <= offer } else { answer >= offer }
         }
         _ => false,
     }

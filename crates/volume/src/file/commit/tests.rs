@@ -31,16 +31,9 @@ fn every_flush_is_covered_by_a_synchronization_that_began_after_it_and_ended_bef
         }
     });
     let synchronized = synchronized.into_inner().unwrap();
-    assert!(
-        synchronized.windows(2).all(|pair| pair[0].1 < pair[1].0),
-        "one at a time"
-    );
+    assert!(synchronized.windows(2).all(|pair| pair[0].1 < pair[1].0), "one at a time");
     for (called, answered) in flushed.into_inner().unwrap() {
-        assert!(
-            synchronized
-                .iter()
-                .any(|&(began, ended)| called < began && ended < answered)
-        );
+        assert!(synchronized.iter().any(|&(began, ended)| called < began && ended < answered));
     }
 }
 
@@ -60,8 +53,5 @@ fn one_failure_answers_all_who_wait_and_all_who_come_later() {
     assert_eq!(synchronizations.load(Ordering::SeqCst), 10);
     assert_eq!(commit.failure(), Some("gone"));
     assert_eq!(commit.flush(fail_the_tenth), Err("gone".to_owned()));
-    assert_eq!(
-        GroupCommit::new(Some("before".to_owned())).flush(fail_the_tenth),
-        Err("before".to_owned())
-    );
+    assert_eq!(GroupCommit::new(Some("before".to_owned())).flush(fail_the_tenth), Err("before".to_owned()));
 }

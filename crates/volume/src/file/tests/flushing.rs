@@ -14,16 +14,9 @@ fn a_durable_write_is_written_before_it_is_synchronized() {
     let before = calls.calls().len();
     volume.write(0, &[1; 512], Durability::Volatile).unwrap();
     volume.write(0, &[2; 512], Durability::Durable).unwrap();
-    volume
-        .write_zeroes(0, 512, Allocation::Release, Durability::Durable)
-        .unwrap();
-    let expected = [
-        Call::Write,
-        Call::Write,
-        Call::SynchronizeData,
-        Call::ChangeSpace,
-        Call::SynchronizeData,
-    ];
+    volume.write_zeroes(0, 512, Allocation::Release, Durability::Durable).unwrap();
+    let expected =
+        [Call::Write, Call::Write, Call::SynchronizeData, Call::ChangeSpace, Call::SynchronizeData];
     assert_eq!(calls.calls()[before..], expected);
 }
 
@@ -81,17 +74,11 @@ fn after_a_failed_flush_nothing_is_promised_and_nothing_retried() {
     let before = calls.calls().len();
     assert_eq!(volume.flush().unwrap_err().kind, ErrorKind::FlushFailed);
     for durability in [Durability::Volatile, Durability::Durable] {
-        assert_eq!(
-            volume.write(0, &[2], durability).unwrap_err().kind,
-            ErrorKind::FlushFailed
-        );
+        assert_eq!(volume.write(0, &[2], durability).unwrap_err().kind, ErrorKind::FlushFailed);
         let zeroed = volume.write_zeroes(0, 512, Allocation::Keep, durability);
         assert_eq!(zeroed.unwrap_err().kind, ErrorKind::FlushFailed);
     }
-    assert_eq!(
-        volume.deallocate(0, 512).unwrap_err().kind,
-        ErrorKind::FlushFailed
-    );
+    assert_eq!(volume.deallocate(0, 512).unwrap_err().kind, ErrorKind::FlushFailed);
     assert_eq!(calls.calls().len(), before);
     let mut read = [0; 512];
     volume.read(0, &mut read).unwrap();
@@ -114,23 +101,14 @@ fn a_failed_flush_is_written_down_before_anyone_is_told() {
         // The last step of writing the mark down does not end.
         calls.until_held(1);
         thread::sleep(Duration::from_millis(50));
-        assert_eq!(
-            (told.load(Ordering::SeqCst), volume.health()),
-            (0, Health::Good)
-        );
+        assert_eq!((told.load(Ordering::SeqCst), volume.health()), (0, Health::Good));
         calls.release();
     });
     assert_eq!(told.load(Ordering::SeqCst), 2);
     assert_eq!(calls.count(Call::SynchronizeData), 1);
     let tail = calls.calls().split_off(calls.calls().len() - 6);
-    let expected = [
-        Call::Remove,
-        Call::Open,
-        Call::Write,
-        Call::Synchronize,
-        Call::Rename,
-        Call::SynchronizeDirectory,
-    ];
+    let expected =
+        [Call::Remove, Call::Open, Call::Write, Call::Synchronize, Call::Rename, Call::SynchronizeDirectory];
     assert_eq!(tail, expected);
 }
 
@@ -143,10 +121,7 @@ fn a_failed_flush_is_remembered_over_restart_until_its_loss_is_accepted() {
     drop(volume);
     let again = open_recorded(&path, &calls).unwrap();
     assert_eq!(again.health(), Health::FlushFailed);
-    assert_eq!(
-        again.write(0, &[1], Durability::Volatile).unwrap_err().kind,
-        ErrorKind::FlushFailed
-    );
+    assert_eq!(again.write(0, &[1], Durability::Volatile).unwrap_err().kind, ErrorKind::FlushFailed);
     assert_eq!(again.flush().unwrap_err().kind, ErrorKind::FlushFailed);
     again.state().accept_loss().unwrap();
     assert_eq!(again.flush().unwrap_err().kind, ErrorKind::FlushFailed);
@@ -163,9 +138,6 @@ fn a_failed_flush_counts_even_if_it_cannot_be_written_down() {
     calls.fail(Call::Rename, Errno::ROFS);
     let error = volume.flush().unwrap_err();
     assert_eq!(error.kind, ErrorKind::FlushFailed);
-    assert!(
-        error.to_string().contains("can't be written down"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("can't be written down"), "{error}");
     assert_eq!(volume.health(), Health::FlushFailed);
 }

@@ -25,8 +25,5 @@ fn recorded() -> (TempDir, RecordingCalls, FileVolume) {
 }
 
 fn open_recorded(path: &Path, calls: &RecordingCalls) -> Result<FileVolume, VolumeError> {
-    FileVolume::open_with(
-        Arc::new(calls.clone()),
-        OpenOptions::new(path, Length::Bytes(MIB)),
-    )
+    FileVolume::open_with(Arc::new(calls.clone()), OpenOptions::new(path, Length::Bytes(MIB)))
 }

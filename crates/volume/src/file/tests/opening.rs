@@ -40,20 +40,10 @@ fn a_new_file_survives_power_loss_before_it_is_used() {
     let calls = RecordingCalls::default();
     open_recorded(&path, &calls).unwrap();
     let log = calls.log();
-    let image: Vec<Call> = log
-        .iter()
-        .filter(|(_, on)| *on == path)
-        .map(|(call, _)| *call)
-        .collect();
+    let image: Vec<Call> = log.iter().filter(|(_, on)| *on == path).map(|(call, _)| *call).collect();
     assert_eq!(image, [Call::Open, Call::SetLength, Call::Synchronize]);
-    let synchronized = log
-        .iter()
-        .position(|(call, _)| *call == Call::Synchronize)
-        .unwrap();
-    assert_eq!(
-        log[synchronized + 1],
-        (Call::SynchronizeDirectory, directory.path().to_owned())
-    );
+    let synchronized = log.iter().position(|(call, _)| *call == Call::Synchronize).unwrap();
+    assert_eq!(log[synchronized + 1], (Call::SynchronizeDirectory, directory.path().to_owned()));
 }
 
 #[test]
@@ -61,10 +51,7 @@ fn a_longer_file_is_never_shrunk_nor_written_at_open() {
     let (_directory, path) = place();
     fs::write(&path, vec![7; 3000]).unwrap();
     let calls = RecordingCalls::default();
-    let options = OpenOptions {
-        start: 512,
-        ..OpenOptions::new(&path, Length::Bytes(1024))
-    };
+    let options = OpenOptions { start: 512, ..OpenOptions::new(&path, Length::Bytes(1024)) };
     let volume = FileVolume::open_with(std::sync::Arc::new(calls.clone()), options).unwrap();
     assert_eq!(volume.capacity(), 1024);
     assert_eq!(fs::read(&path).unwrap(), vec![7; 3000]);
@@ -76,50 +63,28 @@ fn a_longer_file_is_never_shrunk_nor_written_at_open() {
 fn a_shorter_file_is_extended_with_a_hole() {
     let (_directory, path) = place();
     fs::write(&path, vec![7; 512]).unwrap();
-    let options = OpenOptions {
-        start: 256,
-        ..OpenOptions::new(&path, Length::Bytes(MIB))
-    };
+    let options = OpenOptions { start: 256, ..OpenOptions::new(&path, Length::Bytes(MIB)) };
     let volume = FileVolume::open(options).unwrap();
     let metadata = fs::metadata(&path).unwrap();
     assert_eq!(metadata.len(), 256 + MIB);
     assert!(metadata.blocks() <= 8);
     let mut start = [0; 512];
     volume.read(0, &mut start).unwrap();
-    assert_eq!(
-        (&start[..256], &start[256..]),
-        (&[7; 256][..], &[0; 256][..])
-    );
+    assert_eq!((&start[..256], &start[256..]), (&[7; 256][..], &[0; 256][..]));
 }
 
 #[test]
 fn a_read_only_disk_is_neither_made_nor_extended_nor_written() {
     let (_directory, path) = place();
-    let options = OpenOptions {
-        read_only: true,
-        ..OpenOptions::new(&path, Length::Bytes(1024))
-    };
+    let options = OpenOptions { read_only: true, ..OpenOptions::new(&path, Length::Bytes(1024)) };
     assert_eq!(refused(options.clone()).0, ErrorKind::CannotOpen);
     assert!(!path.exists());
     fs::write(&path, [7; 512]).unwrap();
     assert_eq!(refused(options.clone()).0, ErrorKind::CannotOpen);
     assert_eq!(fs::metadata(&path).unwrap().len(), 512);
-    let volume = FileVolume::open(OpenOptions {
-        length: Length::WholeFile,
-        ..options
-    })
-    .unwrap();
-    assert_eq!(
-        volume
-            .write(0, &[1], Durability::Volatile)
-            .unwrap_err()
-            .kind,
-        ErrorKind::ReadOnly
-    );
-    assert_eq!(
-        volume.deallocate(0, 512).unwrap_err().kind,
-        ErrorKind::ReadOnly
-    );
+    let volume = FileVolume::open(OpenOptions { length: Length::WholeFile, ..options }).unwrap();
+    assert_eq!(volume.write(0, &[1], Durability::Volatile).unwrap_err().kind, ErrorKind::ReadOnly);
+    assert_eq!(volume.deallocate(0, 512).unwrap_err().kind, ErrorKind::ReadOnly);
     volume.flush().unwrap();
     assert_eq!(fs::read(&path).unwrap(), [7; 512]);
 }
@@ -128,24 +93,15 @@ fn a_read_only_disk_is_neither_made_nor_extended_nor_written() {
 fn a_second_opener_is_told_that_the_file_is_in_use() {
     let (_directory, path) = place();
     let options = OpenOptions::new(&path, Length::Bytes(MIB));
-    let reading = OpenOptions {
-        read_only: true,
-        ..options.clone()
-    };
+    let reading = OpenOptions { read_only: true, ..options.clone() };
     let first = FileVolume::open(options.clone()).unwrap();
     for second in [options.clone(), reading.clone()] {
         let (kind, message) = refused(second);
         assert_eq!(kind, ErrorKind::Locked);
-        assert!(
-            message.contains(path.to_str().unwrap()) && message.contains("in use"),
-            "{message}"
-        );
+        assert!(message.contains(path.to_str().unwrap()) && message.contains("in use"), "{message}");
     }
     drop(first);
-    let readers = [
-        FileVolume::open(reading.clone()).unwrap(),
-        FileVolume::open(reading).unwrap(),
-    ];
+    let readers = [FileVolume::open(reading.clone()).unwrap(), FileVolume::open(reading).unwrap()];
     assert_eq!(refused(options.clone()).0, ErrorKind::Locked);
     drop(readers);
     FileVolume::open(options).unwrap();
@@ -155,15 +111,9 @@ fn a_second_opener_is_told_that_the_file_is_in_use() {
 fn the_whole_file_is_served_in_whole_blocks() {
     let (_directory, path) = place();
     fs::write(&path, [7; 5000]).unwrap();
-    let options = OpenOptions {
-        start: 100,
-        ..OpenOptions::new(&path, Length::WholeFile)
-    };
+    let options = OpenOptions { start: 100, ..OpenOptions::new(&path, Length::WholeFile) };
     assert_eq!(FileVolume::open(options.clone()).unwrap().capacity(), 4608);
-    let large = OpenOptions {
-        block_length: 4096,
-        ..options
-    };
+    let large = OpenOptions { block_length: 4096, ..options };
     assert_eq!(FileVolume::open(large).unwrap().capacity(), 4096);
     assert_eq!(fs::metadata(&path).unwrap().len(), 5000);
 }
@@ -175,43 +125,18 @@ fn what_cannot_hold_a_disk_is_refused_with_a_reason() {
     assert_eq!(kind, ErrorKind::CannotOpen);
     assert!(message.contains("is a directory"), "{message}");
     let (_, message) = refused(OpenOptions::new("/dev/null", Length::Bytes(512)));
-    assert!(
-        message.contains("neither a file nor a block device"),
-        "{message}"
-    );
+    assert!(message.contains("neither a file nor a block device"), "{message}");
     let fifo = directory.path().join("fifo");
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
-    let (_, message) = refused(OpenOptions {
-        read_only: true,
-        ..OpenOptions::new(&fifo, Length::WholeFile)
-    });
-    assert!(
-        message.contains("neither a file nor a block device"),
-        "{message}"
-    );
+    let (_, message) = refused(OpenOptions { read_only: true, ..OpenOptions::new(&fifo, Length::WholeFile) });
+    assert!(message.contains("neither a file nor a block device"), "{message}");
     let (_, message) = refused(OpenOptions::new(&path, Length::WholeFile));
     assert!(message.contains("how long"), "{message}");
-    let (_, message) = refused(OpenOptions {
-        create: false,
-        ..OpenOptions::new(&path, Length::Bytes(512))
-    });
+    let (_, message) = refused(OpenOptions { create: false, ..OpenOptions::new(&path, Length::Bytes(512)) });
     assert!(message.contains("does not exist"), "{message}");
-    for (start, length) in [
-        (0, 511),
-        (u64::MAX, 512),
-        (512, u64::MAX),
-        (0, i64::MAX as u64 + 1),
-        (0, 0),
-    ] {
-        let options = OpenOptions {
-            start,
-            ..OpenOptions::new(&path, Length::Bytes(length))
-        };
-        assert_eq!(
-            refused(options).0,
-            ErrorKind::CannotOpen,
-            "{length} from {start}"
-        );
+    for (start, length) in [(0, 511), (u64::MAX, 512), (512, u64::MAX), (0, i64::MAX as u64 + 1), (0, 0)] {
+        let options = OpenOptions { start, ..OpenOptions::new(&path, Length::Bytes(length)) };
+        assert_eq!(refused(options).0, ErrorKind::CannotOpen, "{length} from {start}");
         assert!(!path.exists());
     }
 }
@@ -223,11 +148,7 @@ fn a_directory_is_made_only_where_asked() {
     let options = OpenOptions::new(&path, Length::Bytes(MIB));
     let (_, message) = refused(options.clone());
     assert!(message.contains("a/b does not exist"), "{message}");
-    FileVolume::open(OpenOptions {
-        create_parents: true,
-        ..options
-    })
-    .unwrap();
+    FileVolume::open(OpenOptions { create_parents: true, ..options }).unwrap();
     let above = fs::metadata(directory.path().join("a")).unwrap();
     assert_eq!(above.permissions().mode() & 0o7777, 0o700);
 }
@@ -237,10 +158,7 @@ fn no_room_for_the_file_leaves_none_behind() {
     let (_directory, path) = place();
     let calls = RecordingCalls::default();
     calls.fail(Call::SetLength, Errno::FBIG);
-    assert_eq!(
-        open_recorded(&path, &calls).unwrap_err().kind,
-        ErrorKind::NoSpace
-    );
+    assert_eq!(open_recorded(&path, &calls).unwrap_err().kind, ErrorKind::NoSpace);
     assert!(!path.exists());
 }
 
@@ -260,16 +178,10 @@ fn the_state_file_goes_elsewhere_if_it_cannot_be_beside_the_image() {
     let first = open().unwrap().state().clone();
     assert!(first.path().starts_with(directory.path().join("state")));
     let second = open().unwrap().state().clone();
-    assert_eq!(
-        (first.path(), first.serial()),
-        (second.path(), second.serial())
-    );
+    assert_eq!((first.path(), first.serial()), (second.path(), second.serial()));
     fs::remove_file(first.path()).unwrap();
     calls.fail(Call::Remove, Errno::ACCESS);
-    let nowhere = OpenOptions {
-        state_directory: None,
-        ..options.clone()
-    };
+    let nowhere = OpenOptions { state_directory: None, ..options.clone() };
     let error = FileVolume::open_with(std::sync::Arc::new(calls.clone()), nowhere).unwrap_err();
     assert!(error.to_string().contains("state directory"), "{error}");
 }

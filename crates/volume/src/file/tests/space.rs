@@ -21,9 +21,7 @@ fn all_zero(volume: &FileVolume, offset: u64, length: u64) -> bool {
 #[test]
 fn deallocated_space_goes_back_to_the_file_system() {
     let (_directory, _calls, volume) = recorded();
-    volume
-        .write(0, &vec![1; MIB as usize], Durability::Volatile)
-        .unwrap();
+    volume.write(0, &vec![1; MIB as usize], Durability::Volatile).unwrap();
     assert_eq!(blocks(&volume), MIB / 512);
     volume.deallocate(100, MIB / 2).unwrap();
     assert!(blocks(&volume) <= MIB / 1024 + 16);
@@ -41,63 +39,27 @@ fn the_mapping_shows_holes_and_data_within_the_extent() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk");
     fs::write(&path, vec![9; 3 * MIB as usize]).unwrap();
-    let options = OpenOptions {
-        start: MIB,
-        ..OpenOptions::new(&path, Length::Bytes(MIB))
-    };
+    let options = OpenOptions { start: MIB, ..OpenOptions::new(&path, Length::Bytes(MIB)) };
     let volume = FileVolume::open(options).unwrap();
-    assert_eq!(
-        volume.mapping(512).unwrap(),
-        Mapping {
-            allocated: true,
-            length: MIB - 512
-        }
-    );
+    assert_eq!(volume.mapping(512).unwrap(), Mapping { allocated: true, length: MIB - 512 });
     volume.deallocate(0, MIB / 2).unwrap();
-    assert_eq!(
-        volume.mapping(4096).unwrap(),
-        Mapping {
-            allocated: false,
-            length: MIB / 2 - 4096
-        }
-    );
-    assert_eq!(
-        volume.mapping(MIB / 2).unwrap(),
-        Mapping {
-            allocated: true,
-            length: MIB / 2
-        }
-    );
+    assert_eq!(volume.mapping(4096).unwrap(), Mapping { allocated: false, length: MIB / 2 - 4096 });
+    assert_eq!(volume.mapping(MIB / 2).unwrap(), Mapping { allocated: true, length: MIB / 2 });
     volume.deallocate(0, MIB).unwrap();
-    assert_eq!(
-        volume.mapping(0).unwrap(),
-        Mapping {
-            allocated: false,
-            length: MIB
-        }
-    );
+    assert_eq!(volume.mapping(0).unwrap(), Mapping { allocated: false, length: MIB });
     // The neighbours in the file are untouched.
     let content = fs::read(&path).unwrap();
-    assert!(
-        content[..MIB as usize]
-            .iter()
-            .chain(&content[2 * MIB as usize..])
-            .all(|&byte| byte == 9)
-    );
+    assert!(content[..MIB as usize].iter().chain(&content[2 * MIB as usize..]).all(|&byte| byte == 9));
 }
 
 #[test]
 fn zeros_that_keep_their_space_keep_it() {
     let (_directory, _calls, volume) = recorded();
     volume.write(0, &[1; 8192], Durability::Volatile).unwrap();
-    volume
-        .write_zeroes(100, MIB - 100, Allocation::Keep, Durability::Durable)
-        .unwrap();
+    volume.write_zeroes(100, MIB - 100, Allocation::Keep, Durability::Durable).unwrap();
     assert!(all_zero(&volume, 100, MIB - 100));
     assert_eq!(blocks(&volume), MIB / 512);
-    volume
-        .write_zeroes(0, MIB, Allocation::Release, Durability::Durable)
-        .unwrap();
+    volume.write_zeroes(0, MIB, Allocation::Release, Durability::Durable).unwrap();
     assert_eq!(blocks(&volume), 0);
 }
 
@@ -110,9 +72,7 @@ fn without_help_from_the_file_system_zeros_are_written_and_holes_stay_holes() {
     assert!(all_zero(&volume, 100, MIB - 100));
     assert_eq!(blocks(&volume), 8192 / 512);
     calls.fail(Call::ChangeSpace, Errno::OPNOTSUPP);
-    volume
-        .write_zeroes(0, MIB, Allocation::Keep, Durability::Volatile)
-        .unwrap();
+    volume.write_zeroes(0, MIB, Allocation::Keep, Durability::Volatile).unwrap();
     assert!(all_zero(&volume, 0, MIB));
     assert_eq!(blocks(&volume), MIB / 512);
 }
@@ -121,18 +81,6 @@ fn without_help_from_the_file_system_zeros_are_written_and_holes_stay_holes() {
 fn where_holes_cannot_be_told_everything_is_data() {
     let (_directory, calls, volume) = recorded();
     calls.fail(Call::Seek, Errno::INVAL);
-    assert_eq!(
-        volume.mapping(512).unwrap(),
-        Mapping {
-            allocated: true,
-            length: MIB - 512
-        }
-    );
-    assert_eq!(
-        volume.mapping(512).unwrap(),
-        Mapping {
-            allocated: false,
-            length: MIB - 512
-        }
-    );
+    assert_eq!(volume.mapping(512).unwrap(), Mapping { allocated: true, length: MIB - 512 });
+    assert_eq!(volume.mapping(512).unwrap(), Mapping { allocated: false, length: MIB - 512 });
 }

@@ -24,22 +24,13 @@ fn a_full_file_system_is_told_as_such_and_reads_go_on() {
     let (_directory, calls, volume) = recorded();
     for errno in [Errno::NOSPC, Errno::DQUOT, Errno::FBIG] {
         calls.fail(Call::Write, errno);
-        assert_eq!(
-            volume.write(0, &[1], Durability::Durable).unwrap_err().kind,
-            ErrorKind::NoSpace
-        );
+        assert_eq!(volume.write(0, &[1], Durability::Durable).unwrap_err().kind, ErrorKind::NoSpace);
     }
     calls.fail(Call::ChangeSpace, Errno::NOSPC);
     let zeroed = volume.write_zeroes(0, MIB, Allocation::Keep, Durability::Volatile);
     assert_eq!(zeroed.unwrap_err().kind, ErrorKind::NoSpace);
     calls.fail(Call::Write, Errno::IO);
-    assert_eq!(
-        volume
-            .write(0, &[1], Durability::Volatile)
-            .unwrap_err()
-            .kind,
-        ErrorKind::WriteFailed
-    );
+    assert_eq!(volume.write(0, &[1], Durability::Volatile).unwrap_err().kind, ErrorKind::WriteFailed);
     volume.read(0, &mut [0; 512]).unwrap();
     volume.write(0, &[1], Durability::Durable).unwrap();
 }
@@ -47,23 +38,14 @@ fn a_full_file_system_is_told_as_such_and_reads_go_on() {
 #[test]
 fn a_file_that_somebody_shortened_fails_to_read_instead_of_reading_as_zeros() {
     let (directory, calls, volume) = recorded();
-    let file = std::fs::OpenOptions::new()
-        .write(true)
-        .open(directory.path().join("disk"))
-        .unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(directory.path().join("disk")).unwrap();
     file.set_len(1000).unwrap();
     let mut buffer = [0; 1024];
-    assert_eq!(
-        volume.read(512, &mut buffer).unwrap_err().kind,
-        ErrorKind::ReadFailed
-    );
+    assert_eq!(volume.read(512, &mut buffer).unwrap_err().kind, ErrorKind::ReadFailed);
     assert!(!volume.read_cached(512, &mut buffer).unwrap());
     volume.read(0, &mut buffer[..1000]).unwrap();
     calls.fail(Call::Read, Errno::IO);
-    assert_eq!(
-        volume.read(0, &mut buffer[..8]).unwrap_err().kind,
-        ErrorKind::ReadFailed
-    );
+    assert_eq!(volume.read(0, &mut buffer[..8]).unwrap_err().kind, ErrorKind::ReadFailed);
 }
 
 #[test]
