@@ -75,13 +75,14 @@ impl Server {
         for listener in self.listeners {
             let _ = listener.join();
         }
-        let registry = &self.house.registry;
-        registry.tell_all(|| Message::AskForLogout);
-        registry.wait_until_empty(false, deadline.min(Instant::now() + LOGOUT));
-        registry.tell_all(|| Message::Drain);
         // Some of the time is kept for the flushes: a session that waits for a stuck disk must not cost the other
         // disks theirs.
-        registry.wait_until_empty(false, deadline.checked_sub(grace / 4).unwrap_or(deadline));
+        let answered = deadline.checked_sub(grace / 4).unwrap_or(deadline);
+        let registry = &self.house.registry;
+        registry.tell_all(|| Message::AskForLogout);
+        registry.wait_until_empty(false, answered.min(Instant::now() + LOGOUT));
+        registry.tell_all(|| Message::Drain);
+        registry.wait_until_empty(false, answered);
         flush(self.house.executors(), deadline)
     }
 }
@@ -110,7 +111,8 @@ fn flush(executors: Vec<Arc<Executor>>, deadline: Instant) -> Result<(), Stuck> 
         }
     }
     drop(sender);
-    while let Ok((name, at_rest)) = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+    while let Ok((name, at_rest)) = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+    {
         if at_rest && let Some(position) = waiting.iter().position(|waits| *waits == name) {
             waiting.swap_remove(position);
         }

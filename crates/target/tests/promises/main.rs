@@ -1,0 +1,14 @@
+//! What the server promises, held against it over real sockets by an initiator that can misbehave.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod wire;
+
+mod bad_input;
+mod data_path;
+mod digests;
+mod discovery;
+mod errors;
+mod full_house;
+mod login;
+mod memory;
+mod stuck_disk;

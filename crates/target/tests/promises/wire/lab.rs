@@ -1,0 +1,118 @@
+//! A server on a port of its own.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
+
+use timedisk_scsi::{BlockFormat, Identity, LogicalUnit};
+use timedisk_target::{Authentication, Limits, Listening, Server, Settings, Stuck, Target, User};
+use timedisk_volume::{HeldVolume, MemoryVolume, Volume};
+
+use super::{BLOCK, Initiator};
+
+/// What panicked in the server's own threads, where nothing may.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// A running server. When it is dropped, none of the server's threads may have panicked.
+pub(crate) struct Lab {
+    server: Option<Server>,
+    pub(crate) address: SocketAddr,
+}
+
+impl Lab {
+    /// With these targets and bounds that no test reaches by chance.
+    pub(crate) fn new(targets: Vec<Target>) -> Lab {
+        Lab::with(targets, Vec::new(), Limits::default())
+    }
+
+    pub(crate) fn with(targets: Vec<Target>, users: Vec<User>, limits: Limits) -> Lab {
+        watch_for_panics();
+        let listen = vec!["127.0.0.1:0".parse().unwrap()];
+        let listening = Listening::on(&listen, false).unwrap();
+        let server = Server::start(listening, Settings { targets, users, limits }).unwrap();
+        let address = server.addresses()[0];
+        Lab { server: Some(server), address }
+    }
+
+    /// One open target named `disk` with a disk in memory.
+    pub(crate) fn memory(capacity: u64) -> Lab {
+        Lab::new(vec![open_target("disk", MemoryVolume::new(capacity))])
+    }
+
+    /// A session with a target, with nothing negotiated but these keys.
+    pub(crate) fn session(&self, target: &str, offers: &[(&str, &str)]) -> Initiator {
+        Initiator::session(self.address, target, offers)
+    }
+
+    pub(crate) fn shutdown(mut self, grace: Duration) -> Result<(), Stuck> {
+        self.server.take().expect("it is shut down once").shutdown(grace)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(*PANICS.lock().unwrap(), [""; 0], "a thread of the server panicked");
+        }
+    }
+}
+
+fn watch_for_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let thread = std::thread::current();
+            let name = thread.name().unwrap_or_default();
+            if ["client ", "disk ", "listen ", "flush "].iter().any(|own| name.starts_with(own)) {
+                PANICS.lock().unwrap().push(format!("{name}: {info}"));
+            }
+            before(info);
+        }));
+    });
+}
+
+/// A logical unit with blocks of [`BLOCK`] bytes.
+pub(crate) fn unit(name: &str, volume: impl Volume + 'static) -> Arc<LogicalUnit> {
+    let identity = Identity {
+        vendor: "timedisk".into(),
+        product: "disk".into(),
+        revision: "0.1".into(),
+        serial: format!("serial-{name}"),
+        naa: [0x3f, 0, 0, 0, 0, 0, 0, name.len() as u8],
+        name: name.into(),
+    };
+    let format = BlockFormat { logical_length: BLOCK as u32, physical_length: 4096 };
+    Arc::new(LogicalUnit::new(Arc::new(volume), identity, format, None))
+}
+
+/// A target for everybody, with one disk at LUN 0.
+pub(crate) fn open_target(name: &str, volume: impl Volume + 'static) -> Target {
+    Target {
+        name: full_name(name),
+        alias: None,
+        access: Arc::new(|_| true),
+        authentication: Authentication::None,
+        units: vec![(0, unit(name, volume))],
+    }
+}
+
+/// The iSCSI name of a test's target.
+pub(crate) fn full_name(name: &str) -> String {
+    format!("iqn.2026-01.org.example:{name}")
+}
+
+/// A disk in memory that can be stuck, and a handle to stick it with.
+pub(crate) fn held(capacity: u64) -> Arc<HeldVolume<MemoryVolume>> {
+    Arc::new(HeldVolume::new(MemoryVolume::new(capacity)))
+}
+
+/// Bounds on memory.
+pub(crate) fn limits(memory: usize, session_memory: usize) -> Limits {
+    Limits { memory, session_memory, ..Limits::default() }
+}
+
+/// A block full of one byte.
+pub(crate) fn block(byte: u8) -> [u8; BLOCK] {
+    [byte; BLOCK]
+}
