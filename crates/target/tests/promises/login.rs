@@ -111,7 +111,8 @@ fn refusals_say_why_and_close() {
         assert_eq!(initiator.log_in(Some(target), &[]), Err(status), "{target}");
         initiator.await_close();
     }
-    let changes: [(u16, fn(&mut layout::LoginRequest)); 4] = [
+    type Change = fn(&mut layout::LoginRequest);
+    let changes: [(u16, Change); 4] = [
         (0x020a, |header| header.tsih = 7.into()),
         (0x0205, |header| (header.version_min, header.version_max) = (1, 1)),
         (0x0200, |header| header.flags = TRANSIT | OPERATIONAL | 2),

@@ -12,3 +12,4 @@ mod full_house;
 mod login;
 mod memory;
 mod stuck_disk;
+mod task_management;

@@ -1,0 +1,58 @@
+//! Aborts and resets leave a session's numbers and its next commands in order.
+
+use super::wire::{BLOCK, Lab, Scsi, block};
+
+const ABORT_TASK: u8 = 1;
+const LOGICAL_UNIT_RESET: u8 = 5;
+const TASK_DOES_NOT_EXIST: u8 = 1;
+
+#[test]
+fn a_reset_while_a_commands_data_come_uses_up_its_number() {
+    let lab = Lab::memory(1 << 20);
+    let mut other = lab.session("disk", &[]);
+    for _ in 0..20 {
+        let mut writer = lab.session("disk", &[]);
+        let tag = writer.tag();
+        let write = writer.command(tag, &Scsi::write(0, &[1; 8 * BLOCK]), &[1; 8 * BLOCK]);
+        let bytes = write.encode(Default::default());
+        let (first, rest) = bytes.split_at(bytes.len() / 2);
+        writer.send_bytes(first);
+        other.check_alive();
+        assert_eq!(other.manage(LOGICAL_UNIT_RESET, 0, 0), 0);
+        assert_eq!(other.run(&Scsi::test_unit_ready()).condition().0, 0x06);
+        writer.send_bytes(rest);
+        writer.follow(tag, 0);
+        writer.check_alive();
+        // It is told of the reset (unless the write was, where that came after it), and nothing waits for ever.
+        writer.run(&Scsi::test_unit_ready());
+        writer.run(&Scsi::write(0, &block(2))).good();
+        assert_eq!(writer.run(&Scsi::read(0, 1)).good(), block(2));
+    }
+}
+
+#[test]
+fn an_abort_of_what_was_never_sent_uses_up_no_number() {
+    let lab = Lab::memory(1 << 20);
+    let mut initiator = lab.session("disk", &[]);
+    for ahead in 0..4 {
+        let number = initiator.cmd_sn.wrapping_add(ahead);
+        assert_eq!(initiator.manage(ABORT_TASK, 0x9999, number), TASK_DOES_NOT_EXIST);
+    }
+    initiator.run(&Scsi::write(0, &block(1))).good();
+    assert_eq!(initiator.run(&Scsi::read(0, 1)).good(), block(1));
+}
+
+#[test]
+fn an_abort_fills_the_gap_that_a_lost_command_left() {
+    let lab = Lab::memory(1 << 20);
+    let mut initiator = lab.session("disk", &[]);
+    let tag = initiator.tag();
+    // Never sent: as if it were lost on its way.
+    let _ = initiator.command(tag, &Scsi::write(0, &block(1)), &block(1));
+    let lost = initiator.cmd_sn.wrapping_sub(1);
+    let follower = initiator.start(&Scsi::read(0, 1));
+    initiator.check_alive();
+    assert!(!initiator.has_ended(follower), "it has overtaken the command before it");
+    assert_eq!(initiator.manage(ABORT_TASK, tag, lost), 0);
+    assert_eq!(initiator.finish(follower).good(), block(0));
+}
