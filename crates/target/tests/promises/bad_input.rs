@@ -140,7 +140,8 @@ fn commands_outside_the_window_are_ignored() {
 #[test]
 fn data_that_nobody_asked_for_fail_their_task_and_change_nothing() {
     let lab = Lab::memory(1 << 20);
-    // Which offset and how many bytes the wrong Data-Out has, with which number and tag; and what comes of it.
+    // Which offset and how many bytes the wrong Data-Out has, with which number and tag; and what comes of
+    // it.
     let (right, wrong) = (0, 1);
     for (offset, length, data_sn, tag_offset, sense) in [
         (0, 3 * BLOCK, 0, right, (0x0b, 0x0c, 0x0d)),

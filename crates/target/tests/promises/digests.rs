@@ -1,4 +1,5 @@
-//! With digests negotiated, damage is noticed in every part of every PDU, and what it does is bounded (RFC 7143 §7.8).
+//! With digests negotiated, damage is noticed in every part of every PDU, and what it does is bounded (RFC
+//! 7143 §7.8).
 
 use timedisk_iscsi::pdu::{NO_TAG, RejectReason, Response, layout};
 

@@ -30,7 +30,8 @@ fn idle_connections_keep_nobody_out() {
     assert_eq!(oldest.read(&mut [0]).unwrap(), 0);
 }
 
-/// Sends bytes one by one, a pause after each, until the server closes the connection; says how long that took.
+/// Sends bytes one by one, a pause after each, until the server closes the connection; says how long that
+/// took.
 fn dribble(stream: &mut TcpStream, mut bytes: impl Iterator<Item = Vec<u8>>) -> Duration {
     let begin = Instant::now();
     stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
@@ -58,7 +59,8 @@ fn a_login_has_to_end_in_time_however_busy_it_looks() {
     let mut settled = lab.session("disk", &[]);
     let mut slow = Initiator::connect(lab.address);
     let request = slow.login_request(0x87, &text(&slow.identity(Some("disk")))).encode(Default::default());
-    // A request that would take five times the limit, byte by byte; requests that never go to the next stage; nothing.
+    // A request that would take five times the limit, byte by byte; requests that never go to the next stage;
+    // nothing.
     let one_by_one = request.into_iter().map(|byte| vec![byte]);
     let took = dribble(&mut slow.stream, one_by_one);
     assert!((limit..5 * limit).contains(&took), "closed after {took:?} only");

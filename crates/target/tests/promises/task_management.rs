@@ -23,7 +23,8 @@ fn a_reset_while_a_commands_data_come_uses_up_its_number() {
         writer.send_bytes(rest);
         writer.follow(tag, 0);
         writer.check_alive();
-        // It is told of the reset (unless the write was, where that came after it), and nothing waits for ever.
+        // It is told of the reset (unless the write was, where that came after it), and nothing waits for
+        // ever.
         writer.run(&Scsi::test_unit_ready());
         writer.run(&Scsi::write(0, &block(2))).good();
         assert_eq!(writer.run(&Scsi::read(0, 1)).good(), block(2));

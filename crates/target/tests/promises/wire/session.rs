@@ -106,12 +106,14 @@ impl Initiator {
         Pdu::new(header.bytes(), data)
     }
 
-    /// From now on the outcome of this command, which was sent by hand and got so many R2Ts, is awaited like others.
+    /// From now on the outcome of this command, which was sent by hand and got so many R2Ts, is awaited like
+    /// others.
     pub(crate) fn follow(&mut self, tag: u32, requests: u32) {
         self.tasks.insert(tag, Task { r2t_sn: requests, ..Task::default() });
     }
 
-    /// Receives one PDU and does what it asks for. Pings go on coming while nothing else does: so there is a deadline.
+    /// Receives one PDU and does what it asks for. Pings go on coming while nothing else does: so there is a
+    /// deadline.
     #[track_caller]
     fn step_before(&mut self, deadline: Instant) {
         assert!(Instant::now() < deadline, "what is waited for does not come");
@@ -268,7 +270,8 @@ impl Initiator {
         Pdu::new(header.bytes(), &[])
     }
 
-    /// Carries out a task management function on LUN 0 and says what came of it. An aborted task is forgotten.
+    /// Carries out a task management function on LUN 0 and says what came of it. An aborted task is
+    /// forgotten.
     #[track_caller]
     pub(crate) fn manage(&mut self, function: u8, referenced: u32, ref_cmd_sn: u32) -> u8 {
         let request = self.task_management(function, referenced, ref_cmd_sn);
