@@ -41,6 +41,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             task.data.fail(Failure::ServiceCrcError);
         }
         task.data.end_pdu(pdu);
+        self.expect_data();
         self.gather(tag, out, host);
     }
 }

@@ -13,6 +13,9 @@ pub const IDLE_BEFORE_PING: Duration = Duration::from_secs(15);
 /// One that has answered before and stays silent for so long after a ping is taken for dead.
 pub const PING_PATIENCE: Duration = Duration::from_secs(15);
 
+/// An initiator that was asked for data and sends none of them for so long keeps others from the memory set aside for it.
+pub const DATA_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Whether the initiator is there.
 #[derive(Debug)]
 pub(super) struct Ping {
@@ -71,16 +74,32 @@ mod logout_response {
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     /// When [`handle_timeout`](Session::handle_timeout) is to be called, on the caller's clock.
     pub fn next_timeout(&self) -> Duration {
-        self.ping.due()
+        self.data_due.map_or(self.ping.due(), |due| due.min(self.ping.due()))
     }
 
     /// The peer is alive: bytes came, or went.
     pub fn heard(&mut self, now: Duration) {
         self.ping.heard(now);
+        self.now = now;
+    }
+
+    /// Data that were asked for have come, or are asked for: the patience with the rest begins anew.
+    pub(super) fn expect_data(&mut self) {
+        let awaited = self.tasks.values().any(|task| task.data.awaits_solicited());
+        self.data_due = awaited.then(|| self.now + DATA_PATIENCE);
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Duration, out: &mut Transmitter<B>) {
+        self.now = now;
+        if self.data_due.is_some_and(|due| now >= due) {
+            let awaited = self.tasks.values().any(|task| task.data.awaits_solicited());
+            self.data_due = None;
+            if awaited {
+                self.direction = Direction::Close("it did not send the data that it was asked for");
+                return;
+            }
+        }
         if now < self.ping.due() {
             return;
         }

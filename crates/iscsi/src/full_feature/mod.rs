@@ -17,7 +17,7 @@ mod tests;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-pub use exchanges::{AsyncEvent, IDLE_BEFORE_PING, PING_PATIENCE};
+pub use exchanges::{AsyncEvent, DATA_PATIENCE, IDLE_BEFORE_PING, PING_PATIENCE};
 pub use host::{Cdb, Command, Function, FunctionResponse, Host, Outcome, Plan, TaskId};
 pub use window::{CommandWindow, WINDOW_LIMIT, WINDOW_START};
 
@@ -96,6 +96,10 @@ pub struct Session<B> {
     header: [u8; HEADER_LENGTH],
     text: TextExchange,
     ping: exchanges::Ping,
+    /// When the last bytes came.
+    now: Duration,
+    /// When data that were asked for are given up on.
+    data_due: Option<Duration>,
     direction: Direction,
 }
 
@@ -131,6 +135,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             current: Current::Nothing,
             header: [0; HEADER_LENGTH],
             ping: exchanges::Ping::new(now),
+            now,
+            data_due: None,
             direction: Direction::GoOn,
         }
     }
@@ -232,7 +238,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         out: &mut Transmitter<B>,
         host: &mut impl Host<Buffer = B>,
     ) {
-        self.ping.heard(now);
+        self.heard(now);
         match std::mem::replace(&mut self.current, Current::Nothing) {
             Current::Nothing => {}
             Current::Command { tag, length, last, .. } => {

@@ -198,7 +198,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         loop {
             let transfer_tag = self.next_transfer_tag;
             let Some(task) = self.tasks.get_mut(&tag) else { return };
-            let Some(request) = task.data.request(transfer_tag, &self.parameters) else { return };
+            let Some(request) = task.data.request(transfer_tag, &self.parameters) else {
+                return self.expect_data();
+            };
             let lun = task.lun;
             self.next_transfer_tag = match transfer_tag.wrapping_add(1) {
                 NO_TAG => 0,

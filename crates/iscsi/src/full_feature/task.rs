@@ -236,6 +236,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Gathering<B> {
         all && self.unsolicited_end.is_none() && self.solicited.is_empty()
     }
 
+    /// Whether data were asked for that have not come.
+    pub(super) fn awaits_solicited(&self) -> bool {
+        !self.solicited.is_empty()
+    }
+
     /// The next R2T to be sent, if one may be sent now.
     pub(super) fn request(&mut self, target_transfer_tag: u32, parameters: &Parameters) -> Option<Request> {
         let waits = self.unsolicited_end.is_some() || self.failure.is_some() || !self.has_room_for_all();

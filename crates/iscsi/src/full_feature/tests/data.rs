@@ -205,3 +205,25 @@ fn without_memory_reads_wait() {
     let together: Vec<u8> = bench.sent().into_iter().flat_map(|pdu| pdu.data).collect();
     assert!(together == pattern(4096));
 }
+
+#[test]
+fn an_initiator_that_withholds_what_it_was_asked_for_is_given_up_on_even_if_it_pings() {
+    let mut bench = writer();
+    let r2t = bench.give(command(1, 100, F | W, 8192), &[])[0].r2t();
+    let mut now = NOW;
+    for _ in 0..2 {
+        bench.session.heard(now + DATA_PATIENCE / 2);
+        let header = data_out(1, r2t.target_transfer_tag.get(), 0, 0, 0);
+        now += DATA_PATIENCE / 2;
+        bench.session.header(&header, &[], &mut bench.out, &mut bench.host);
+        bench.session.end(true, now, &mut bench.out, &mut bench.host);
+        assert_eq!(bench.session.direction(), Direction::GoOn);
+    }
+    while bench.session.direction() == Direction::GoOn {
+        now = bench.session.next_timeout();
+        assert!(now <= NOW + DATA_PATIENCE * 3, "it is given up on in time");
+        bench.session.handle_timeout(now, &mut bench.out);
+        bench.session.heard(now);
+    }
+    assert!(matches!(bench.session.direction(), Direction::Close(_)));
+}
