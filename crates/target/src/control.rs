@@ -36,13 +36,15 @@ pub(crate) struct Control {
     replaced: AtomicBool,
     /// A valid login request has come.
     known: AtomicBool,
+    /// The login has succeeded.
+    admitted: AtomicBool,
 }
 
 impl Control {
     pub(crate) fn new() -> io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let (replaced, known) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Control { event, mail: Mutex::default(), replaced, known })
+        let no = || AtomicBool::new(false);
+        Ok(Control { event, mail: Mutex::default(), replaced: no(), known: no(), admitted: no() })
     }
 
     pub(crate) fn post(&self, message: Message) {
@@ -79,6 +81,14 @@ impl Control {
 
     pub(crate) fn mark_known(&self) {
         self.known.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn mark_admitted(&self) {
+        self.admitted.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.admitted.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_known(&self) -> bool {

@@ -9,6 +9,9 @@ use timedisk_scsi::NexusId;
 
 use crate::control::{Control, Message};
 
+/// How many times more connections may be in the middle of their login than may have said nothing valid.
+const DAWDLERS: usize = 4;
+
 /// Who is connected.
 #[derive(Debug)]
 pub(crate) struct Registry {
@@ -23,9 +26,24 @@ pub(crate) struct Registry {
 struct State {
     sessions: HashMap<u16, Entry>,
     last_tsih: u16,
-    /// In order of arrival; those that have become known are weeded out as new ones come.
+    /// Connections without a session, in order of arrival; those admitted are weeded out as new ones come.
     strangers: VecDeque<Weak<Control>>,
     connections: usize,
+}
+
+impl State {
+    /// Of too many connections that have said nothing valid, the oldest; and of far too many that don't finish their
+    /// login either.
+    fn one_too_many(&mut self, limit: usize) -> Option<Arc<Control>> {
+        let silent = |stranger: &Weak<Control>| stranger.upgrade().is_some_and(|control| !control.is_known());
+        let too_many_silent = self.strangers.iter().filter(|stranger| silent(stranger)).count() >= limit;
+        let position = match too_many_silent {
+            true => self.strangers.iter().position(silent)?,
+            false if self.strangers.len() >= limit * DAWDLERS => 0,
+            false => return None,
+        };
+        self.strangers.remove(position).and_then(|oldest| oldest.upgrade())
+    }
 }
 
 #[derive(Debug)]
@@ -72,11 +90,9 @@ impl Registry {
     pub(crate) fn arrive(&self, control: &Arc<Control>) {
         let mut state = self.state();
         state.connections += 1;
-        state.strangers.retain(|stranger| stranger.upgrade().is_some_and(|control| !control.is_known()));
-        if state.strangers.len() >= self.strangers_limit
-            && let Some(oldest) = state.strangers.pop_front().and_then(|oldest| oldest.upgrade())
-        {
-            oldest.post(Message::Close("it had said nothing valid yet when too many others came"));
+        state.strangers.retain(|stranger| stranger.upgrade().is_some_and(|control| !control.is_admitted()));
+        if let Some(oldest) = state.one_too_many(self.strangers_limit) {
+            oldest.post(Message::Close("it had not got on with its login when too many others came"));
         }
         state.strangers.push_back(Arc::downgrade(control));
     }
@@ -103,6 +119,7 @@ impl Registry {
         let tsih = (1..=u16::MAX).map(|step| state.last_tsih.wrapping_add(step));
         let tsih = tsih.filter(|tsih| *tsih != 0).find(|tsih| !state.sessions.contains_key(tsih))?;
         state.last_tsih = tsih;
+        control.mark_admitted();
         let nexus = NexusId(self.next_nexus.fetch_add(1, Ordering::Relaxed));
         state.sessions.insert(tsih, Entry { key, nexus, control: Arc::clone(control) });
         Some(Admission { tsih, nexus, replaced })
@@ -188,5 +205,17 @@ mod tests {
         controls.iter().for_each(|control| registry.arrive(control));
         let closed: Vec<bool> = controls.iter().map(|control| !control.take().is_empty()).collect();
         assert_eq!(closed, [false, true, false, false]);
+    }
+
+    #[test]
+    fn logins_that_never_end_are_bounded_too() {
+        let registry = Registry::new(1, 2);
+        let controls: Vec<_> = (0..20).map(|_| Arc::new(Control::new().unwrap())).collect();
+        for control in &controls {
+            control.mark_known();
+            registry.arrive(control);
+        }
+        let closed = controls.iter().filter(|control| !control.take().is_empty()).count();
+        assert_eq!(closed, controls.len() - 2 * DAWDLERS);
     }
 }
