@@ -184,7 +184,8 @@ pub fn session(data: &[u8]) {
         header[24..27].fill(0);
         let (body, after) = after.split_at(length);
         bench.receive(&header);
-        bench.receive(&[0; 4][..usize::from(header[4]) * 4]);
+        let additional = [0, 1, header[14] % 3, header[15]];
+        bench.receive(&additional[..usize::from(header[4]) * 4]);
         bench.receive(body);
         bench.receive(&[0; 3][..length.next_multiple_of(4) - length]);
         rest = after;

@@ -46,7 +46,19 @@ pub fn additional_headers(mut bytes: &[u8]) -> Option<AdditionalHeaders> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(0u8..8, 0..300)) {
+            let whole = bytes.len() / 4 * 4;
+            if let Some(found) = additional_headers(bytes.get(..whole).unwrap_or_default()) {
+                prop_assert!(found.extended_cdb.len() <= whole);
+            }
+        }
+    }
 
     #[test]
     fn an_extended_cdb_and_a_read_length_are_found() {
