@@ -73,8 +73,8 @@ pub struct Limits {
     pub strangers: usize,
     /// From accept to the end of the login.
     pub login: Duration,
-    /// Bytes for the data of all commands under way: at least four times the largest transfer (8 MiB), or it may wait for
-    /// ever.
+    /// Bytes for the data of all commands under way: at least four times the largest transfer (8 MiB), or it may wait
+    /// for ever.
     pub memory: usize,
     /// The same for the commands of one session.
     pub session_memory: usize,

@@ -13,7 +13,8 @@ pub const IDLE_BEFORE_PING: Duration = Duration::from_secs(15);
 /// One that has answered before and stays silent for so long after a ping is taken for dead.
 pub const PING_PATIENCE: Duration = Duration::from_secs(15);
 
-/// An initiator that was asked for data and sends none of them for so long keeps others from the memory set aside for it.
+/// An initiator that was asked for data and sends none of them for so long keeps others from the memory set aside
+/// for it.
 pub const DATA_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether the initiator is there.
