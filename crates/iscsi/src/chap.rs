@@ -33,11 +33,25 @@ pub const ALGORITHMS: &[Algorithm] = &[
         digest: digest::<md5::Md5>,
     },
     Algorithm {
+        number: 6,
+        name: "SHA-1",
+        challenge_length: 20,
+        response_length: 20,
+        digest: digest::<sha1::Sha1>,
+    },
+    Algorithm {
         number: 7,
         name: "SHA-256",
         challenge_length: 32,
         response_length: 32,
         digest: digest::<sha2::Sha256>,
+    },
+    Algorithm {
+        number: 8,
+        name: "SHA3-256",
+        challenge_length: 32,
+        response_length: 32,
+        digest: digest::<sha3::Sha3_256>,
     },
 ];
 

@@ -46,6 +46,9 @@ impl Policy for AnyHost {
     fn secret(&self, _: Option<&str>, _: &str) -> Option<Vec<u8>> {
         Some(b"a secret of some length".to_vec())
     }
+    fn own_identity(&self, _: Option<&str>) -> Option<crate::chap::Identity> {
+        None
+    }
     fn admit(&mut self, _: &NewSession) -> Result<u16, LoginStatus> {
         Ok(7)
     }

@@ -54,6 +54,27 @@ pub struct Parameters {
 }
 
 impl Parameters {
+    /// Names of text keys and what they are settled to, as far as they say something in a session of one connection.
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        let digest = |on| if on { "CRC32C" } else { "None" }.to_owned();
+        let yes_no = |yes| if yes { "Yes" } else { "No" }.to_owned();
+        vec![
+            ("HeaderDigest", digest(self.header_digest)),
+            ("DataDigest", digest(self.data_digest)),
+            ("MaxRecvDataSegmentLength(Initiator)", self.max_recv_data_segment_length_initiator.to_string()),
+            ("MaxRecvDataSegmentLength(Target)", self.max_recv_data_segment_length_target.to_string()),
+            ("MaxBurstLength", self.max_burst_length.to_string()),
+            ("FirstBurstLength", self.first_burst_length.to_string()),
+            ("InitialR2T", yes_no(self.initial_r2t)),
+            ("ImmediateData", yes_no(self.immediate_data)),
+            ("MaxOutstandingR2T", self.max_outstanding_r2t.to_string()),
+            ("DefaultTime2Wait", self.default_time2wait.to_string()),
+            ("DefaultTime2Retain", self.default_time2retain.to_string()),
+            ("ErrorRecoveryLevel", self.error_recovery_level.to_string()),
+            ("MaxConnections", self.max_connections.to_string()),
+        ]
+    }
+
     /// Before the rows of the table have put in their defaults.
     pub(crate) const UNSETTLED: Parameters = Parameters {
         header_digest: false,

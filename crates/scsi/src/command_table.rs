@@ -4,6 +4,7 @@
 use crate::cdb::{Cdb, Field};
 use crate::running::{Outcome, Running};
 use crate::sense::{INVALID_COMMAND_OPERATION_CODE, Sense};
+use crate::traffic::Effect;
 use crate::{
     LogicalUnit, capacity, inquiry, lba_status, mode_select, mode_sense, read_write, readiness, report_luns,
     request_sense, supported_operation_codes, synchronize_cache, unmap, verify, write_and_verify, write_same,
@@ -56,14 +57,26 @@ pub(crate) struct Traits {
     pub(crate) waits: bool,
     /// It changes the medium, so that write protection forbids it.
     pub(crate) writes: bool,
+    /// It needs a medium to be there.
+    pub(crate) medium: bool,
+    /// What is counted of it.
+    pub(crate) effect: Effect,
 }
 
 /// Touches nothing but memory.
-const PROMPT: Traits = Traits { waits: false, writes: false };
-/// May wait for the medium.
-const WAITS: Traits = Traits { waits: true, writes: false };
+const PROMPT: Traits = Traits { waits: false, writes: false, medium: false, effect: Effect::None };
+/// Asks about the medium, without waiting for it.
+const ASKS: Traits = Traits { medium: true, ..PROMPT };
+/// May wait for the medium, if it is there.
+const MAY_WAIT: Traits = Traits { waits: true, ..PROMPT };
+/// Waits for the medium.
+const WAITS: Traits = Traits { waits: true, ..ASKS };
+/// Returns blocks.
+const READS: Traits = Traits { effect: Effect::Read, ..WAITS };
+/// Makes what was written last.
+const FLUSHES: Traits = Traits { effect: Effect::Flush, ..WAITS };
 /// Changes the medium.
-const WRITES: Traits = Traits { waits: true, writes: true };
+const WRITES: Traits = Traits { writes: true, effect: Effect::Write, ..WAITS };
 
 const fn data(allocation_length: Field, most: u32) -> Transfer {
     Transfer::ParameterData { allocation_length, most }
@@ -115,50 +128,50 @@ const REPORT_LUNS_12: &[u8] = &[0xff, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 
 #[rustfmt::skip]
 pub(crate) static COMMANDS: &[Command] = &[
     row(0x00, "TEST UNIT READY", &[0xff, 0, 0, 0, 0, 0],
-        Transfer::None, PROMPT, Handler::Unit(readiness::test_unit_ready)),
+        Transfer::None, ASKS, Handler::Unit(readiness::test_unit_ready)),
     row(0x03, "REQUEST SENSE", &[0xff, 0x01, 0, 0, 0xff, 0],
         data(request_sense::ALLOCATION_LENGTH, 255), PROMPT, Handler::Any(request_sense::request_sense)),
-    row(0x08, "READ(6)", USAGE_6, Transfer::BlocksIn, WAITS, Handler::Unit(read_write::read)),
+    row(0x08, "READ(6)", USAGE_6, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0x0a, "WRITE(6)", USAGE_6, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
     row(0x12, "INQUIRY", &[0xff, 0x01, 0xff, 0xff, 0xff, 0],
         data(inquiry::ALLOCATION_LENGTH, 65_535), PROMPT, Handler::Any(inquiry::inquiry)),
     row(0x15, "MODE SELECT(6)", &[0xff, 0x11, 0, 0, 0xff, 0],
-        Transfer::ParameterList(mode_select::PARAMETER_LIST_LENGTH_6), WAITS,
+        Transfer::ParameterList(mode_select::PARAMETER_LIST_LENGTH_6), MAY_WAIT,
         Handler::Unit(mode_select::mode_select_6)),
     row(0x1a, "MODE SENSE(6)", &[0xff, 0x08, 0xff, 0xff, 0xff, 0],
         data(mode_sense::ALLOCATION_LENGTH_6, 255), PROMPT, Handler::Unit(mode_sense::mode_sense_6)),
     row(0x1b, "START STOP UNIT", &[0xff, 0x01, 0, 0x0f, 0xf7, 0],
-        Transfer::None, WAITS, Handler::Unit(readiness::start_stop_unit)),
+        Transfer::None, MAY_WAIT, Handler::Unit(readiness::start_stop_unit)),
     row(0x1e, "PREVENT ALLOW MEDIUM REMOVAL", &[0xff, 0, 0, 0, 0x03, 0],
         Transfer::None, PROMPT, Handler::Unit(readiness::prevent_allow_medium_removal)),
     row(0x25, "READ CAPACITY(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        Transfer::Fixed(capacity::LENGTH_10), PROMPT, Handler::Unit(capacity::read_capacity_10)),
-    row(0x28, "READ(10)", USAGE_10, Transfer::BlocksIn, WAITS, Handler::Unit(read_write::read)),
+        Transfer::Fixed(capacity::LENGTH_10), ASKS, Handler::Unit(capacity::read_capacity_10)),
+    row(0x28, "READ(10)", USAGE_10, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0x2a, "WRITE(10)", USAGE_10, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
     row(0x2e, "WRITE AND VERIFY(10)", VERIFY_10, WRITE_AND_VERIFY_OUT, WRITES,
         Handler::Unit(write_and_verify::write_and_verify)),
     row(0x2f, "VERIFY(10)", VERIFY_10, VERIFY_OUT, WAITS, Handler::Unit(verify::verify)),
     row(0x35, "SYNCHRONIZE CACHE(10)", SYNCHRONIZE_10,
-        Transfer::None, WAITS, Handler::Unit(synchronize_cache::synchronize_cache)),
+        Transfer::None, FLUSHES, Handler::Unit(synchronize_cache::synchronize_cache)),
     row(0x41, "WRITE SAME(10)", WRITE_SAME_10, WRITE_SAME_OUT, WRITES, Handler::Unit(write_same::write_same)),
     row(0x42, "UNMAP", &[0xff, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
         Transfer::ParameterList(unmap::PARAMETER_LIST_LENGTH), WRITES, Handler::Unit(unmap::unmap)),
     row(0x55, "MODE SELECT(10)", &[0xff, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
-        Transfer::ParameterList(mode_select::PARAMETER_LIST_LENGTH_10), WAITS,
+        Transfer::ParameterList(mode_select::PARAMETER_LIST_LENGTH_10), MAY_WAIT,
         Handler::Unit(mode_select::mode_select_10)),
     row(0x5a, "MODE SENSE(10)", &[0xff, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0],
         data(mode_sense::ALLOCATION_LENGTH_10, 65_535), PROMPT, Handler::Unit(mode_sense::mode_sense_10)),
-    row(0x88, "READ(16)", USAGE_16, Transfer::BlocksIn, WAITS, Handler::Unit(read_write::read)),
+    row(0x88, "READ(16)", USAGE_16, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0x8a, "WRITE(16)", USAGE_16, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
     row(0x8e, "WRITE AND VERIFY(16)", VERIFY_16, WRITE_AND_VERIFY_OUT, WRITES,
         Handler::Unit(write_and_verify::write_and_verify)),
     row(0x8f, "VERIFY(16)", VERIFY_16, VERIFY_OUT, WAITS, Handler::Unit(verify::verify)),
     row(0x91, "SYNCHRONIZE CACHE(16)", SYNCHRONIZE_16,
-        Transfer::None, WAITS, Handler::Unit(synchronize_cache::synchronize_cache)),
+        Transfer::None, FLUSHES, Handler::Unit(synchronize_cache::synchronize_cache)),
     row(0x93, "WRITE SAME(16)", WRITE_SAME_16, WRITE_SAME_OUT, WRITES,
         Handler::Unit(write_same::write_same)),
     action(0x10, row(0x9e, "READ CAPACITY(16)", CAPACITY_16,
-        data(capacity::ALLOCATION_LENGTH_16, 32), PROMPT, Handler::Unit(capacity::read_capacity_16))),
+        data(capacity::ALLOCATION_LENGTH_16, 32), ASKS, Handler::Unit(capacity::read_capacity_16))),
     action(0x12, row(0x9e, "GET LBA STATUS(16)", LBA_STATUS_16,
         data(lba_status::ALLOCATION_LENGTH, lba_status::MOST), WAITS,
         Handler::Unit(lba_status::lba_status))),
@@ -168,7 +181,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     action(0x0c, row(0xa3, "REPORT SUPPORTED OPERATION CODES", REPORT_CODES_12,
         data(supported_operation_codes::ALLOCATION_LENGTH, supported_operation_codes::MOST), PROMPT,
         Handler::Unit(supported_operation_codes::supported_operation_codes))),
-    row(0xa8, "READ(12)", USAGE_12, Transfer::BlocksIn, WAITS, Handler::Unit(read_write::read)),
+    row(0xa8, "READ(12)", USAGE_12, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0xaa, "WRITE(12)", USAGE_12, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
     row(0xae, "WRITE AND VERIFY(12)", VERIFY_12, WRITE_AND_VERIFY_OUT, WRITES,
         Handler::Unit(write_and_verify::write_and_verify)),

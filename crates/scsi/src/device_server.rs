@@ -11,9 +11,11 @@ use crate::sense::{
     BUS_DEVICE_RESET, COMMANDS_CLEARED, INTERNAL_TARGET_FAILURE, LOGICAL_UNIT_NOT_SUPPORTED,
     POWER_ON_OR_RESET, Sense,
 };
-use crate::{Completion, LogicalUnit, NexusId, Plan, Status, lun, mode_pages::ModeParameters, read_write};
+use crate::{
+    Attention, Completion, LogicalUnit, NexusId, Plan, Status, lun, mode_pages::ModeParameters, read_write,
+};
 
-/// The logical units of one target, by LUN.
+/// The logical units of one target that one nexus may use, by LUN.
 #[derive(Debug)]
 pub struct DeviceServer {
     target_name: String,
@@ -45,6 +47,25 @@ impl DeviceServer {
             // The general code: iscsi-ls, for one, tries again for this one only.
             unit.attentions().join(nexus, &POWER_ON_OR_RESET);
         }
+    }
+
+    /// Takes the place of `before` for a nexus that goes on: units that are new to it tell it that power came on, and
+    /// where its logical units are not what they were, the others tell it so (SPC-4 6.33). Answers whether they
+    /// are not.
+    pub fn succeed(&self, before: &DeviceServer, nexus: NexusId) -> bool {
+        let has = |server: &DeviceServer, unit: &Arc<LogicalUnit>| {
+            server.units.values().any(|other| Arc::ptr_eq(other, unit))
+        };
+        before.units.values().filter(|unit| !has(self, unit)).for_each(|unit| unit.attentions().leave(nexus));
+        let same = self.units.len() == before.units.len()
+            && self.units.iter().zip(&before.units).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(a.1, b.1));
+        for unit in self.units.values().filter(|_| !same) {
+            match has(before, unit) {
+                true => unit.attentions().establish(nexus, Attention::LunsChanged.condition()),
+                false => unit.attentions().join(nexus, &POWER_ON_OR_RESET),
+            }
+        }
+        !same
     }
 
     /// Drops all that was kept for the nexus.
@@ -162,12 +183,13 @@ impl DeviceServer {
             .map_or(0, |lengths| lengths.data_out);
         let outcome = dispatch(row, &mut command);
         match outcome {
-            Ok(()) => Some(Completion {
-                status: Status::Good,
-                sense: Vec::new(),
-                data_in: command.returned,
-                data_out,
-            }),
+            Ok(()) => {
+                let returned = command.returned;
+                if let (Some(unit), Ok(row)) = (unit, row) {
+                    unit.counters().count(row.traits.effect, returned, data_out);
+                }
+                Some(Completion { status: Status::Good, sense: Vec::new(), data_in: returned, data_out })
+            }
             Err(Stop::Sense(sense)) => Some(check_condition(&sense, data_out)),
             Err(Stop::WouldWait) => None,
         }
@@ -184,6 +206,9 @@ fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome 
     // What is pending is told before anything else is done (SAM-5 5.14.2).
     if let Some(condition) = unit.attentions().take(command.nexus) {
         return Err(condition.into());
+    }
+    if let Some(absence) = unit.medium().absence().filter(|_| traits.medium) {
+        return Err(absence.condition().into());
     }
     if let Some(condition) = unit.write_protection().filter(|_| traits.writes) {
         return Err(condition.into());
@@ -222,6 +247,9 @@ fn lengths(command: &Command, unit: Option<&LogicalUnit>, cdb: Cdb<'_>) -> Optio
     let unit = match (unit, command.handler) {
         (None, Handler::Unit(_)) => return None,
         (Some(unit), _) if command.traits.writes && unit.write_protection().is_some() => {
+            return None;
+        }
+        (Some(unit), _) if command.traits.medium && unit.medium().absence().is_some() => {
             return None;
         }
         (unit, _) => unit,

@@ -38,7 +38,6 @@ fn disk() -> DeviceServer {
         revision: "1".into(),
         serial: "0123456789".into(),
         naa: [0x30, 1, 2, 3, 4, 5, 6, 7],
-        name: "fuzz".into(),
     };
     let format = BlockFormat { logical_length: 512, physical_length: 4096 };
     let volume = Arc::new(MemoryVolume::new(CAPACITY));

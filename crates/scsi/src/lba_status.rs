@@ -92,7 +92,7 @@ fn fits(blocks: u64) -> bool {
 fn status_at(unit: &LogicalUnit, lba: u64) -> Result<(bool, u64), Stop> {
     let block_length = unit.block_length();
     let offset = lba * block_length;
-    let mapping = unit.volume().mapping(offset)?;
+    let mapping = unit.volume()?.mapping(offset)?;
     // The volume may have shrunk, or have bytes after the last block.
     let rest = unit.blocks().saturating_sub(lba).max(1);
     let most = rest.min(u64::from(u32::MAX));
@@ -101,7 +101,7 @@ fn status_at(unit: &LogicalUnit, lba: u64) -> Result<(bool, u64), Stop> {
         return Ok((true, blocks.clamp(1, most)));
     }
     match mapping.length / block_length {
-        0 => Ok((holds_data(unit.volume().as_ref(), offset, block_length)?, 1)),
+        0 => Ok((holds_data(unit.volume()?.as_ref(), offset, block_length)?, 1)),
         blocks => Ok((false, blocks.min(most))),
     }
 }

@@ -1,14 +1,17 @@
 //! A logical unit: a volume with an identity, cut into blocks, and what clients can change about it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use timedisk_volume::{Durability, Volume};
 
 use crate::cdb::BlockRange;
 use crate::limits;
+use crate::medium::Medium;
 use crate::mode_pages::ModeParameters;
 use crate::sense::{Condition, LBA_OUT_OF_RANGE, SOFTWARE_WRITE_PROTECTED, Sense, WRITE_PROTECTED};
-use crate::unit_attention::UnitAttentions;
+use crate::traffic::Counters;
+use crate::unit_attention::{Attention, UnitAttentions};
 
 /// The logical unit as clients see it over restarts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +27,6 @@ pub struct Identity {
     pub serial: String,
     /// Locally assigned name: the first four bits are 3h (SPC-4 7.8.6.6.5).
     pub naa: [u8; 8],
-    /// What people call it in their logs.
-    pub name: String,
 }
 
 /// How the volume is cut into blocks.
@@ -48,12 +49,14 @@ pub trait SettingsStore: Send + Sync {
 
 /// A disk as SCSI knows it.
 pub struct LogicalUnit {
-    volume: Arc<dyn Volume>,
+    medium: Medium,
+    read_only: AtomicBool,
     identity: Identity,
     format: BlockFormat,
     settings: Option<Arc<dyn SettingsStore>>,
     modes: Mutex<ModeParameters>,
     attentions: UnitAttentions,
+    counters: Counters,
 }
 
 impl std::fmt::Debug for LogicalUnit {
@@ -62,7 +65,7 @@ impl std::fmt::Debug for LogicalUnit {
             .debug_struct("LogicalUnit")
             .field("identity", &self.identity)
             .field("format", &self.format)
-            .field("volume", &self.volume)
+            .field("medium", &self.medium)
             .finish_non_exhaustive()
     }
 }
@@ -97,21 +100,36 @@ impl LogicalUnit {
         settings: Option<Arc<dyn SettingsStore>>,
     ) -> LogicalUnit {
         let modes = Mutex::new(ModeParameters::saved(settings.as_deref()));
-        LogicalUnit { volume, identity, format, settings, modes, attentions: UnitAttentions::default() }
+        LogicalUnit {
+            read_only: AtomicBool::new(volume.is_read_only()),
+            medium: Medium::new(volume),
+            identity,
+            format,
+            settings,
+            modes,
+            attentions: UnitAttentions::default(),
+            counters: Counters::default(),
+        }
     }
 
-    /// What people call it.
-    pub fn name(&self) -> &str {
-        &self.identity.name
+    /// What it is mounted on, and the changes of that.
+    pub fn medium(&self) -> &Medium {
+        &self.medium
     }
 
-    /// The storage under it.
-    pub fn volume(&self) -> &Arc<dyn Volume> {
-        &self.volume
+    /// The storage under it; NOT READY while there is none.
+    pub(crate) fn volume(&self) -> Result<Arc<dyn Volume>, &'static Condition> {
+        self.medium.volume()
     }
 
-    pub(crate) fn identity(&self) -> &Identity {
+    /// Who it is.
+    pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// What it has done so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     pub(crate) fn settings(&self) -> Option<&dyn SettingsStore> {
@@ -123,13 +141,13 @@ impl LogicalUnit {
     }
 
     /// Bytes of a logical block.
-    pub(crate) fn block_length(&self) -> u64 {
+    pub fn block_length(&self) -> u64 {
         u64::from(self.format.logical_length.max(512))
     }
 
     /// Logical blocks on the disk.
-    pub(crate) fn blocks(&self) -> u64 {
-        self.volume.capacity() / self.block_length()
+    pub fn blocks(&self) -> u64 {
+        self.medium.capacity() / self.block_length()
     }
 
     /// LOGICAL BLOCKS PER PHYSICAL BLOCK EXPONENT (SBC-3 5.16.2): a power of two.
@@ -156,6 +174,21 @@ impl LogicalUnit {
         Ok(extent)
     }
 
+    /// Whether writes are refused by configuration.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
+    }
+
+    /// Refuses writes from now on, or takes them. The volume has to take them too.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.read_only.store(read_only, Ordering::Relaxed);
+    }
+
+    /// Tells every nexus, with its next command.
+    pub fn tell(&self, attention: Attention) {
+        self.attentions.establish_for_all(attention.condition());
+    }
+
     /// Mode parameters as they are now.
     pub(crate) fn modes(&self) -> ModeParameters {
         *self.modes.lock().unwrap_or_else(PoisonError::into_inner)
@@ -169,7 +202,7 @@ impl LogicalUnit {
 
     /// Why the medium may not be written, if it may not.
     pub(crate) fn write_protection(&self) -> Option<&'static Condition> {
-        if self.volume.is_read_only() {
+        if self.is_read_only() {
             Some(&WRITE_PROTECTED)
         } else if self.modes().software_write_protect {
             Some(&SOFTWARE_WRITE_PROTECTED)

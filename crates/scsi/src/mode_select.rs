@@ -131,8 +131,9 @@ fn apply(
     after: ModeParameters,
     store: Option<&dyn crate::SettingsStore>,
 ) -> Outcome {
-    if before.write_cache && !after.write_cache {
-        unit.volume().flush()?;
+    // A disk that is away was flushed when it went.
+    if before.write_cache && !after.write_cache && unit.medium().absence().is_none() {
+        unit.volume()?.flush()?;
     }
     if let Some(store) = store {
         after.save(store).map_err(|_| &INTERNAL_TARGET_FAILURE)?;

@@ -28,13 +28,13 @@ pub(crate) fn read(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     // With FUA, what comes must be what the medium holds: so it is written there first (SBC-3 5.11).
     if force_unit_access {
         command.wait()?;
-        unit.volume().flush()?;
+        unit.volume()?.flush()?;
     }
     let buffer = &mut command.data_in[..length];
     if !buffer.is_empty() {
         match command.patience {
-            Patience::MayWait => unit.volume().read(extent.offset(), buffer)?,
-            Patience::Now if unit.volume().read_cached(extent.offset(), buffer)? => {}
+            Patience::MayWait => unit.volume()?.read(extent.offset(), buffer)?,
+            Patience::Now if unit.volume()?.read_cached(extent.offset(), buffer)? => {}
             Patience::Now => return Err(Stop::WouldWait),
         }
     }
@@ -48,7 +48,7 @@ pub(crate) fn write(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     command.wait()?;
     if !data.is_empty() {
         let durability = unit.durability(command.cdb.access().force_unit_access);
-        unit.volume().write(extent.offset(), data, durability)?;
+        unit.volume()?.write(extent.offset(), data, durability)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::LogicalUnit;
 use crate::running::{Outcome, Running};
 use crate::sense::Sense;
 
-/// It always is.
+/// Where it is not, the command does not come here.
 pub(crate) fn test_unit_ready(_: &LogicalUnit, _: &mut Running<'_>) -> Outcome {
     Ok(())
 }
@@ -30,9 +30,9 @@ pub(crate) fn start_stop_unit(unit: &LogicalUnit, command: &mut Running<'_>) -> 
     if load_eject {
         return Err(Sense::invalid_cdb(4, 1).into());
     }
-    if active || no_flush {
+    if active || no_flush || unit.medium().absence().is_some() {
         return Ok(());
     }
     command.wait()?;
-    Ok(unit.volume().flush()?)
+    Ok(unit.volume()?.flush()?)
 }

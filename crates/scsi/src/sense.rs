@@ -7,6 +7,7 @@ use timedisk_volume::ErrorKind;
 #[repr(u8)]
 pub(crate) enum SenseKey {
     NoSense = 0x0,
+    NotReady = 0x2,
     MediumError = 0x3,
     HardwareError = 0x4,
     IllegalRequest = 0x5,
@@ -41,6 +42,8 @@ macro_rules! conditions {
 
 conditions! {
     NO_SENSE: NoSense 0x00 0x00 "no additional sense information";
+    BECOMING_READY: NotReady 0x04 0x01 "logical unit is in process of becoming ready";
+    OFFLINE: NotReady 0x04 0x12 "logical unit not ready, offline";
     WRITE_ERROR: MediumError 0x0c 0x00 "write error";
     UNRECOVERED_READ_ERROR: MediumError 0x11 0x00 "unrecovered read error";
     PARAMETER_LIST_LENGTH_ERROR: IllegalRequest 0x1a 0x00 "parameter list length error";
@@ -53,9 +56,11 @@ conditions! {
     WRITE_PROTECTED: DataProtect 0x27 0x00 "write protected";
     SOFTWARE_WRITE_PROTECTED: DataProtect 0x27 0x02 "logical unit software write protected";
     SPACE_ALLOCATION_FAILED: DataProtect 0x27 0x07 "space allocation failed write protect";
+    BECAME_READY: UnitAttention 0x28 0x00 "not ready to ready change, medium may have changed";
     POWER_ON_OR_RESET: UnitAttention 0x29 0x00 "power on, reset, or bus device reset occurred";
     BUS_DEVICE_RESET: UnitAttention 0x29 0x03 "bus device reset function occurred";
     MODE_PARAMETERS_CHANGED: UnitAttention 0x2a 0x01 "mode parameters changed";
+    CAPACITY_CHANGED: UnitAttention 0x2a 0x09 "capacity data has changed";
     COMMANDS_CLEARED: UnitAttention 0x2f 0x00 "commands cleared by another initiator";
     SAVING_NOT_SUPPORTED: IllegalRequest 0x39 0x00 "saving parameters not supported";
     REPORTED_LUNS_CHANGED: UnitAttention 0x3f 0x0e "reported LUNs data has changed";

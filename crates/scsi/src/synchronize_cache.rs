@@ -8,5 +8,5 @@ use crate::running::{Outcome, Running};
 pub(crate) fn synchronize_cache(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     unit.extent(command.cdb.block_range())?;
     command.wait()?;
-    Ok(unit.volume().flush()?)
+    Ok(unit.volume()?.flush()?)
 }

@@ -4,7 +4,38 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::NexusId;
-use crate::sense::Condition;
+use crate::sense::{
+    BECAME_READY, CAPACITY_CHANGED, Condition, MODE_PARAMETERS_CHANGED, REPORTED_LUNS_CHANGED, Sense,
+};
+
+/// What clients are told that happened to a logical unit without their doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attention {
+    /// It has become larger or smaller (2A/09).
+    CapacityChanged,
+    /// Logical units of the target have come, gone or changed places (3F/0E).
+    LunsChanged,
+    /// It was away, and its medium may be another (28/00).
+    BecameReady,
+    /// It may be written now, or may not any more (2A/01).
+    WriteProtectionChanged,
+}
+
+impl Attention {
+    pub(crate) fn condition(self) -> &'static Condition {
+        match self {
+            Attention::CapacityChanged => &CAPACITY_CHANGED,
+            Attention::LunsChanged => &REPORTED_LUNS_CHANGED,
+            Attention::BecameReady => &BECAME_READY,
+            Attention::WriteProtectionChanged => &MODE_PARAMETERS_CHANGED,
+        }
+    }
+
+    /// Sense data of fixed format, as an asynchronous message bears them (RFC 7143 §11.9.4).
+    pub fn sense(self) -> Vec<u8> {
+        Sense::from(self.condition()).fixed().to_vec()
+    }
+}
 
 /// No nexus has more conditions pending than this; the oldest is dropped for the next.
 const MOST_PENDING: usize = 8;
@@ -36,6 +67,11 @@ impl UnitAttentions {
         if let Some(queue) = self.nexuses().get_mut(&nexus) {
             push(queue, condition);
         }
+    }
+
+    /// For every nexus.
+    pub(crate) fn establish_for_all(&self, condition: &'static Condition) {
+        self.nexuses().values_mut().for_each(|queue| push(queue, condition));
     }
 
     /// For every nexus but the one that caused it.

@@ -29,11 +29,11 @@ pub(crate) fn unmap(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     let extents = extents(unit, list)?;
     command.wait()?;
     for extent in extents.iter().filter(|extent| extent.blocks > 0) {
-        unit.volume().deallocate(extent.offset(), extent.bytes())?;
+        unit.volume()?.deallocate(extent.offset(), extent.bytes())?;
     }
     // A disk without a write cache leaves nothing to a power failure, unmapped blocks neither.
     if unit.durability(false) == Durability::Durable {
-        unit.volume().flush()?;
+        unit.volume()?.flush()?;
     }
     Ok(())
 }

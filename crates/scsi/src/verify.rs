@@ -64,7 +64,7 @@ pub(crate) fn compare(unit: &LogicalUnit, offset: u64, length: u64, expected: Op
     while done < length {
         let step = (length - done).min(buffer.len() as u64);
         let read = &mut buffer[..step as usize];
-        unit.volume().read(offset + done, read)?;
+        unit.volume()?.read(offset + done, read)?;
         if let Some(expected) = expected {
             let position = (done % expected.len() as u64) as usize;
             let difference = first_difference(read, expected, position);

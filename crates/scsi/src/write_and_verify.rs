@@ -35,7 +35,7 @@ pub(crate) fn write_and_verify(unit: &LogicalUnit, command: &mut Running<'_>) ->
     if data.is_empty() {
         return Ok(());
     }
-    unit.volume().write(extent.offset(), data, Durability::Durable)?;
+    unit.volume()?.write(extent.offset(), data, Durability::Durable)?;
     let expected = compare.then_some(data);
     verify::compare(unit, extent.offset(), data.len() as u64, expected)
 }

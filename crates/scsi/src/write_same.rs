@@ -52,7 +52,7 @@ pub(crate) fn write_same(unit: &LogicalUnit, command: &mut Running<'_>) -> Outco
     if zeros || command.data_out.iter().all(|byte| *byte == 0) {
         let (offset, length) = (extent.offset(), extent.bytes());
         let durability = unit.durability(false);
-        unit.volume().write_zeroes(offset, length, Allocation::Release, durability)?;
+        unit.volume()?.write_zeroes(offset, length, Allocation::Release, durability)?;
         return Ok(());
     }
     write_pattern(unit, &extent, command.data_out)
@@ -66,12 +66,12 @@ fn write_pattern(unit: &LogicalUnit, extent: &Extent, block: &[u8]) -> Outcome {
     while done < length {
         let step = (length - done).min(chunk.len() as u64);
         let data = &chunk[..step as usize];
-        unit.volume().write(extent.offset() + done, data, Durability::Volatile)?;
+        unit.volume()?.write(extent.offset() + done, data, Durability::Volatile)?;
         done += step;
     }
     // One flush in the end is as good as one for each chunk.
     if unit.durability(false) == Durability::Durable {
-        unit.volume().flush()?;
+        unit.volume()?.flush()?;
     }
     Ok(())
 }

@@ -13,7 +13,8 @@ use timedisk_iscsi::full_feature::AsyncEvent;
 use timedisk_iscsi::login::Wishes;
 
 use crate::control::{Control, Message};
-use crate::house::{Guest, House};
+use crate::guest::{Adoption, Guest};
+use crate::house::House;
 use crate::listener::prepare;
 use crate::memory::Buffer;
 
@@ -25,6 +26,9 @@ const RECEIVES: usize = 16;
 
 /// Seconds that an initiator is given to log out when the server stops.
 const LOGOUT_WITHIN: u16 = 2;
+
+/// How long the commands of a session that is dropped are given to end.
+const DROP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves one connection until it ends. A defect ends this connection only.
 pub(crate) fn serve(house: &Arc<House>, stream: TcpStream, peer: SocketAddr, control: &Arc<Control>) {
@@ -51,6 +55,8 @@ struct Thread<'a> {
     /// The socket takes nothing more for now.
     send_blocked: bool,
     draining: bool,
+    /// When a session that is dropped is closed, whatever still runs.
+    close_by: Option<Duration>,
     /// For the log: who it is, once that is known.
     who: String,
 }
@@ -63,7 +69,7 @@ impl<'a> Thread<'a> {
         control: &'a Arc<Control>,
     ) -> io::Result<Self> {
         prepare(stream)?;
-        let guest = Guest::new(house, control, peer.ip(), stream.local_addr()?);
+        let guest = Guest::new(house, control, peer, stream.local_addr()?);
         let random = Box::new(|bytes: &mut [u8]| fill_random(bytes));
         Ok(Thread {
             stream,
@@ -75,6 +81,7 @@ impl<'a> Thread<'a> {
             login_limit: house.limits.login,
             send_blocked: false,
             draining: false,
+            close_by: None,
             who: format!("{peer}"),
         })
     }
@@ -99,6 +106,9 @@ impl<'a> Thread<'a> {
             }
             self.send()?;
             self.tell();
+            if let (Some(session), Some(record)) = (self.connection.session(), self.guest.record()) {
+                record.gauge(session.in_flight(), session.window());
+            }
             if self.draining && !self.connection.wants_to_send() && !self.has_running() {
                 return Ok(());
             }
@@ -125,7 +135,7 @@ impl<'a> Thread<'a> {
         }
         let due = match self.connection.is_logging_in() {
             true => Some(self.login_limit),
-            false => self.connection.next_timeout(),
+            false => self.connection.next_timeout().into_iter().chain(self.close_by).min(),
         };
         let left = due.map(|due| due.saturating_sub(self.now()) + Duration::from_millis(1));
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
@@ -147,13 +157,27 @@ impl<'a> Thread<'a> {
     fn read_mail(&mut self) {
         for message in self.control.take() {
             match message {
-                Message::Completed(id, outcome) => self.connection.complete(id, *outcome, &mut self.guest),
+                Message::Completed(id, outcome) => {
+                    self.guest.count(&outcome);
+                    self.connection.complete(id, *outcome, &mut self.guest);
+                }
                 Message::MemoryAvailable => self.connection.memory_available(&mut self.guest),
                 Message::Aborted(lun) => drop(self.connection.aborted_by_another(lun, &mut self.guest)),
                 Message::AskForLogout => {
                     self.connection.announce(AsyncEvent::RequestLogout { within: LOGOUT_WITHIN });
                 }
                 Message::Drain => self.draining = true,
+                Message::Reload => match self.guest.adopt() {
+                    Adoption::GoOn(event) => {
+                        event.into_iter().for_each(|event| self.connection.announce(event));
+                    }
+                    Adoption::Leave(reason) => self.drop_session(reason),
+                },
+                Message::Attention(unit, attention) => {
+                    let events = self.guest.events(&unit, attention);
+                    events.into_iter().for_each(|event| self.connection.announce(event));
+                }
+                Message::Drop(reason) => self.drop_session(reason),
                 Message::Close(reason) => {
                     tracing::info!("{}: closed: {reason}", self.who);
                     self.connection.close(&mut self.guest);
@@ -162,9 +186,19 @@ impl<'a> Thread<'a> {
         }
     }
 
+    /// Says goodbye, lets end what has begun, and closes.
+    fn drop_session(&mut self, reason: &str) {
+        tracing::info!("{}: logged out: {reason}", self.who);
+        self.connection.announce(AsyncEvent::DropSession);
+        self.draining = true;
+        self.close_by = Some(self.now() + DROP_PATIENCE);
+    }
+
     fn look_at_the_clock(&mut self) {
         let now = self.now();
-        if self.connection.is_logging_in() && now >= self.login_limit {
+        if self.close_by.is_some_and(|due| now >= due) {
+            self.connection.close(&mut self.guest);
+        } else if self.connection.is_logging_in() && now >= self.login_limit {
             tracing::info!("{}: closed: no login within {} seconds", self.who, self.login_limit.as_secs());
             self.connection.close(&mut self.guest);
         } else if self.connection.next_timeout().is_some_and(|due| now >= due) {
@@ -229,6 +263,9 @@ impl<'a> Thread<'a> {
                     let what = session.target.as_deref().unwrap_or("discovery");
                     self.who = format!("{} at {}", session.initiator_name, self.peer);
                     tracing::info!("{}: logged in to {what}", self.who);
+                    if let (Some(session), Some(record)) = (self.connection.session(), self.guest.record()) {
+                        record.settle(session.parameters().pairs());
+                    }
                     if let Some(session) = self.connection.session() {
                         tracing::debug!(target: "iscsi", "{}: {:?}", self.who, session.parameters());
                     }

@@ -3,10 +3,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
 use timedisk_iscsi::full_feature::{Outcome, TaskId};
+use timedisk_scsi::{Attention, LogicalUnit};
 
 use crate::memory::Buffer;
 
@@ -23,6 +24,12 @@ pub(crate) enum Message {
     AskForLogout,
     /// Take no more requests, answer what runs, then close.
     Drain,
+    /// The catalogue is another: see whether the session may go on, and with what.
+    Reload,
+    /// Something has happened to a logical unit.
+    Attention(Arc<LogicalUnit>, Attention),
+    /// Drop the session, for this reason.
+    Drop(&'static str),
     /// Close at once, for this reason.
     Close(&'static str),
 }

@@ -40,6 +40,7 @@ pub(crate) struct Job {
 
 /// Carries out the commands of one disk.
 pub(crate) struct Executor {
+    name: String,
     unit: Arc<LogicalUnit>,
     state: Mutex<State>,
     /// A job was queued, or the last abandoned command has ended.
@@ -66,13 +67,14 @@ struct Running {
 
 impl std::fmt::Debug for Executor {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Executor").field("unit", &self.unit.name()).finish_non_exhaustive()
+        formatter.debug_struct("Executor").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 impl Executor {
-    pub(crate) fn new(unit: Arc<LogicalUnit>) -> Arc<Self> {
+    pub(crate) fn new(name: String, unit: Arc<LogicalUnit>) -> Arc<Self> {
         Arc::new(Executor {
+            name,
             unit,
             state: Mutex::default(),
             work: Condvar::new(),
@@ -88,6 +90,12 @@ impl Executor {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Commands that run or are queued.
+    pub(crate) fn in_flight(&self) -> usize {
+        let state = self.state();
+        state.queue.len() + state.running.len()
     }
 
     /// Whether an abandoned command still runs.
@@ -110,13 +118,13 @@ impl Executor {
         state.threads += 1;
         drop(state);
         let executor = Arc::clone(self);
-        let name = format!("disk {}", self.unit.name());
+        let name = format!("disk {}", self.name);
         let spawned = std::thread::Builder::new().name(name).spawn(move || executor.work());
         if let Err(error) = spawned {
             let mut state = self.state();
             state.threads -= 1;
             if state.threads == 0 {
-                tracing::error!("no thread for the disk {}: {error}", self.unit.name());
+                tracing::error!("no thread for the disk {}: {error}", self.name);
                 state.queue.drain(..).for_each(|job| job.answer(busy()));
             }
         }
@@ -177,7 +185,7 @@ impl Executor {
         if complained.is_none_or(|before| before.elapsed() >= COMPLAIN_EVERY) {
             *complained = Some(Instant::now());
             let words = timedisk_scsi::describe_sense(sense).unwrap_or("an error");
-            tracing::error!("the disk {}: a client was told: {words}", self.unit.name());
+            tracing::error!("the disk {}: a client was told: {words}", self.name);
         }
     }
 

@@ -8,14 +8,19 @@
 
 mod connection;
 mod control;
+mod disk;
 mod execution;
+mod guest;
 mod house;
 mod listener;
 mod memory;
 mod registry;
 mod server;
+mod session_record;
 mod settings;
 
+pub use disk::{Disk, Unrest};
 pub use listener::{ListenError, Listening};
 pub use server::{Server, Stuck};
-pub use settings::{Authentication, Limits, Settings, Target, User};
+pub use session_record::SessionStatus;
+pub use settings::{Access, Authentication, Catalogue, Limits, Mount, Target, User};

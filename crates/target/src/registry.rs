@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use timedisk_scsi::NexusId;
 
 use crate::control::{Control, Message};
+use crate::session_record::{SessionRecord, SessionStatus};
 
 /// How many times more connections may be in the middle of their login than may have said nothing valid.
 const DAWDLERS: usize = 4;
@@ -51,6 +52,7 @@ struct Entry {
     key: Key,
     nexus: NexusId,
     control: Arc<Control>,
+    record: Arc<SessionRecord>,
 }
 
 /// What makes a session that session: a second login with the same takes its place.
@@ -105,7 +107,12 @@ impl Registry {
     }
 
     /// Gives a new session its place. `None` where the house is full.
-    pub(crate) fn admit(&self, key: Key, control: &Arc<Control>) -> Option<Admission> {
+    pub(crate) fn admit(
+        &self,
+        key: Key,
+        control: &Arc<Control>,
+        record: &Arc<SessionRecord>,
+    ) -> Option<Admission> {
         let mut state = self.state();
         let same = state.sessions.iter().find(|(_, entry)| entry.key == key).map(|(tsih, _)| *tsih);
         if same.is_none() && state.sessions.len() >= self.limit {
@@ -121,7 +128,8 @@ impl Registry {
         state.last_tsih = tsih;
         control.mark_admitted();
         let nexus = NexusId(self.next_nexus.fetch_add(1, Ordering::Relaxed));
-        state.sessions.insert(tsih, Entry { key, nexus, control: Arc::clone(control) });
+        let (control, record) = (Arc::clone(control), Arc::clone(record));
+        state.sessions.insert(tsih, Entry { key, nexus, control, record });
         Some(Admission { tsih, nexus, replaced })
     }
 
@@ -157,6 +165,25 @@ impl Registry {
         self.state().sessions.values().for_each(|entry| entry.control.post(message()));
     }
 
+    /// Tells one session; `false` where there is none of this handle.
+    pub(crate) fn tell(&self, tsih: u16, message: Message) -> bool {
+        let state = self.state();
+        let Some(entry) = state.sessions.get(&tsih) else { return false };
+        entry.control.post(message);
+        true
+    }
+
+    /// All sessions, the oldest first.
+    pub(crate) fn sessions(&self) -> Vec<SessionStatus> {
+        let state = self.state();
+        let statuses = state.sessions.iter().map(|(tsih, entry)| {
+            entry.record.status(*tsih, &entry.key.initiator, entry.key.target.as_deref())
+        });
+        let mut statuses: Vec<SessionStatus> = statuses.collect();
+        statuses.sort_by_key(|session| std::cmp::Reverse(session.age));
+        statuses
+    }
+
     /// Waits until there are no sessions, or no connections either, but not past `deadline`.
     pub(crate) fn wait_until_empty(&self, connections_too: bool, deadline: Instant) -> bool {
         let mut state = self.state();
@@ -181,20 +208,27 @@ mod tests {
         Key { initiator: initiator.into(), isid: [0; 6], target: Some("iqn.t".into()) }
     }
 
+    fn record() -> Arc<SessionRecord> {
+        Arc::new(SessionRecord::new("127.0.0.1:1".parse().unwrap(), None, None))
+    }
+
     #[test]
     fn the_same_initiator_takes_its_own_place_even_in_a_full_house() {
         let registry = Registry::new(1, 4);
         let (old, new) = (Arc::new(Control::new().unwrap()), Arc::new(Control::new().unwrap()));
-        let first = registry.admit(key("a"), &old).unwrap();
-        assert!(registry.admit(key("b"), &new).is_none(), "a full house refuses the newcomer");
-        let second = registry.admit(key("a"), &new).unwrap();
+        let first = registry.admit(key("a"), &old, &record()).unwrap();
+        assert!(registry.admit(key("b"), &new, &record()).is_none(), "a full house refuses the newcomer");
+        let second = registry.admit(key("a"), &new, &record()).unwrap();
         assert_eq!(second.replaced, Some(first.nexus));
         assert_ne!(second.tsih, first.tsih);
         assert!(old.is_replaced() && matches!(old.take()[..], [Message::Close(_)]));
         registry.dismiss(first.nexus);
-        assert!(registry.admit(key("b"), &old).is_none(), "the end of the replaced session frees no place");
+        assert!(
+            registry.admit(key("b"), &old, &record()).is_none(),
+            "the end of the replaced session frees no place"
+        );
         registry.dismiss(second.nexus);
-        assert!(registry.admit(key("b"), &old).is_some());
+        assert!(registry.admit(key("b"), &old, &record()).is_some());
     }
 
     #[test]

@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use timedisk_scsi::{Attention, LogicalUnit};
+
 use crate::connection;
 use crate::control::{Control, Message};
-use crate::execution::Executor;
+use crate::disk::{Disk, Unrest};
 use crate::house::House;
 use crate::listener::Listening;
-use crate::settings::Settings;
+use crate::session_record::SessionStatus;
+use crate::settings::{Catalogue, Limits};
 
 /// How long initiators are given to log out by themselves when the server stops.
 const LOGOUT: Duration = Duration::from_secs(2);
@@ -47,8 +50,8 @@ impl Server {
     ///
     /// # Errors
     /// The system has no more threads.
-    pub fn start(listening: Listening, settings: Settings) -> std::io::Result<Server> {
-        let house = Arc::new(House::new(settings.targets, settings.users, settings.limits));
+    pub fn start(listening: Listening, catalogue: Catalogue, limits: Limits) -> std::io::Result<Server> {
+        let house = Arc::new(House::new(catalogue, limits));
         let stopping = Arc::new(AtomicBool::new(false));
         let mut server = Server { house, addresses: Vec::new(), stopping, listeners: Vec::new() };
         for socket in listening.sockets {
@@ -67,6 +70,29 @@ impl Server {
         &self.addresses
     }
 
+    /// Serves this from now on. Sessions that it does not concern notice nothing; those that may not go on are logged
+    /// out; the others are told what is new to them.
+    pub fn exchange(&self, catalogue: Catalogue) {
+        self.house.exchange(catalogue);
+        self.house.registry.tell_all(|| Message::Reload);
+    }
+
+    /// Tells all who use a logical unit, by unit attention and by an asynchronous message.
+    pub fn tell(&self, unit: &Arc<LogicalUnit>, attention: Attention) {
+        unit.tell(attention);
+        self.house.registry.tell_all(|| Message::Attention(Arc::clone(unit), attention));
+    }
+
+    /// All sessions, the oldest first.
+    pub fn sessions(&self) -> Vec<SessionStatus> {
+        self.house.registry.sessions()
+    }
+
+    /// Ends a session; its initiator may log in again. `false` where there is none of this handle.
+    pub fn kick(&self, tsih: u16) -> bool {
+        self.house.registry.tell(tsih, Message::Drop("an administrator has ended it"))
+    }
+
     /// Stops: accepts nothing more, lets initiators log out, lets commands in flight end, flushes. Disks that are not
     /// at rest when `grace` is over are named.
     pub fn shutdown(self, grace: Duration) -> Result<(), Stuck> {
@@ -83,28 +109,25 @@ impl Server {
         registry.wait_until_empty(false, answered.min(Instant::now() + LOGOUT));
         registry.tell_all(|| Message::Drain);
         registry.wait_until_empty(false, answered);
-        flush(self.house.executors(), deadline)
+        flush(self.house.catalogue().disks(), deadline)
     }
 }
 
 /// Flushes every disk at once, each on a thread of its own: a stuck one must not keep the others from it.
-fn flush(executors: Vec<Arc<Executor>>, deadline: Instant) -> Result<(), Stuck> {
+fn flush(disks: Vec<Arc<Disk>>, deadline: Instant) -> Result<(), Stuck> {
     let (sender, receiver) = std::sync::mpsc::channel();
     let mut waiting: Vec<String> = Vec::new();
-    for executor in executors {
-        let (sender, name) = (sender.clone(), executor.unit().name().to_string());
+    for disk in disks {
+        let Some(volume) = disk.unit().medium().present() else { continue };
+        let (sender, name) = (sender.clone(), disk.name().to_string());
         waiting.push(name.clone());
         let thread = std::thread::Builder::new().name(format!("flush {name}"));
         let spawned = thread.spawn(move || {
-            let at_rest = executor.wait_for_rest(deadline);
-            let volume = executor.unit().volume();
-            if at_rest
-                && !volume.is_read_only()
-                && let Err(error) = volume.flush()
-            {
-                tracing::error!("{name}: the last flush failed: {error}");
+            let result = disk.bring_to_rest(&*volume, deadline);
+            if let Err(error @ Unrest::Flush(..)) = &result {
+                tracing::error!("{error}");
             }
-            let _ = sender.send((name, at_rest));
+            let _ = sender.send((name, !matches!(result, Err(Unrest::Stuck(_)))));
         });
         if let Err(error) = spawned {
             tracing::error!("no thread for the last flush: {error}");

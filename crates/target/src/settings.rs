@@ -4,52 +4,84 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use timedisk_scsi::LogicalUnit;
+use crate::disk::Disk;
 
-/// What a server is to serve.
-#[derive(Debug)]
-pub struct Settings {
-    /// The targets.
+/// What is served, and to whom. A running server can exchange it for another.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    /// The targets. No two have the same name.
     pub targets: Vec<Target>,
     /// Who may prove who they are.
     pub users: Vec<User>,
-    /// Bounds.
-    pub limits: Limits,
+    /// What an initiator has to prove that only looks for targets.
+    pub discovery: Authentication,
 }
 
 /// One iSCSI target.
+#[derive(Clone, Debug)]
 pub struct Target {
     /// Its iSCSI name, in normal form (RFC 7143 §4.2.7).
     pub name: String,
     /// What people call it; shown to initiators as TargetAlias.
     pub alias: Option<String>,
-    /// Whether an initiator at this address may see it and log in.
-    pub access: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
     /// What an initiator has to prove.
     pub authentication: Authentication,
-    /// Its logical units.
-    pub units: Vec<(u16, Arc<LogicalUnit>)>,
+    /// Its disks. An initiator that may use none of them may not log in.
+    pub mounts: Vec<Mount>,
 }
 
-impl std::fmt::Debug for Target {
+/// A disk's place in a target.
+#[derive(Clone)]
+pub struct Mount {
+    /// Logical unit number, up to 16383.
+    pub lun: u16,
+    /// The disk. It may be in other targets too.
+    pub disk: Arc<Disk>,
+    /// Whether an initiator at this address may see and use it.
+    pub access: Access,
+}
+
+/// Tells addresses that are let in from others.
+pub type Access = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
+impl std::fmt::Debug for Mount {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Target").field("name", &self.name).finish_non_exhaustive()
+        formatter
+            .debug_struct("Mount")
+            .field("lun", &self.lun)
+            .field("disk", &self.disk)
+            .finish_non_exhaustive()
     }
 }
 
 /// What an initiator has to prove at login.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Authentication {
     /// Nothing.
+    #[default]
     None,
     /// That it is one of these users, by CHAP (RFC 7143 §12.1.3).
     Chap {
-        /// Names, as in [`User::name`].
+        /// Names, as in [`User::name`]; letter case makes no difference.
         users: Vec<String>,
+        /// By what the target proves who it is, to initiators that ask for it.
+        own: Option<User>,
     },
 }
 
-/// A CHAP user.
+impl Authentication {
+    /// Whether somebody who has proved to be this user, or who has proved nothing, has proved enough.
+    pub(crate) fn is_satisfied_by(&self, user: Option<&str>) -> bool {
+        match self {
+            Authentication::None => true,
+            Authentication::Chap { users, .. } => {
+                user.is_some_and(|user| users.iter().any(|name| name.eq_ignore_ascii_case(user)))
+            }
+        }
+    }
+}
+
+/// A CHAP user, or a target that proves itself like one.
 #[derive(Clone)]
 pub struct User {
     /// CHAP_N.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use timedisk_config::{Length, format_size};
 use timedisk_scsi::{BlockFormat, Identity, LogicalUnit, SettingsStore};
-use timedisk_volume::{DiskState, FileVolume, OpenOptions, Volume, available_space};
+use timedisk_target::Disk as Served;
+use timedisk_volume::{DiskState, FileVolume, OpenOptions, available_space};
 
 use crate::plan::Disk;
 
@@ -14,7 +15,7 @@ use crate::plan::Disk;
 const PHYSICAL_BLOCK: u32 = 4096;
 
 /// Opens a disk. Every message names the disk and says what to do.
-pub(crate) fn open(disk: &Disk, block_length: u32, state: Option<&Path>) -> anyhow::Result<Arc<LogicalUnit>> {
+pub(crate) fn open(disk: &Disk, block_length: u32, state: Option<&Path>) -> anyhow::Result<Arc<Served>> {
     let length = match disk.length {
         Length::Bytes(bytes) => timedisk_volume::Length::Bytes(bytes),
         Length::WholeFile => timedisk_volume::Length::WholeFile,
@@ -43,11 +44,11 @@ pub(crate) fn open(disk: &Disk, block_length: u32, state: Option<&Path>) -> anyh
         revision: env!("CARGO_PKG_VERSION").chars().take(4).collect(),
         serial: state.serial().to_string(),
         naa: state.naa(),
-        name: disk.name.clone(),
     };
     let format =
         BlockFormat { logical_length: block_length, physical_length: PHYSICAL_BLOCK.max(block_length) };
-    Ok(Arc::new(LogicalUnit::new(Arc::new(volume), identity, format, Some(Arc::new(Saved(state))))))
+    let unit = LogicalUnit::new(Arc::new(volume), identity, format, Some(Arc::new(Saved(state))));
+    Ok(Served::new(disk.name.clone(), Arc::new(unit)))
 }
 
 /// Saved mode parameters live in the state file.
@@ -65,12 +66,12 @@ impl SettingsStore for Saved {
 
 /// Says so where the disks could grow beyond what their file systems have room for: they are thin, so this is allowed,
 /// but writes will fail once the room is used up.
-pub(crate) fn warn_of_little_space(disks: &[Disk], units: &[Arc<LogicalUnit>]) {
+pub(crate) fn warn_of_little_space(disks: &[Disk], served: &[Arc<Served>]) {
     let mut by_device: Vec<(u64, u64, &Disk)> = Vec::new();
-    for (disk, unit) in disks.iter().zip(units).filter(|(disk, _)| !disk.read_only) {
+    for (disk, served) in disks.iter().zip(served).filter(|(disk, _)| !disk.read_only) {
         use std::os::unix::fs::MetadataExt;
         let Ok(metadata) = std::fs::metadata(&disk.path) else { continue };
-        let growth = unit.volume().capacity().saturating_sub(metadata.blocks() * 512);
+        let growth = served.unit().medium().capacity().saturating_sub(metadata.blocks() * 512);
         match by_device.iter_mut().find(|(device, ..)| *device == metadata.dev()) {
             Some((_, sum, _)) => *sum += growth,
             None if metadata.is_file() => by_device.push((metadata.dev(), growth, disk)),

@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use timedisk_scsi::LogicalUnit;
-use timedisk_target::{Authentication, Limits, Listening, Server, Settings, Target, User};
+use timedisk_target::{
+    Authentication, Catalogue, Disk as Served, Limits, Listening, Mount, Server, Target, User,
+};
 
 use crate::addresses::{reachable, to_listen_on};
 use crate::command_line::{ServeOptions, Trace};
@@ -95,8 +96,8 @@ fn start_log(verbose: &[Trace]) {
     tracing_subscriber::registry().with(lines).with(filter).init();
 }
 
-fn open_all(plan: &Plan, block_length: u32, state: Option<&Path>) -> anyhow::Result<Vec<Arc<LogicalUnit>>> {
-    let mut units: Vec<Arc<LogicalUnit>> = Vec::new();
+fn open_all(plan: &Plan, block_length: u32, state: Option<&Path>) -> anyhow::Result<Vec<Arc<Served>>> {
+    let mut units: Vec<Arc<Served>> = Vec::new();
     for (index, disk) in plan.disks.iter().enumerate() {
         // Targets may share an extent that nobody writes: it is one disk then.
         let same =
@@ -115,25 +116,25 @@ fn open_all(plan: &Plan, block_length: u32, state: Option<&Path>) -> anyhow::Res
 fn start(
     listening: Listening,
     plan: Plan,
-    units: Vec<Arc<LogicalUnit>>,
+    units: Vec<Arc<Served>>,
     options: &ServeOptions,
 ) -> anyhow::Result<Server> {
-    let target = |(disk, unit): (&Disk, Arc<LogicalUnit>)| Target {
+    let target = |(disk, served): (&Disk, Arc<Served>)| Target {
         name: disk.iqn.clone(),
         alias: Some(disk.name.clone()),
-        access: disk.allows(),
         authentication: match &disk.chap {
             None => Authentication::None,
-            Some(users) => Authentication::Chap { users: users.clone() },
+            Some(users) => Authentication::Chap { users: users.clone(), own: None },
         },
-        units: vec![(0, unit)],
+        mounts: vec![Mount { lun: 0, disk: served, access: disk.allows() }],
     };
-    let settings = Settings {
+    let catalogue = Catalogue {
         targets: plan.disks.iter().zip(units).map(target).collect(),
         users: plan.users.into_iter().map(|(name, secret)| User { name, secret }).collect(),
-        limits: Limits { sessions: options.sessions.into(), ..Limits::default() },
+        ..Catalogue::default()
     };
-    Server::start(listening, settings).context("can't start a thread")
+    let limits = Limits { sessions: options.sessions.into(), ..Limits::default() };
+    Server::start(listening, catalogue, limits).context("can't start a thread")
 }
 
 fn shown(disk: &Disk) -> Shown {

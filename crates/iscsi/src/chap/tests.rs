@@ -12,10 +12,15 @@ fn algorithm(number: u8) -> &'static Algorithm {
 fn responses_are_those_of_the_hashes() {
     // Made with Python's hashlib from the identifier, the secret and the challenge.
     let challenge: Vec<u8> = (0..16).collect();
-    let response = algorithm(5).response(0x2a, b"1234567890123456", &challenge);
-    assert_eq!(encode_hex(&response), "0x2e992b21373f7970a9b9dacd5ea13fad");
-    let response = algorithm(7).response(0x2a, b"1234567890123456", &challenge);
-    assert_eq!(encode_hex(&response), "0xfeb0cb6ab679c83f53824b6b2e6060bc17559f57155c0fee6dc5d4f94d1bf5d3");
+    for (number, expected) in [
+        (5, "0x2e992b21373f7970a9b9dacd5ea13fad"),
+        (6, "0x3a8bf9b22019e2602826964ddd68129ac1bcdb4b"),
+        (7, "0xfeb0cb6ab679c83f53824b6b2e6060bc17559f57155c0fee6dc5d4f94d1bf5d3"),
+        (8, "0x4c8a41de96d107be2aa21cd803d41a617bbad114589284e029365df391d24f8e"),
+    ] {
+        let response = algorithm(number).response(0x2a, b"1234567890123456", &challenge);
+        assert_eq!(encode_hex(&response), expected, "{number}");
+    }
 }
 
 #[test]
@@ -23,9 +28,10 @@ fn the_first_supported_algorithm_of_the_offer_is_chosen() {
     let chosen = |offer: &str| choose(offer).map(|algorithm| algorithm.number);
     assert_eq!(chosen("5"), Some(5));
     assert_eq!(chosen("5,7"), Some(5));
-    assert_eq!(chosen("8,7,6,5"), Some(7));
+    assert_eq!(chosen("8,7,6,5"), Some(8));
+    assert_eq!(chosen("9,6,5"), Some(6));
     assert_eq!(chosen("0x7,5"), Some(7));
-    for offer in ["", "6", "8,6", "05", "5 ", "MD5", "261", "18446744073709551621"] {
+    for offer in ["", "9", "10,4", "05", "5 ", "MD5", "261", "18446744073709551621"] {
         assert_eq!(chosen(offer), None, "{offer}");
     }
 }

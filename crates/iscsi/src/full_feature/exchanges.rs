@@ -44,9 +44,16 @@ impl Ping {
     }
 }
 
-/// Asynchronous messages that concern the session, not a logical unit (RFC 7143 §11.9.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Asynchronous messages (RFC 7143 §11.9.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AsyncEvent {
+    /// Something has happened to a logical unit.
+    Scsi {
+        /// Which.
+        lun: [u8; 8],
+        /// What, as sense data of at most 252 bytes.
+        sense: Vec<u8>,
+    },
     /// The target wants the initiator to log out, within so many seconds.
     RequestLogout {
         /// Seconds.
@@ -186,13 +193,20 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     pub fn announce(&mut self, event: AsyncEvent, out: &mut Transmitter<B>) {
         let shared = self.respond(Response::AsyncMessage, NO_TAG, true);
         let mut message = layout::AsyncMessage::of(&shared.bytes());
+        let mut data = Segment::Empty;
         match event {
+            AsyncEvent::Scsi { lun, mut sense } => {
+                message.lun = lun;
+                sense.truncate(252);
+                // SenseLength and the sense data (RFC 7143 §11.9.4).
+                data = Segment::Owned([&(sense.len() as u16).to_be_bytes(), &sense[..]].concat());
+            }
             AsyncEvent::RequestLogout { within } => {
                 message.event = 1;
                 message.parameter3 = within.into();
             }
             AsyncEvent::DropSession => message.event = 3,
         }
-        out.push(message.bytes(), Segment::Empty);
+        out.push(message.bytes(), data);
     }
 }

@@ -156,6 +156,16 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         self.direction
     }
 
+    /// Commands that have come and are not answered yet.
+    pub fn in_flight(&self) -> u32 {
+        u32::try_from(self.tasks.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Commands that the initiator may have unanswered (RFC 7143 §4.2.2.1).
+    pub fn window(&self) -> u32 {
+        self.window.size()
+    }
+
     /// Names of the tasks that the device server has.
     pub fn running(&self) -> impl Iterator<Item = TaskId> + '_ {
         self.tasks.values().filter(|task| task.stage == Stage::Running).map(|task| task.id)

@@ -26,6 +26,9 @@ impl Policy for Locked {
     fn secret(&self, _: Option<&str>, _: &str) -> Option<Vec<u8>> {
         Some(b"\xd0nobody's\xff secret".to_vec())
     }
+    fn own_identity(&self, _: Option<&str>) -> Option<crate::chap::Identity> {
+        None
+    }
     fn admit(&mut self, session: &NewSession) -> Result<u16, LoginStatus> {
         let open = session.target.as_deref().is_some_and(|target| target != LOCKED);
         assert!(open && !session.is_discovery(), "nobody gets in without the secret");

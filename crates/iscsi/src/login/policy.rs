@@ -92,19 +92,9 @@ pub trait Policy {
     /// Names have to be compared in full.
     fn secret(&self, target: Option<&str>, user: &str) -> Option<Vec<u8>>;
 
-    /// With what the target shows who it is, to initiators that ask for it. Its secret may be no
-    /// user's
-    /// (RFC 7143 §9.2.1).
-    fn own_identity(&self, _target: Option<&str>) -> Option<Identity> {
-        None
-    }
-
-    /// Whether a challenge is one that we have issued on another connection: it would be a
-    /// reflection
-    /// (RFC 7143 §9.2.1).
-    fn issued(&self, _challenge: &[u8]) -> bool {
-        false
-    }
+    /// With what the target shows who it is, to initiators that ask for it; `None` stands for discovery. Its secret
+    /// may be no user's (RFC 7143 §9.2.1).
+    fn own_identity(&self, target: Option<&str>) -> Option<Identity>;
 
     /// Gives a session its place, just before the last response: its TSIH, which is not 0.
     ///

@@ -270,7 +270,7 @@ fn a_write_and_verify_with_another_byte_check_writes_nothing() {
         let mut none = [];
         let prompt = bench.server.execute_now(NEXUS, LUN, &cdb, &pattern(1), &mut none);
         assert_eq!(prompt, None);
-        bench.volume.read_only.store(true, SeqCst);
+        bench.server.unit(LUN).unwrap().set_read_only(true);
         assert_eq!(bench.refused_with(&cdb, &pattern(1)), (0x07, 0x27, 0x00));
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the device server as a whole, through its public interface.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod absence;
 mod addressing;
 mod attention;
 mod device_identification;
@@ -48,7 +49,6 @@ fn identity() -> Identity {
         revision: "0.1".into(),
         serial: "9f86d081884c7d65".into(),
         naa: [0x3f, 0x86, 0xd0, 0x81, 0x88, 0x4c, 0x7d, 0x65],
-        name: "target0".into(),
     }
 }
 

@@ -74,7 +74,7 @@ fn saved_parameters_survive_a_restart() {
     let unit = bench.server.unit(LUN).unwrap();
     let format = BlockFormat { logical_length: 512, physical_length: 4096 };
     let store: Arc<dyn SettingsStore> = bench.shelf.clone();
-    let again = LogicalUnit::new(unit.volume().clone(), identity(), format, Some(store));
+    let again = LogicalUnit::new(unit.volume().unwrap(), identity(), format, Some(store));
     assert!(!again.modes().write_cache);
 }
 
@@ -138,9 +138,9 @@ fn software_write_protection_can_be_set_and_taken_off() {
 }
 
 #[test]
-fn a_read_only_volume_is_write_protected() {
+fn a_read_only_unit_is_write_protected() {
     let bench = Bench::new();
-    bench.volume.read_only.store(true, SeqCst);
+    bench.server.unit(LUN).unwrap().set_read_only(true);
     assert_eq!(bench.good(&sense_6(0x0a, 0))[2], 0x90);
     for code in [0x0a, 0x2a, 0x2e, 0x41, 0x42, 0x8a, 0x8e, 0x93, 0xaa, 0xae] {
         let cdb = block_cdb(code, 0, 0, 1);

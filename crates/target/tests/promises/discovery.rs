@@ -1,24 +1,21 @@
 //! Discovery shows each initiator what is for it, however long the list is.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-
 use timedisk_iscsi::pdu::{RejectReason, Response, layout};
 use timedisk_target::Target;
 use timedisk_volume::MemoryVolume;
 
-use super::wire::{Initiator, Lab, Scsi, full_name, open_target};
+use super::wire::{Initiator, Lab, Scsi, full_name, only_for, open_target};
 
 fn target(name: &str) -> Target {
     open_target(name, MemoryVolume::new(1 << 20))
 }
 
 fn for_nobody(name: &str) -> Target {
-    Target { access: Arc::new(|_| false), ..target(name) }
+    only_for(target(name), |_| false)
 }
 
 fn for_loopback(name: &str) -> Target {
-    Target { access: Arc::new(|address: IpAddr| address.is_loopback()), ..target(name) }
+    only_for(target(name), |address| address.is_loopback())
 }
 
 /// What SendTargets answers for these targets.

@@ -4,6 +4,8 @@
 mod wire;
 
 mod bad_input;
+mod change;
+mod change_of_disks;
 mod data_path;
 mod digests;
 mod discovery;
@@ -11,5 +13,6 @@ mod errors;
 mod full_house;
 mod login;
 mod memory;
+mod mutual;
 mod stuck_disk;
 mod task_management;

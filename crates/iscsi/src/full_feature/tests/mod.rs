@@ -40,6 +40,9 @@ impl Policy for Promises {
     fn secret(&self, _: Option<&str>, _: &str) -> Option<Vec<u8>> {
         None
     }
+    fn own_identity(&self, _: Option<&str>) -> Option<crate::chap::Identity> {
+        None
+    }
     fn admit(&mut self, _: &NewSession) -> Result<u16, LoginStatus> {
         Ok(1)
     }

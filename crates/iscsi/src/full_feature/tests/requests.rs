@@ -102,3 +102,20 @@ fn logout_abandons_what_runs_and_closes_after_its_answer() {
     assert_eq!(bench.session.direction(), Direction::CloseAfterSending);
     assert_eq!(bench.host.abandoned.len(), 1);
 }
+
+#[test]
+fn an_asynchronous_message_about_a_logical_unit_bears_its_number_and_sense_data() {
+    let mut bench = Bench::new(|_| {});
+    let event = AsyncEvent::Scsi { lun: [0, 3, 0, 0, 0, 0, 0, 0], sense: vec![0x70, 0, 6] };
+    bench.session.announce(event, &mut bench.out);
+    bench.session.announce(AsyncEvent::DropSession, &mut bench.out);
+    let sent = bench.sent();
+    let message = layout::AsyncMessage::of(&sent[0].header);
+    assert_eq!(sent[0].kind(), Response::AsyncMessage);
+    assert_eq!(
+        (message.event, message.lun, message.initiator_task_tag.get()),
+        (0, [0, 3, 0, 0, 0, 0, 0, 0], NO_TAG)
+    );
+    assert_eq!(sent[1].stat_sn(), sent[0].stat_sn() + 1, "it takes a number of its own (RFC 7143 §11.9)");
+    assert_eq!(sent[0].data[..5], [0, 3, 0x70, 0, 6]);
+}

@@ -20,7 +20,6 @@ pub(super) const SECRET: &[u8] = b"1234567890123456";
 #[derive(Default)]
 pub(super) struct House {
     pub(super) own: Option<Identity>,
-    pub(super) issued: Vec<Vec<u8>>,
     pub(super) full: bool,
     pub(super) without_handles: bool,
     pub(super) locked_discovery: bool,
@@ -53,9 +52,6 @@ impl Policy for House {
     }
     fn own_identity(&self, _: Option<&str>) -> Option<Identity> {
         self.own.clone()
-    }
-    fn issued(&self, challenge: &[u8]) -> bool {
-        self.issued.iter().any(|known| known == challenge)
     }
     fn admit(&mut self, session: &NewSession) -> Result<u16, LoginStatus> {
         if self.full {

@@ -1,11 +1,13 @@
 //! A server on a port of its own.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use timedisk_scsi::{BlockFormat, Identity, LogicalUnit};
-use timedisk_target::{Authentication, Limits, Listening, Server, Settings, Stuck, Target, User};
+use timedisk_target::{
+    Authentication, Catalogue, Disk, Limits, Listening, Mount, Server, Stuck, Target, User,
+};
 use timedisk_volume::{HeldVolume, MemoryVolume, Volume};
 
 use super::{BLOCK, Initiator};
@@ -29,7 +31,8 @@ impl Lab {
         watch_for_panics();
         let listen = vec!["127.0.0.1:0".parse().unwrap()];
         let listening = Listening::on(&listen, false).unwrap();
-        let server = Server::start(listening, Settings { targets, users, limits }).unwrap();
+        let catalogue = Catalogue { targets, users, ..Catalogue::default() };
+        let server = Server::start(listening, catalogue, limits).unwrap();
         let address = server.addresses()[0];
         Lab { server: Some(server), address }
     }
@@ -37,6 +40,11 @@ impl Lab {
     /// One open target named `disk` with a disk in memory.
     pub(crate) fn memory(capacity: u64) -> Lab {
         Lab::new(vec![open_target("disk", MemoryVolume::new(capacity))])
+    }
+
+    /// The server itself.
+    pub(crate) fn server(&self) -> &Server {
+        self.server.as_ref().expect("it runs")
     }
 
     /// A session with a target, with nothing negotiated but these keys.
@@ -80,7 +88,6 @@ pub(crate) fn unit(name: &str, volume: impl Volume + 'static) -> Arc<LogicalUnit
         revision: "0.1".into(),
         serial: format!("serial-{name}"),
         naa: [0x3f, 0, 0, 0, 0, 0, 0, name.len() as u8],
-        name: name.into(),
     };
     let format = BlockFormat { logical_length: BLOCK as u32, physical_length: 4096 };
     Arc::new(LogicalUnit::new(Arc::new(volume), identity, format, None))
@@ -91,10 +98,24 @@ pub(crate) fn open_target(name: &str, volume: impl Volume + 'static) -> Target {
     Target {
         name: full_name(name),
         alias: None,
-        access: Arc::new(|_| true),
         authentication: Authentication::None,
-        units: vec![(0, unit(name, volume))],
+        mounts: vec![mount(0, &Disk::new(name, unit(name, volume)), |_| true)],
     }
+}
+
+/// A disk's place in a target, for the addresses that `access` lets in.
+pub(crate) fn mount(
+    lun: u16,
+    disk: &Arc<Disk>,
+    access: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
+) -> Mount {
+    Mount { lun, disk: Arc::clone(disk), access: Arc::new(access) }
+}
+
+/// The same target, for these addresses only.
+pub(crate) fn only_for(mut target: Target, access: fn(IpAddr) -> bool) -> Target {
+    target.mounts.iter_mut().for_each(|mount| mount.access = Arc::new(access));
+    target
 }
 
 /// The iSCSI name of a test's target.

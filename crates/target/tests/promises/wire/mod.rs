@@ -3,13 +3,15 @@
 mod initiator;
 mod lab;
 mod pdu;
+mod proof;
 mod random;
 mod scsi;
 mod session;
 
 pub(crate) use initiator::{Initiator, PATIENCE, TRANSIT, login_status, pairs, text};
-pub(crate) use lab::{Lab, block, full_name, held, limits, open_target};
+pub(crate) use lab::{Lab, block, full_name, held, limits, mount, only_for, open_target, unit};
 pub(crate) use pdu::{BOTH_DIGESTS, Part, Pdu};
+pub(crate) use proof::Proof;
 pub(crate) use random::Random;
 pub(crate) use scsi::{BLOCK, Reply, Scsi};
 

@@ -86,6 +86,11 @@ impl Scsi {
         Scsi::none(&[0; 6])
     }
 
+    /// The same for another logical unit.
+    pub(crate) fn at(self, lun: u8) -> Scsi {
+        Scsi { lun, ..self }
+    }
+
     pub(crate) fn ordered(self) -> Scsi {
         Scsi { attribute: 2, ..self }
     }

@@ -1,0 +1,368 @@
+//! What a connection finds in the house: its target, users, memory, other sessions.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use timedisk_iscsi::chap::Identity;
+use timedisk_iscsi::full_feature::{AsyncEvent, Command, Function, Host, Outcome, Plan, TaskId};
+use timedisk_iscsi::login::{self, LoginStatus, NewSession, Policy, TargetAnswer};
+use timedisk_scsi::{Attention, LogicalUnit, NexusId};
+
+use crate::control::{Control, Message};
+use crate::disk::Disk;
+use crate::execution::{Job, execute_now, internal_failure};
+use crate::house::{House, PORTAL_GROUP_TAG, View};
+use crate::memory::{Buffer, Share};
+use crate::registry::Key;
+use crate::session_record::SessionRecord;
+use crate::settings::{Authentication, Target};
+
+/// A connection's view of the house.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    house: Arc<House>,
+    control: Arc<Control>,
+    peer: SocketAddr,
+    local: SocketAddr,
+    share: Share,
+    /// Once logged in.
+    session: Option<Admitted>,
+}
+
+/// What a guest has once it is logged in.
+#[derive(Debug)]
+struct Admitted {
+    nexus: NexusId,
+    record: Arc<SessionRecord>,
+    /// Once logged in to a target.
+    view: Option<View>,
+    /// Disks that are no longer in the view and may still have commands of this session.
+    former: Vec<Arc<Disk>>,
+}
+
+/// What a new catalogue means for a session.
+#[derive(Debug)]
+pub(crate) enum Adoption {
+    /// It goes on, with this to be told.
+    GoOn(Option<AsyncEvent>),
+    /// It has to end, for this reason.
+    Leave(&'static str),
+}
+
+impl Guest {
+    pub(crate) fn new(
+        house: &Arc<House>,
+        control: &Arc<Control>,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) -> Self {
+        Guest {
+            house: Arc::clone(house),
+            control: Arc::clone(control),
+            peer: canonical(peer),
+            local: canonical(local),
+            share: Share::new(&house.pool, control, house.limits.session_memory),
+            session: None,
+        }
+    }
+
+    pub(crate) fn record(&self) -> Option<&Arc<SessionRecord>> {
+        self.session.as_ref().map(|session| &session.record)
+    }
+
+    fn may_see(&self, target: &Target) -> bool {
+        target.mounts.iter().any(|mount| (mount.access)(self.peer.ip()))
+    }
+
+    fn user(&self) -> Option<&str> {
+        self.session.as_ref().and_then(|session| session.record.user.as_deref())
+    }
+
+    fn view(&self) -> Option<(&View, NexusId)> {
+        let session = self.session.as_ref()?;
+        Some((session.view.as_ref()?, session.nexus))
+    }
+
+    /// The session, if there was one, is over.
+    pub(crate) fn leave(&mut self) {
+        let Some(session) = self.session.take() else { return };
+        let in_view = session.view.iter().flat_map(|view| view.disks.iter().map(|(_, disk)| disk));
+        in_view.chain(&session.former).for_each(|disk| disk.executor().abandon_nexus(session.nexus));
+        if let Some(view) = &session.view {
+            view.server.nexus_lost(session.nexus);
+        }
+        self.house.registry.dismiss(session.nexus);
+    }
+
+    /// The house has another catalogue.
+    pub(crate) fn adopt(&mut self) -> Adoption {
+        let catalogue = self.house.catalogue();
+        let Some(session) = &mut self.session else { return Adoption::GoOn(None) };
+        let Some(before) = &session.view else { return Adoption::GoOn(None) };
+        let Some(target) = catalogue.find(&before.target.name) else {
+            return Adoption::Leave("its target is gone");
+        };
+        if !target.authentication.is_satisfied_by(session.record.user.as_deref()) {
+            return Adoption::Leave(
+                "the target is not for it any more: it has not proved to be one of its users",
+            );
+        }
+        let Some(view) = View::of(target, self.peer.ip()) else {
+            return Adoption::Leave("the target is not for its address any more");
+        };
+        let changed = view.server.succeed(&before.server, session.nexus);
+        let lost = before.disks.iter().map(|(_, disk)| disk).filter(|disk| view.disk(disk.unit()).is_none());
+        session.former.retain(|disk| disk.in_flight() > 0);
+        session.former.extend(lost.cloned());
+        session.view = Some(view);
+        Adoption::GoOn(changed.then(|| scsi_event(0, Attention::LunsChanged)))
+    }
+
+    /// What there is to tell the initiator of something that has happened to a logical unit.
+    pub(crate) fn events(&self, unit: &Arc<LogicalUnit>, attention: Attention) -> Vec<AsyncEvent> {
+        let Some((view, _)) = self.view() else { return Vec::new() };
+        let places = view.disks.iter().filter(|(_, disk)| Arc::ptr_eq(disk.unit(), unit));
+        places.map(|(lun, _)| scsi_event(*lun, attention)).collect()
+    }
+
+    /// A command has ended, here or on a disk's thread.
+    pub(crate) fn count(&self, outcome: &Outcome<Buffer>) {
+        if let Some(record) = self.record().filter(|_| outcome.status == 0) {
+            record.moved(outcome.data_in_length, outcome.data_out_length);
+        }
+    }
+
+    fn reset(&self, view: &View, nexus: NexusId, function: Function, lun: Option<[u8; 8]>) {
+        let unit = lun.and_then(|lun| view.server.unit(lun));
+        let disks = || view.disks.iter().map(|(_, disk)| disk);
+        let concerned =
+            |disk: &&Arc<Disk>| lun.is_none() || unit.is_some_and(|unit| Arc::ptr_eq(unit, disk.unit()));
+        // First what runs, then the word: what a session starts after it has heard must not be abandoned as well.
+        let abandon = |victim: NexusId| {
+            disks().filter(concerned).for_each(|disk| disk.executor().abandon_nexus(victim));
+        };
+        let told = || Message::Aborted(lun);
+        let others = self.house.registry.tell_others(&view.target.name, nexus, abandon, told);
+        let units = view.server.units().map(|(number, _)| lun_field(number));
+        for unit in units.filter(|unit| lun.is_none_or(|lun| lun == *unit)) {
+            match function {
+                Function::ClearTaskSet => {
+                    others.iter().for_each(|victim| view.server.tasks_cleared(unit, *victim))
+                }
+                _ => view.server.reset_unit(unit),
+            }
+        }
+    }
+}
+
+fn scsi_event(lun: u16, attention: Attention) -> AsyncEvent {
+    AsyncEvent::Scsi { lun: lun_field(lun), sense: attention.sense() }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// A command, for the log.
+struct Described<'a>(&'a Command<Buffer>);
+
+impl std::fmt::Display for Described<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let cdb = self.0.cdb.bytes();
+        let name = timedisk_scsi::command_name(cdb).unwrap_or("unknown command");
+        write!(formatter, "task {:08x}h: {name}, CDB", self.0.id.tag)?;
+        cdb.iter().try_for_each(|byte| write!(formatter, " {byte:02x}"))
+    }
+}
+
+/// A logical unit number as REPORT LUNS gives it: peripheral addressing below 256, flat above (SAM-5 4.7.7).
+fn lun_field(number: u16) -> [u8; 8] {
+    let [high, low] = if number < 256 { number.to_be_bytes() } else { (number | 0x4000).to_be_bytes() };
+    [high, low, 0, 0, 0, 0, 0, 0]
+}
+
+impl Policy for Guest {
+    fn portal_group_tag(&self) -> u16 {
+        PORTAL_GROUP_TAG
+    }
+
+    fn target(&self, name: &str) -> TargetAnswer {
+        match self.house.catalogue().find(name) {
+            None => TargetAnswer::NotFound,
+            Some(target) if !self.may_see(target) => TargetAnswer::Forbidden,
+            Some(target) => TargetAnswer::Found {
+                alias: target.alias.clone(),
+                authentication: method(&target.authentication),
+            },
+        }
+    }
+
+    fn discovery_authentication(&self) -> login::Authentication {
+        method(&self.house.catalogue().discovery)
+    }
+
+    fn secret(&self, target: Option<&str>, user: &str) -> Option<Vec<u8>> {
+        let catalogue = self.house.catalogue();
+        let found = catalogue.user(user)?;
+        match catalogue.authentication(target)? {
+            Authentication::None => None,
+            chap => chap.is_satisfied_by(Some(user)).then(|| found.secret.clone()),
+        }
+    }
+
+    fn own_identity(&self, target: Option<&str>) -> Option<Identity> {
+        match self.house.catalogue().authentication(target)? {
+            Authentication::Chap { own: Some(own), .. } => {
+                Some(Identity { name: own.name.clone(), secret: own.secret.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    fn admit(&mut self, session: &NewSession) -> Result<u16, LoginStatus> {
+        let key = Key {
+            initiator: session.initiator_name.clone(),
+            isid: session.isid,
+            target: session.target.clone(),
+        };
+        let user = session.authenticated_user.clone();
+        let record = Arc::new(SessionRecord::new(self.peer, session.initiator_alias.clone(), user));
+        let admission = self.house.registry.admit(key, &self.control, &record);
+        let admission = admission.ok_or(LoginStatus::OUT_OF_RESOURCES)?;
+        // From here on the session hears of new catalogues; what it was promised at the login's beginning may be
+        // history already.
+        let catalogue = self.house.catalogue();
+        let target = session.target.as_deref();
+        let (nexus, former) = (admission.nexus, Vec::new());
+        self.session = Some(Admitted { nexus, record, view: None, former });
+        let view = match catalogue.authentication(target).map(|asked| asked.is_satisfied_by(self.user())) {
+            None => Err(LoginStatus::NOT_FOUND),
+            Some(false) => Err(LoginStatus::AUTHENTICATION_FAILURE),
+            Some(true) => match target.and_then(|name| catalogue.find(name)) {
+                Some(target) => {
+                    View::of(target, self.peer.ip()).map(Some).ok_or(LoginStatus::AUTHORIZATION_FAILURE)
+                }
+                None => Ok(None),
+            },
+        };
+        let view = match view {
+            Ok(Some(view)) => view,
+            Ok(None) => return Ok(admission.tsih),
+            Err(status) => {
+                self.leave();
+                return Err(status);
+            }
+        };
+        if let Some(replaced) = admission.replaced {
+            // The old session starts nothing more; what it has started, the new one's commands wait for.
+            view.disks.iter().for_each(|(_, disk)| disk.executor().abandon_nexus(replaced));
+            view.server.nexus_lost(replaced);
+        }
+        let [a, b, c, d, e, f] = session.isid;
+        let port = format!("{},i,0x{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}", session.initiator_name);
+        view.server.nexus_established(nexus, &port);
+        if let Some(admitted) = &mut self.session {
+            admitted.view = Some(view);
+        }
+        Ok(admission.tsih)
+    }
+}
+
+/// How it is to be proved.
+fn method(authentication: &Authentication) -> login::Authentication {
+    match authentication {
+        Authentication::None => login::Authentication::None,
+        Authentication::Chap { .. } => login::Authentication::Chap,
+    }
+}
+
+impl Host for Guest {
+    type Buffer = Buffer;
+
+    fn plan(&mut self, lun: [u8; 8], cdb: &[u8]) -> Plan {
+        let Some((view, _)) = self.view() else { return Plan::default() };
+        let plan = view.server.plan(lun, cdb);
+        Plan { data_in: plan.data_in, data_out: plan.data_out }
+    }
+
+    fn allocate(&mut self, length: usize) -> Option<Buffer> {
+        self.share.allocate(length)
+    }
+
+    fn allocate_reserved(&mut self, length: usize) -> Buffer {
+        self.share.allocate_reserved(length)
+    }
+
+    fn reserve(&mut self, bytes: usize) -> bool {
+        self.share.reserve(bytes)
+    }
+
+    fn start(&mut self, mut command: Command<Buffer>) -> Option<Outcome<Buffer>> {
+        let Some((view, nexus)) = self.view() else { return Some(internal_failure()) };
+        tracing::debug!(target: "scsi", "{}: {}", view.target.name, Described(&command));
+        if let Some(record) = self.record() {
+            record.command_started();
+        }
+        let disk = view.server.unit(command.lun).and_then(|unit| view.disk(unit));
+        // Behind an abandoned command waits what it might overtake, and not what the medium has no part in.
+        let free = || !view.server.plan(command.lun, command.cdb.bytes()).may_wait;
+        if (disk.is_none_or(|disk| !disk.executor().has_abandoned()) || free())
+            && let Some(outcome) = execute_now(&view.server, nexus, &mut command)
+        {
+            self.count(&outcome);
+            return Some(outcome);
+        }
+        let Some(disk) = disk else { return Some(internal_failure()) };
+        let (server, reply) = (Arc::clone(&view.server), Arc::clone(&self.control));
+        disk.executor().submit(Job { server, nexus, command, reply });
+        None
+    }
+
+    fn abandon(&mut self, id: TaskId) {
+        let Some(session) = &self.session else { return };
+        let in_view = session.view.iter().flat_map(|view| view.disks.iter().map(|(_, disk)| disk));
+        in_view.chain(&session.former).for_each(|disk| disk.executor().abandon(session.nexus, id));
+    }
+
+    fn unit_exists(&mut self, lun: [u8; 8]) -> bool {
+        self.view().is_some_and(|(view, _)| view.server.unit(lun).is_some())
+    }
+
+    fn manage(&mut self, function: Function, lun: [u8; 8]) -> bool {
+        let Some((view, nexus)) = self.view() else { return false };
+        match function {
+            Function::ClearTaskSet | Function::LogicalUnitReset => {
+                self.reset(view, nexus, function, Some(lun))
+            }
+            Function::TargetWarmReset => self.reset(view, nexus, function, None),
+            _ => return false,
+        }
+        true
+    }
+
+    fn discover(&mut self, name: Option<&str>) -> Vec<(String, Vec<String>)> {
+        let catalogue = self.house.catalogue();
+        // A session that has logged in to a target knows of that one; who looks for targets must have proved what is
+        // asked for now, and is then shown what he may log in to.
+        let looks = self.view().is_none();
+        let user = self.user();
+        if looks && !catalogue.discovery.is_satisfied_by(user) {
+            return Vec::new();
+        }
+        let for_user = |target: &Target| match (user, &target.authentication) {
+            (Some(_), asked) if looks => asked.is_satisfied_by(user),
+            _ => true,
+        };
+        let visible = catalogue.targets.iter().filter(|target| self.may_see(target) && for_user(target));
+        let named = visible.filter(|target| name.is_none_or(|name| name == target.name));
+        let address = format!("{},{PORTAL_GROUP_TAG}", self.local);
+        named.map(|target| (target.name.clone(), vec![address.clone()])).collect()
+    }
+}
+
+/// An IPv4 address that came in over an IPv6 socket, as what it is.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
