@@ -23,6 +23,8 @@ pub enum ErrorKind {
     WriteFailed,
     /// Another process uses the file.
     Locked,
+    /// Another disk of this process has some of the same bytes.
+    Overlap,
     /// The file can't be opened or created as asked.
     CannotOpen,
     /// The file beside the image that holds the disk's identity is damaged or of a newer version.

@@ -23,11 +23,12 @@ mod state;
 mod volume;
 
 pub use calls::{
-    Access, FileCalls, FileKind, FileStatus, Lock, OpenFile, SpaceChange, SystemCalls, available_space,
+    Access, FileCalls, FileIdentity, FileKind, FileStatus, Lock, OpenFile, SpaceChange, SystemCalls,
+    available_space,
 };
 pub use error::{ErrorKind, VolumeError};
 pub use fault::{FailingVolume, HeldVolume, Operation};
-pub use file::{FileVolume, Length, OpenOptions};
+pub use file::{FileVolume, ImageFiles, Length, OpenOptions};
 pub use memory::MemoryVolume;
 pub use state::DiskState;
 pub use volume::{Allocation, Durability, Health, Mapping, Volume};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use rustix::io::Errno;
 
-use super::{Access, FileCalls, FileKind, FileStatus, Lock, OpenFile, SpaceChange, SystemCalls};
+use super::{Access, FileCalls, FileIdentity, FileStatus, Lock, OpenFile, SpaceChange, SystemCalls};
 
 /// The calls that a test can count, fail and hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,8 +107,8 @@ impl RecordingCalls {
 }
 
 impl FileCalls for RecordingCalls {
-    fn kind(&self, path: &Path) -> Result<FileKind, Errno> {
-        SystemCalls.kind(path)
+    fn identify(&self, path: &Path) -> Result<FileIdentity, Errno> {
+        SystemCalls.identify(path)
     }
 
     fn open(&self, path: &Path, access: Access) -> Result<Box<dyn OpenFile>, Errno> {

@@ -17,8 +17,8 @@ pub use system::SystemCalls;
 
 /// The calls that take a path. Errors are the system's own, uninterpreted.
 pub trait FileCalls: Send + Sync + Debug {
-    /// What is at `path`, symbolic links followed.
-    fn kind(&self, path: &Path) -> Result<FileKind, Errno>;
+    /// What is at `path`, symbolic links followed, and which of its kind.
+    fn identify(&self, path: &Path) -> Result<FileIdentity, Errno>;
 
     /// Opens a file.
     fn open(&self, path: &Path, access: Access) -> Result<Box<dyn OpenFile>, Errno>;
@@ -39,7 +39,7 @@ pub trait FileCalls: Send + Sync + Debug {
 /// The calls on an open file. None of them but those that say so depends on, or moves, a position in the
 /// file.
 pub trait OpenFile: Send + Sync + Debug {
-    /// What the file is, and how long.
+    /// Which file it is, and how long.
     fn status(&self) -> Result<FileStatus, Errno>;
 
     /// Takes a lock that lasts as long as the file is open; `WOULDBLOCK` where another opener holds it.
@@ -89,7 +89,7 @@ pub enum Access {
 }
 
 /// What a path leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FileKind {
     /// A regular file.
     Regular,
@@ -101,11 +101,22 @@ pub enum FileKind {
     Other,
 }
 
-/// What a file is, and how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileStatus {
+/// What tells one file from another, whatever names it goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileIdentity {
     /// What it is.
     pub kind: FileKind,
+    /// The device that it lies on; of a block device, the device that it is.
+    pub device: u64,
+    /// Its number on that device; 0 for a block device, so that all nodes of one device are the same.
+    pub inode: u64,
+}
+
+/// Which file it is, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStatus {
+    /// Which file it is.
+    pub identity: FileIdentity,
     /// Length in bytes; of a block device, its size.
     pub length: u64,
 }

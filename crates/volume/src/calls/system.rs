@@ -4,10 +4,12 @@ use std::io::IoSliceMut;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom};
+use rustix::fs::{FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::{Errno, ReadWriteFlags};
 
-use super::{Access, FileCalls, FileKind, FileStatus, Lock, OpenFile, SpaceChange, uninterrupted};
+use super::{
+    Access, FileCalls, FileIdentity, FileKind, FileStatus, Lock, OpenFile, SpaceChange, uninterrupted,
+};
 
 /// The operating system's own files.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,10 +41,19 @@ impl From<FileType> for FileKind {
     }
 }
 
+impl From<&Stat> for FileIdentity {
+    fn from(status: &Stat) -> Self {
+        match FileType::from_raw_mode(status.st_mode).into() {
+            kind @ FileKind::BlockDevice => Self { kind, device: status.st_rdev, inode: 0 },
+            kind => Self { kind, device: status.st_dev, inode: status.st_ino },
+        }
+    }
+}
+
 impl FileCalls for SystemCalls {
-    fn kind(&self, path: &Path) -> Result<FileKind, Errno> {
+    fn identify(&self, path: &Path) -> Result<FileIdentity, Errno> {
         let status = uninterrupted(|| rustix::fs::stat(path))?;
-        Ok(FileType::from_raw_mode(status.st_mode).into())
+        Ok((&status).into())
     }
 
     fn open(&self, path: &Path, access: Access) -> Result<Box<dyn OpenFile>, Errno> {
@@ -73,12 +84,12 @@ impl FileCalls for SystemCalls {
 impl OpenFile for SystemFile {
     fn status(&self) -> Result<FileStatus, Errno> {
         let status = rustix::fs::fstat(&self.0)?;
-        let kind = FileType::from_raw_mode(status.st_mode).into();
-        let length = match kind {
+        let identity = FileIdentity::from(&status);
+        let length = match identity.kind {
             FileKind::BlockDevice => rustix::fs::seek(&self.0, SeekFrom::End(0))?,
             _ => u64::try_from(status.st_size).unwrap_or(0),
         };
-        Ok(FileStatus { kind, length })
+        Ok(FileStatus { identity, length })
     }
 
     fn lock(&self, lock: Lock) -> Result<(), Errno> {

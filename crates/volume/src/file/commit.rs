@@ -3,17 +3,20 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Lets one caller at a time synchronize, for all who came before it began.
 ///
 /// Synchronizations are numbered. A flush that arrives while one runs waits for the next: the running one
-/// may have passed its writes by. After one failure there is never another.
+/// may have passed its writes by. Failures are counted: whoever has seen fewer of them than there are is
+/// told, because the system tells of lost data once, and what was lost may have been theirs.
 #[derive(Debug, Default)]
 pub(super) struct GroupCommit {
     progress: Mutex<Progress>,
     changed: Condvar,
-    failure: OnceLock<String>,
+    /// How many have failed; changes with the progress locked.
+    failures: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -21,53 +24,63 @@ struct Progress {
     running: bool,
     started: u64,
     finished: u64,
+    /// Of the last failure.
+    reason: String,
 }
 
 impl GroupCommit {
-    /// One that is fresh, or one that has failed in an earlier life.
-    pub(super) fn new(failure: Option<String>) -> Self {
-        let cell = OnceLock::new();
-        if let Some(reason) = failure {
-            // The cell is empty: nobody else has seen it.
-            let _ = cell.set(reason);
-        }
-        Self { failure: cell, ..Self::default() }
+    /// How many synchronizations have failed.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::SeqCst)
     }
 
-    /// Why nothing is promised any more, if that is so.
-    pub(super) fn failure(&self) -> Option<&str> {
-        self.failure.get().map(String::as_str)
-    }
-
-    /// Returns when a synchronization that began after this call has succeeded. `synchronize` is called by
-    /// one of those who wait; before it returns a failure it has made sure that it will not be forgotten.
-    pub(super) fn flush(&self, synchronize: impl Fn() -> Result<(), String>) -> Result<(), String> {
+    /// Returns when a synchronization that began after this call has succeeded. Fails if more than `seen`
+    /// have failed. `synchronize` is called by one of those who wait; before it returns a failure it has
+    /// made sure that it will not be forgotten.
+    pub(super) fn flush(
+        &self,
+        seen: u64,
+        synchronize: impl Fn() -> Result<(), String>,
+    ) -> Result<(), String> {
         let mut progress = self.progress();
         let mine = progress.started + 1;
         loop {
+            if self.failures() > seen {
+                return Err(progress.reason.clone());
+            }
             if progress.finished >= mine {
                 return Ok(());
             }
-            if let Some(reason) = self.failure() {
-                return Err(reason.to_owned());
-            }
-            if progress.running {
-                progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            progress.running = true;
-            progress.started += 1;
-            drop(progress);
-            let result = synchronize();
-            progress = self.progress();
-            progress.running = false;
-            match result {
-                Ok(()) => progress.finished = progress.started,
-                // Only one runs at a time, so the cell is empty.
-                Err(reason) => drop(self.failure.set(reason)),
-            }
-            self.changed.notify_all();
+            progress =
+                if progress.running { self.wait(progress) } else { self.run(progress, &synchronize).0 };
         }
+    }
+
+    /// Marks one synchronization as running while `synchronize` is, and notes how it ended.
+    fn run<'all>(
+        &'all self,
+        mut progress: MutexGuard<'all, Progress>,
+        synchronize: impl FnOnce() -> Result<(), String>,
+    ) -> (MutexGuard<'all, Progress>, Result<(), String>) {
+        progress.running = true;
+        progress.started += 1;
+        drop(progress);
+        let result = synchronize();
+        progress = self.progress();
+        progress.running = false;
+        match &result {
+            Ok(()) => progress.finished = progress.started,
+            Err(reason) => {
+                progress.reason.clone_from(reason);
+                self.failures.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        self.changed.notify_all();
+        (progress, result)
+    }
+
+    fn wait<'all>(&'all self, progress: MutexGuard<'all, Progress>) -> MutexGuard<'all, Progress> {
+        self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {

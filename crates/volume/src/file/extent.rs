@@ -1,28 +1,29 @@
 //! Reads and writes within the part of a file that is the volume. Ranges are checked by the callers.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 
+use super::claims::Member;
 use crate::calls::{OpenFile, uninterrupted};
 use crate::{ErrorKind, Result, VolumeError};
 
 /// Part of an open file.
 #[derive(Debug)]
 pub(super) struct Extent {
-    pub(super) file: Box<dyn OpenFile>,
+    pub(super) file: Arc<dyn OpenFile>,
     path: PathBuf,
-    start: u64,
-    capacity: u64,
+    member: Arc<Member>,
     /// The file system has no RWF_NOWAIT: it need not be asked again.
     always_waits: AtomicBool,
 }
 
 impl Extent {
-    /// `capacity` bytes from `start`; the sum is a position that a file can have.
-    pub(super) fn new(file: Box<dyn OpenFile>, path: PathBuf, start: u64, capacity: u64) -> Self {
-        Self { file, path, start, capacity, always_waits: AtomicBool::new(false) }
+    /// The bytes of `member`; they end at a position that a file can have.
+    pub(super) fn new(file: Arc<dyn OpenFile>, path: PathBuf, member: Arc<Member>) -> Self {
+        Self { file, path, member, always_waits: AtomicBool::new(false) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -30,12 +31,12 @@ impl Extent {
     }
 
     pub(super) fn capacity(&self) -> u64 {
-        self.capacity
+        self.member.capacity()
     }
 
     /// The position in the file of an offset in the volume.
     pub(super) fn position(&self, offset: u64) -> u64 {
-        self.start + offset
+        self.member.start + offset
     }
 
     pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
@@ -79,10 +80,6 @@ impl Extent {
             }
         }
         Ok(())
-    }
-
-    pub(super) fn synchronize(&self) -> std::result::Result<(), Errno> {
-        self.file.synchronize_data()
     }
 
     pub(super) fn failure(&self, kind: ErrorKind, what: &str, at: u64, errno: Errno) -> VolumeError {

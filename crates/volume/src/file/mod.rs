@@ -1,8 +1,11 @@
 //! A volume in a file: one extent of a sparse file or of a block device.
 
+mod claims;
 mod commit;
 mod extent;
+mod images;
 mod open;
+mod shared;
 mod space;
 
 #[cfg(test)]
@@ -12,11 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::{
-    Allocation, DiskState, Durability, ErrorKind, FileCalls, Health, Mapping, Result, SystemCalls, Volume,
-    VolumeError, range,
+    Allocation, DiskState, Durability, ErrorKind, Health, Mapping, Result, Volume, VolumeError, range,
 };
-use commit::GroupCommit;
+use claims::Member;
 use extent::Extent;
+pub use images::ImageFiles;
+use shared::SharedFile;
 
 /// What to open, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,37 +71,23 @@ impl OpenOptions {
 
 /// A volume in one extent of a sparse file or a block device.
 ///
-/// The file is locked for as long as the volume lives: one that is read-only shares it with other readers,
-/// any other shares it with nobody. Opening writes no data into the file; it makes it or extends it,
-/// sparse.
+/// The file is locked for as long as one of its volumes lives: those that are read-only share it with
+/// other readers, any other shares it with nobody but other extents of the file that were opened through
+/// the same [`ImageFiles`]. Opening writes no data into the file; it makes it or extends it, sparse.
 #[derive(Debug)]
 pub struct FileVolume {
     extent: Extent,
-    read_only: bool,
-    commit: GroupCommit,
-    state: Arc<DiskState>,
+    member: Arc<Member>,
+    shared: Arc<SharedFile>,
 }
 
 impl FileVolume {
-    /// Opens the file, makes or extends it where asked, locks it, and opens its [`DiskState`].
+    /// Opens a file of which no other extent is served by this process; see [`ImageFiles::open`].
     ///
     /// # Errors
-    /// [`ErrorKind::CannotOpen`] where the file can't be used as asked, [`ErrorKind::Locked`] where another
-    /// has it, [`ErrorKind::NoSpace`] where it can't be as long, [`ErrorKind::BadState`] for its state
-    /// file.
+    /// As [`ImageFiles::open`]; and [`ErrorKind::Locked`] if this process has the file open otherwise.
     pub fn open(options: OpenOptions) -> Result<Self> {
-        Self::open_with(Arc::new(SystemCalls), options)
-    }
-
-    /// Like [`open`](Self::open), through `calls`.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_with(calls: Arc<dyn FileCalls>, options: OpenOptions) -> Result<Self> {
-        let extent = open::extent(&*calls, &options)?;
-        let state = DiskState::open_with(calls, &options.path, options.state_directory.as_deref())?;
-        let commit = GroupCommit::new(state.flush_failure());
-        Ok(Self { extent, read_only: options.read_only, commit, state: Arc::new(state) })
+        ImageFiles::new().open(options)
     }
 
     /// The file.
@@ -107,41 +97,39 @@ impl FileVolume {
 
     /// Who the disk is, and what it must not forget.
     pub fn state(&self) -> &Arc<DiskState> {
-        &self.state
+        &self.member.state
     }
 
-    fn check_change(&self, offset: u64, length: u64) -> Result<()> {
+    /// Makes a change to a range, if the disk takes changes.
+    fn change(
+        &self,
+        offset: u64,
+        length: u64,
+        durability: Durability,
+        change: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         range::check(self.extent.capacity(), offset, length)?;
-        if self.read_only {
+        if self.member.read_only {
             let message = format!("{} is served read-only", self.path().display());
             return Err(VolumeError::new(ErrorKind::ReadOnly, message).at(self.path()));
         }
-        self.commit.failure().map_or(Ok(()), |reason| Err(self.flush_failed(reason)))
-    }
-
-    fn commit(&self) -> Result<()> {
-        self.commit.flush(|| self.synchronize()).map_err(|reason| self.flush_failed(&reason))
-    }
-
-    fn commit_if(&self, durability: Durability) -> Result<()> {
+        let seen = self.check_promises()?;
+        change()?;
         match durability {
-            Durability::Durable => self.commit(),
+            Durability::Durable => self.commit(seen),
             Durability::Volatile => Ok(()),
         }
     }
 
-    /// One fdatasync(2). A failure is written into the state file before anyone hears of it; it is never
-    /// retried, because the system reports the loss of written data once and then forgets it.
-    fn synchronize(&self) -> std::result::Result<(), String> {
-        self.extent.synchronize().map_err(|errno| {
-            let reason = errno.to_string();
-            match self.state.mark_flush_failed(&reason) {
-                Ok(()) => reason,
-                Err(error) => {
-                    format!("{reason}; and it can't be written down for the next start: {error}")
-                }
-            }
-        })
+    /// How many flushes of the file have failed so far, unless the last one still counts for this disk.
+    fn check_promises(&self) -> Result<u64> {
+        // Failures are counted after the disk learns of them, so this order misses none.
+        let seen = self.shared.failures();
+        self.member.failure().map_or(Ok(seen), |reason| Err(self.flush_failed(&reason)))
+    }
+
+    fn commit(&self, seen: u64) -> Result<()> {
+        self.shared.flush(seen).map_err(|reason| self.flush_failed(&reason))
     }
 
     fn flush_failed(&self, reason: &str) -> VolumeError {
@@ -160,11 +148,11 @@ impl Volume for FileVolume {
     }
 
     fn is_read_only(&self) -> bool {
-        self.read_only
+        self.member.read_only
     }
 
     fn health(&self) -> Health {
-        if self.commit.failure().is_some() { Health::FlushFailed } else { Health::Good }
+        if self.member.failure().is_some() { Health::FlushFailed } else { Health::Good }
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
@@ -178,22 +166,20 @@ impl Volume for FileVolume {
     }
 
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
-        self.check_change(offset, range::length_of(data))?;
-        self.extent.write(offset, data)?;
-        self.commit_if(durability)
+        self.change(offset, range::length_of(data), durability, || self.extent.write(offset, data))
     }
 
     fn flush(&self) -> Result<()> {
-        if self.read_only && self.commit.failure().is_none() {
+        let seen = self.check_promises()?;
+        if self.member.read_only {
             // Nothing was written, so nothing needs to be asked of the device.
             return Ok(());
         }
-        self.commit()
+        self.commit(seen)
     }
 
     fn deallocate(&self, offset: u64, length: u64) -> Result<()> {
-        self.check_change(offset, length)?;
-        self.extent.punch(offset, length)
+        self.change(offset, length, Durability::Volatile, || self.extent.punch(offset, length))
     }
 
     fn write_zeroes(
@@ -203,16 +189,20 @@ impl Volume for FileVolume {
         allocation: Allocation,
         durability: Durability,
     ) -> Result<()> {
-        self.check_change(offset, length)?;
-        match allocation {
-            Allocation::Release => self.extent.punch(offset, length)?,
-            Allocation::Keep => self.extent.zero(offset, length)?,
-        }
-        self.commit_if(durability)
+        self.change(offset, length, durability, || match allocation {
+            Allocation::Release => self.extent.punch(offset, length),
+            Allocation::Keep => self.extent.zero(offset, length),
+        })
     }
 
     fn mapping(&self, offset: u64) -> Result<Mapping> {
         range::check_byte(self.extent.capacity(), offset)?;
         self.extent.mapping(offset)
+    }
+}
+
+impl Drop for FileVolume {
+    fn drop(&mut self) {
+        self.shared.leave(&self.member);
     }
 }

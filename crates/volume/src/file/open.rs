@@ -1,31 +1,51 @@
 //! How a file becomes an extent: found or made, locked, long enough.
 
 use std::path::Path;
+use std::sync::{Arc, Weak};
 
 use rustix::io::Errno;
 
-use super::{Length, OpenOptions, extent::Extent};
-use crate::calls::{Access, FileCalls, FileKind, FileStatus, Lock, OpenFile, directory_of};
-use crate::{ErrorKind, Result, VolumeError};
+use super::claims::{Member, Range};
+use super::images::OpenFiles;
+use super::{FileVolume, Length, OpenOptions, extent::Extent, shared::SharedFile};
+use crate::calls::{Access, FileCalls, FileIdentity, FileKind, FileStatus, Lock, OpenFile, directory_of};
+use crate::{DiskState, ErrorKind, Result, VolumeError};
 
 /// The last position that a file can have (off_t).
 const LAST_POSITION: u64 = i64::MAX as u64;
 
-/// Opens, locks and, where asked, makes or extends the file.
-pub(super) fn extent(calls: &dyn FileCalls, options: &OpenOptions) -> Result<Extent> {
+/// Opens an extent of a file that is in `open`, or else of one that is opened and locked for it.
+pub(super) fn volume(
+    calls: &Arc<dyn FileCalls>,
+    open: &OpenFiles,
+    options: &OpenOptions,
+) -> Result<FileVolume> {
     let path = options.path.as_path();
     check_options(options)?;
-    let (file, made) = match calls.kind(path) {
-        Ok(kind) => (open_existing(calls, options, kind)?, false),
-        Err(Errno::NOENT) => (make(calls, options)?, true),
+    let (shared, made) = match calls.identify(path) {
+        Ok(identity) => (existing(&**calls, open, options, identity)?, false),
+        Err(Errno::NOENT) => {
+            let file: Arc<dyn OpenFile> = make(&**calls, options)?.into();
+            (locked_file(options, file)?, true)
+        }
         Err(errno) => return Err(system(path, "can't look at", errno)),
     };
-    let capacity = lock_and_fit(calls, options, &*file, made);
-    if made && capacity.is_err() {
+    let fitted = fit(&**calls, options, &shared, made);
+    if made && fitted.is_err() {
         // An empty file is of no use to anyone; the first error is the one to tell.
         let _ = calls.remove(path);
     }
-    Ok(Extent::new(file, path.to_owned(), options.start, capacity?))
+    let (capacity, end) = fitted?;
+    let fallback = options.state_directory.as_deref();
+    let state = DiskState::open_with(Arc::clone(calls), path, options.start, fallback)?;
+    let mut claims = shared.claims();
+    let state = claims.state(state);
+    let member = Arc::new(Member::new(options.start, capacity, options.read_only, state));
+    claims.add(Arc::clone(&member), end);
+    drop(claims);
+    let file = if options.read_only { shared.first() } else { shared.file() };
+    let extent = Extent::new(Arc::clone(file), path.to_owned(), Arc::clone(&member));
+    Ok(FileVolume { extent, member, shared })
 }
 
 fn check_options(options: &OpenOptions) -> Result<()> {
@@ -41,7 +61,43 @@ fn check_options(options: &OpenOptions) -> Result<()> {
     Ok(())
 }
 
-fn open_existing(calls: &dyn FileCalls, options: &OpenOptions, kind: FileKind) -> Result<Box<dyn OpenFile>> {
+/// The file of that identity, open and locked as the options need it.
+fn existing(
+    calls: &dyn FileCalls,
+    open: &OpenFiles,
+    options: &OpenOptions,
+    identity: FileIdentity,
+) -> Result<Arc<SharedFile>> {
+    let known = |identity| open.get(&identity).and_then(Weak::upgrade);
+    if let Some(shared) = known(identity) {
+        if !options.read_only && !shared.is_writable() {
+            add_writer(calls, options, &shared)?;
+        }
+        return Ok(shared);
+    }
+    let file: Arc<dyn OpenFile> = open_file(calls, options, identity.kind)?.into();
+    locked_file(options, file)
+}
+
+/// Opens for writing what only readers have had so far.
+fn add_writer(calls: &dyn FileCalls, options: &OpenOptions, shared: &SharedFile) -> Result<()> {
+    let path = options.path.as_path();
+    let file = open_file(calls, options, shared.identity().kind)?;
+    let status = file.status().map_err(|errno| system(path, "can't look at", errno))?;
+    if status.identity != shared.identity() {
+        return Err(refusal(path, "was replaced by another file just now: try again"));
+    }
+    // The lock belongs to the open file that the readers use. To make it exclusive is to give it up and
+    // take another, so where that fails the old one has to be taken back.
+    if let Err(error) = lock(path, &**shared.first(), Lock::Exclusive) {
+        lock(path, &**shared.first(), Lock::Shared)?;
+        return Err(error);
+    }
+    shared.write_through(file.into());
+    Ok(())
+}
+
+fn open_file(calls: &dyn FileCalls, options: &OpenOptions, kind: FileKind) -> Result<Box<dyn OpenFile>> {
     let path = options.path.as_path();
     let access = match (kind, options.read_only) {
         (FileKind::Directory, _) => return Err(refusal(path, "is a directory: name a file in it")),
@@ -81,7 +137,7 @@ fn make(calls: &dyn FileCalls, options: &OpenOptions) -> Result<Box<dyn OpenFile
 }
 
 fn make_directories(calls: &dyn FileCalls, directory: &Path) -> Result<()> {
-    match calls.kind(directory) {
+    match calls.identify(directory) {
         Ok(_) => return Ok(()),
         Err(Errno::NOENT) => {}
         Err(errno) => return Err(system(directory, "can't look at", errno)),
@@ -97,30 +153,36 @@ fn make_directories(calls: &dyn FileCalls, directory: &Path) -> Result<()> {
     calls.synchronize_directory(above).map_err(|errno| system(above, "can't synchronize", errno))
 }
 
-/// Locks the file, extends it if need be, and returns the capacity.
-fn lock_and_fit(
-    calls: &dyn FileCalls,
-    options: &OpenOptions,
-    file: &dyn OpenFile,
-    made: bool,
-) -> Result<u64> {
+/// Locks a file that was just opened.
+fn locked_file(options: &OpenOptions, file: Arc<dyn OpenFile>) -> Result<Arc<SharedFile>> {
     let path = options.path.as_path();
-    let lock = if options.read_only { Lock::Shared } else { Lock::Exclusive };
+    lock(path, &*file, if options.read_only { Lock::Shared } else { Lock::Exclusive })?;
+    let identity = file.status().map_err(|errno| system(path, "can't look at", errno))?.identity;
+    if !matches!(identity.kind, FileKind::Regular | FileKind::BlockDevice) {
+        return Err(refusal(path, "is neither a file nor a block device"));
+    }
+    Ok(Arc::new(SharedFile::new(identity, file, options.read_only)))
+}
+
+fn lock(path: &Path, file: &dyn OpenFile, lock: Lock) -> Result<()> {
     file.lock(lock).map_err(|errno| match errno {
         Errno::WOULDBLOCK => {
             locked(path, "is in use by another timedisk or another disk here: stop it, or use another file")
         }
         _ => system(path, "can't lock", errno),
-    })?;
-    let status = file.status().map_err(|errno| system(path, "can't look at", errno))?;
-    if !matches!(status.kind, FileKind::Regular | FileKind::BlockDevice) {
-        return Err(refusal(path, "is neither a file nor a block device"));
-    }
+    })
+}
+
+/// Finds room for the extent, extends the file if need be, and returns the capacity and the end of what is
+/// claimed.
+fn fit(calls: &dyn FileCalls, options: &OpenOptions, shared: &SharedFile, made: bool) -> Result<(u64, u64)> {
+    let path = options.path.as_path();
+    let status = shared.status().map_err(|errno| system(path, "can't look at", errno))?;
     let length = match options.length {
         Length::Bytes(length) => length,
         Length::WholeFile => status.length.saturating_sub(options.start),
     };
-    let capacity = length - length.checked_rem(u64::from(options.block_length)).unwrap_or(0);
+    let capacity = whole_blocks(length, options.block_length);
     if capacity == 0 {
         let sentence = format!(
             "has no room for a disk: {length} bytes from byte {} is less than one block of {}",
@@ -128,31 +190,62 @@ fn lock_and_fit(
         );
         return Err(refusal(path, &sentence));
     }
-    extend(options, file, status, options.start + length)?;
-    if made || status.length < options.start + length {
+    let range = Range { start: options.start, end: options.start + length, read_only: options.read_only };
+    if let Some(other) = shared.claims().against(range) {
+        return Err(overlap(path, range, other));
+    }
+    extend(options, shared, status, range.end)?;
+    if made || status.length < range.end {
         let directory = directory_of(path);
         calls
             .synchronize_directory(directory)
             .map_err(|errno| system(directory, "can't synchronize", errno))?;
     }
-    Ok(capacity)
+    Ok((capacity, range.end))
+}
+
+/// What of `length` bytes is whole blocks.
+fn whole_blocks(length: u64, block_length: u32) -> u64 {
+    length - length.checked_rem(u64::from(block_length)).unwrap_or(0)
 }
 
 /// Makes the file `end` bytes long if it is shorter, without taking space. It is never made shorter.
-fn extend(options: &OpenOptions, file: &dyn OpenFile, status: FileStatus, end: u64) -> Result<()> {
+fn extend(options: &OpenOptions, shared: &SharedFile, status: FileStatus, end: u64) -> Result<()> {
     if status.length >= end {
         return Ok(());
     }
     let path = options.path.as_path();
-    if options.read_only || status.kind == FileKind::BlockDevice {
+    let is_device = status.identity.kind == FileKind::BlockDevice;
+    if options.read_only || is_device {
         let why = if options.read_only { "a read-only disk is" } else { "block devices are" };
         let sentence =
             format!("has {} bytes, fewer than the {end} asked for, and {why} not extended", status.length);
         return Err(refusal(path, &sentence));
     }
-    let extended = file.set_length(end).and_then(|()| file.synchronize());
+    lengthen(path, shared, end)
+}
+
+/// Makes the file `end` bytes long if it is shorter, so that the length survives power loss.
+fn lengthen(path: &Path, shared: &SharedFile, end: u64) -> Result<()> {
     let extending = format!("can't make a file of {end} bytes (is that more than the file system takes?):");
-    extended.map_err(|errno| system(path, &extending, errno))
+    shared.lengthen(end).map_err(|errno| system(path, &extending, errno))?;
+    shared.flush_all().map_err(|reason| {
+        let message = format!("the length of {} can't be made to last ({reason})", path.display());
+        VolumeError::new(ErrorKind::FlushFailed, message).at(path)
+    })
+}
+
+fn overlap(path: &Path, asked: Range, other: Range) -> VolumeError {
+    let message = format!(
+        "bytes {} to {} of {} are asked for, but bytes {} to {} of it are another disk: disks of one file must \
+         not overlap, unless all of them are read-only",
+        asked.start,
+        asked.end.saturating_sub(1),
+        path.display(),
+        other.start,
+        other.end.saturating_sub(1)
+    );
+    VolumeError::new(ErrorKind::Overlap, message).at(path)
 }
 
 fn refusal(path: &Path, sentence: &str) -> VolumeError {

@@ -1,4 +1,5 @@
-//! Who a disk is and what it must not forget: the file `IMAGE.timedisk` beside the image.
+//! Who a disk is and what it must not forget: the file `IMAGE.timedisk` beside the image, or
+//! `IMAGE.START.timedisk` for a disk that does not begin where the image begins.
 
 mod place;
 mod store;
@@ -28,18 +29,21 @@ pub struct DiskState {
 }
 
 impl DiskState {
-    /// Opens the state file of `image`, `IMAGE.timedisk` beside it; makes one, with a new identity, if
-    /// there is none.
+    /// Opens the state file of the disk that begins at byte `start` of `image`: `IMAGE.timedisk` beside it
+    /// for the disk at 0, `IMAGE.START.timedisk` for another. Makes one, with a new identity, if there is
+    /// none.
     ///
     /// For a block device, and where the image's directory can't be written, the file is in
-    /// `fallback_directory` instead, under a name made from the image's path.
+    /// `fallback_directory` instead, under a name made from the image's path
+    /// and the start.
     ///
     /// # Errors
-    /// [`ErrorKind::BadState`] if the file is damaged or of a newer version, and it is left as it is;
+    /// [`ErrorKind::BadState`] if the file is damaged, of a newer version, or of a disk with another start,
+    /// and it is left as it is;
     /// [`ErrorKind::CannotOpen`] if it can't be read or made; [`ErrorKind::NoSpace`] if there is no room
     /// for it.
-    pub fn open(image: &Path, fallback_directory: Option<&Path>) -> Result<Self> {
-        Self::open_with(Arc::new(SystemCalls), image, fallback_directory)
+    pub fn open(image: &Path, start: u64, fallback_directory: Option<&Path>) -> Result<Self> {
+        Self::open_with(Arc::new(SystemCalls), image, start, fallback_directory)
     }
 
     /// Like [`open`](Self::open), through `calls`.
@@ -49,46 +53,31 @@ impl DiskState {
     pub fn open_with(
         calls: Arc<dyn FileCalls>,
         image: &Path,
+        start: u64,
         fallback_directory: Option<&Path>,
     ) -> Result<Self> {
-        place::open(calls, image, fallback_directory)
-    }
-
-    /// Opens the state file `path`, or makes it.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_at(path: &Path) -> Result<Self> {
-        Self::open_at_with(Arc::new(SystemCalls), path)
-    }
-
-    /// Like [`open_at`](Self::open_at), through `calls`.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_at_with(calls: Arc<dyn FileCalls>, path: &Path) -> Result<Self> {
-        match Self::load(Arc::clone(&calls), path)? {
-            Some(state) => Ok(state),
-            None => Self::create(calls, path),
-        }
+        place::open(calls, image, start, fallback_directory)
     }
 
     /// The state in the file `path`, or `None` if there is no such file.
-    fn load(calls: Arc<dyn FileCalls>, path: &Path) -> Result<Option<Self>> {
+    fn load(calls: Arc<dyn FileCalls>, path: &Path, start: u64) -> Result<Option<Self>> {
         match store::read(&*calls, path)? {
-            Some(bytes) => Self::from_text(calls, path, StateText::parse(&bytes)).map(Some),
+            Some(bytes) => {
+                let text = StateText::parse(&bytes).and_then(|text| text.of_disk_at(start));
+                Self::from_text(calls, path, text).map(Some)
+            }
             None => Ok(None),
         }
     }
 
-    /// Makes the file `path` for a new disk.
-    fn create(calls: Arc<dyn FileCalls>, path: &Path) -> Result<Self> {
+    /// Makes the file `path` for a new disk at byte `start` of its image.
+    fn create(calls: Arc<dyn FileCalls>, path: &Path, start: u64) -> Result<Self> {
         let random = getrandom::u64().map_err(|error| {
             let message =
                 format!("the system gives no random bytes for the serial number in {}", path.display());
             VolumeError::new(ErrorKind::CannotOpen, message).at(path).caused_by(error)
         })?;
-        let text = StateText::of_new_disk(random);
+        let text = StateText::of_new_disk(random, start);
         store::replace(&*calls, path, &text.render())?;
         Self::from_text(calls, path, Ok(text))
     }

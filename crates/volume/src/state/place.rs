@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::calls::{FileCalls, FileKind};
 use crate::{DiskState, ErrorKind, Result, VolumeError};
 
-/// What is added to the image's name.
+/// What is added to the image's name, after the start.
 const SUFFIX: &str = ".timedisk";
 
 /// So many characters of the image's name, of at most 4 bytes each, go into a name elsewhere; names end at
@@ -17,42 +17,56 @@ const SUFFIX: &str = ".timedisk";
 const NAME_KEPT: usize = 32;
 
 /// Opens the state file of `image` where it is, or makes it where it can be.
-pub(super) fn open(calls: Arc<dyn FileCalls>, image: &Path, fallback: Option<&Path>) -> Result<DiskState> {
-    let elsewhere = match fallback {
-        Some(directory) => Some(directory.join(name_elsewhere(image)?)),
-        None => None,
-    };
-    if matches!(calls.kind(image), Ok(FileKind::BlockDevice)) {
+pub(super) fn open(
+    calls: Arc<dyn FileCalls>,
+    image: &Path,
+    start: u64,
+    fallback: Option<&Path>,
+) -> Result<DiskState> {
+    let Places { beside, elsewhere } = Places::of(&*calls, image, start, fallback)?;
+    for path in [&beside, &elsewhere].into_iter().flatten() {
+        if let Some(state) = DiskState::load(Arc::clone(&calls), path, start)? {
+            return Ok(state);
+        }
+    }
+    let Some(beside) = beside else {
         let path = elsewhere.ok_or_else(|| nowhere(image, "is a block device"))?;
-        return DiskState::open_at_with(calls, &path);
-    }
-    let beside = beside(image);
-    if let Some(state) = DiskState::load(Arc::clone(&calls), &beside)? {
-        return Ok(state);
-    }
-    if let Some(path) = &elsewhere
-        && let Some(state) = DiskState::load(Arc::clone(&calls), path)?
-    {
-        return Ok(state);
-    }
-    match DiskState::create(Arc::clone(&calls), &beside) {
+        return DiskState::create(calls, &path, start);
+    };
+    match DiskState::create(Arc::clone(&calls), &beside, start) {
         Err(error) if is_refused(&error) => {
             let path = elsewhere.ok_or_else(|| nowhere(image, "is in a directory that can't be written"))?;
-            DiskState::create(calls, &path)
+            DiskState::create(calls, &path, start)
         }
         result => result,
     }
 }
 
-fn beside(image: &Path) -> PathBuf {
-    let mut name = OsString::from(image);
-    name.push(SUFFIX);
-    name.into()
+/// Where a state file may be.
+struct Places {
+    /// Beside the image; not for a block device.
+    beside: Option<PathBuf>,
+    /// In the state directory, if there is one.
+    elsewhere: Option<PathBuf>,
+}
+
+impl Places {
+    fn of(calls: &dyn FileCalls, image: &Path, start: u64, fallback: Option<&Path>) -> Result<Self> {
+        let ending = if start == 0 { SUFFIX.to_owned() } else { format!(".{start}{SUFFIX}") };
+        let elsewhere = match fallback {
+            Some(directory) => Some(directory.join(name_elsewhere(image, &ending)?)),
+            None => None,
+        };
+        let is_device = calls.identify(image).is_ok_and(|identity| identity.kind == FileKind::BlockDevice);
+        let mut name = OsString::from(image);
+        name.push(&ending);
+        Ok(Self { beside: (!is_device).then(|| name.into()), elsewhere })
+    }
 }
 
 /// A name for the state file that tells a person which image it belongs to, and images of equal names apart.
 /// Symbolic links are not followed: that is what keeps names like /dev/disk/by-id/… stable.
-fn name_elsewhere(image: &Path) -> Result<OsString> {
+fn name_elsewhere(image: &Path, ending: &str) -> Result<OsString> {
     let absolute = std::path::absolute(image).map_err(|error| {
         let message = format!("can't tell in which directory {} is", image.display());
         VolumeError::new(ErrorKind::CannotOpen, message).at(image).caused_by(error)
@@ -61,7 +75,7 @@ fn name_elsewhere(image: &Path) -> Result<OsString> {
     let checksum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, whole);
     let name = image.file_name().unwrap_or_default().to_string_lossy();
     let kept: String = name.chars().take(NAME_KEPT).collect();
-    Ok(format!("{kept}-{checksum:016x}{SUFFIX}").into())
+    Ok(format!("{kept}-{checksum:016x}{ending}").into())
 }
 
 fn is_refused(error: &VolumeError) -> bool {

@@ -11,13 +11,17 @@ use tempfile::TempDir;
 
 use super::DiskState;
 use super::text::{StateText, Unreadable};
-use crate::ErrorKind;
 use crate::calls::double::{Call, RecordingCalls};
+use crate::{ErrorKind, Result, SystemCalls};
 
 fn place() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let image = directory.path().join("disk");
     (directory, image)
+}
+
+fn open_at(path: &Path) -> Result<DiskState> {
+    DiskState::load(Arc::new(SystemCalls), path, 0).map(|state| state.unwrap())
 }
 
 fn with_checksum(lines: &str) -> String {
@@ -27,7 +31,7 @@ fn with_checksum(lines: &str) -> String {
 
 fn bad(path: &Path) -> String {
     let before = fs::read(path).unwrap();
-    let error = DiskState::open_at(path).unwrap_err();
+    let error = open_at(path).unwrap_err();
     assert_eq!(error.kind, ErrorKind::BadState, "{error}");
     assert_eq!(fs::read(path).unwrap(), before, "a file that can't be used is left as it is");
     error.to_string()
@@ -36,27 +40,27 @@ fn bad(path: &Path) -> String {
 #[test]
 fn the_identity_is_stable_and_each_disk_has_its_own() {
     let (directory, image) = place();
-    let first = DiskState::open(&image, None).unwrap();
-    let again = DiskState::open(&image, None).unwrap();
+    let first = DiskState::open(&image, 0, None).unwrap();
+    let again = DiskState::open(&image, 0, None).unwrap();
     assert_eq!((first.serial(), first.naa()), (again.serial(), again.naa()));
     assert_eq!(first.path(), directory.path().join("disk.timedisk"));
     assert_eq!(fs::metadata(first.path()).unwrap().permissions().mode() & 0o7777, 0o600);
     assert_eq!(first.serial().len(), 16);
     assert!(first.serial().bytes().all(|digit| digit.is_ascii_hexdigit()));
     assert_eq!(first.naa()[0] >> 4, 3);
-    let other = DiskState::open(&directory.path().join("other"), None).unwrap();
+    let other = DiskState::open(&directory.path().join("other"), 0, None).unwrap();
     assert_ne!((first.serial(), first.naa()), (other.serial(), other.naa()));
 }
 
 #[test]
 fn settings_last() {
     let (_directory, image) = place();
-    let state = DiskState::open(&image, None).unwrap();
+    let state = DiskState::open(&image, 0, None).unwrap();
     assert_eq!(state.setting("mode.caching.wce"), None);
     state.set_setting("mode.caching.wce", "1").unwrap();
     state.set_setting("mode.caching.wce", "0").unwrap();
     state.set_setting("note", " a=b ").unwrap();
-    let again = DiskState::open(&image, None).unwrap();
+    let again = DiskState::open(&image, 0, None).unwrap();
     assert_eq!(again.setting("mode.caching.wce").as_deref(), Some("0"));
     assert_eq!(again.setting("note").as_deref(), Some(" a=b "));
     for (key, value) in
@@ -70,7 +74,7 @@ fn settings_last() {
 fn a_change_is_written_aside_synchronized_and_then_renamed() {
     let (directory, image) = place();
     let calls = RecordingCalls::default();
-    let state = DiskState::open_with(Arc::new(calls.clone()), &image, None).unwrap();
+    let state = DiskState::open_with(Arc::new(calls.clone()), &image, 0, None).unwrap();
     let before = calls.log().len();
     state.set_setting("a", "b").unwrap();
     let (aside, file) = (directory.path().join("disk.timedisk.new"), directory.path().join("disk.timedisk"));
@@ -89,7 +93,7 @@ fn a_change_is_written_aside_synchronized_and_then_renamed() {
 fn a_change_that_fails_leaves_the_old_value() {
     let (_directory, image) = place();
     let calls = RecordingCalls::default();
-    let state = DiskState::open_with(Arc::new(calls.clone()), &image, None).unwrap();
+    let state = DiskState::open_with(Arc::new(calls.clone()), &image, 0, None).unwrap();
     state.set_setting("a", "old").unwrap();
     for (call, errno, kind) in [
         (Call::Open, Errno::ACCESS, ErrorKind::CannotOpen),
@@ -101,10 +105,10 @@ fn a_change_that_fails_leaves_the_old_value() {
         assert_eq!(state.set_setting("a", "new").unwrap_err().kind, kind);
         assert_eq!(state.setting("a").as_deref(), Some("old"));
         // What the failure has left beside it disturbs nobody.
-        assert_eq!(DiskState::open(&image, None).unwrap().setting("a").as_deref(), Some("old"));
+        assert_eq!(DiskState::open(&image, 0, None).unwrap().setting("a").as_deref(), Some("old"));
     }
     state.set_setting("a", "new").unwrap();
-    assert_eq!(DiskState::open(&image, None).unwrap().setting("a").as_deref(), Some("new"));
+    assert_eq!(DiskState::open(&image, 0, None).unwrap().setting("a").as_deref(), Some("new"));
 }
 
 #[test]
@@ -113,17 +117,17 @@ fn leftovers_of_a_crash_are_not_followed() {
     let precious = directory.path().join("precious");
     fs::write(&precious, "precious").unwrap();
     std::os::unix::fs::symlink(&precious, directory.path().join("disk.timedisk.new")).unwrap();
-    DiskState::open(&image, None).unwrap();
+    DiskState::open(&image, 0, None).unwrap();
     assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
 }
 
 #[test]
 fn unknown_keys_are_kept() {
     let (_directory, image) = place();
-    let path = DiskState::open(&image, None).unwrap().path().to_owned();
+    let path = DiskState::open(&image, 0, None).unwrap().path().to_owned();
     let lines = "timedisk-state 1\nserial=0123456789abcdef\nfuture.Thing=x = y\nnaa=3123456789abcdef\n";
     fs::write(&path, with_checksum(lines)).unwrap();
-    let state = DiskState::open_at(&path).unwrap();
+    let state = open_at(&path).unwrap();
     assert_eq!(state.naa(), [0x31, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef]);
     state.set_setting("a", "b").unwrap();
     state.mark_flush_failed("device\nerror").unwrap();
@@ -144,7 +148,7 @@ fn a_newer_version_is_refused_politely() {
 #[test]
 fn a_torn_file_is_refused_at_every_length_and_never_replaced() {
     let (_directory, image) = place();
-    let path = DiskState::open(&image, None).unwrap().path().to_owned();
+    let path = DiskState::open(&image, 0, None).unwrap().path().to_owned();
     let whole = fs::read(&path).unwrap();
     for length in 0..whole.len() {
         fs::write(&path, &whole[..length]).unwrap();
@@ -158,7 +162,7 @@ fn a_torn_file_is_refused_at_every_length_and_never_replaced() {
         .unwrap();
     bad(&path);
     fs::write(&path, &whole).unwrap();
-    DiskState::open_at(&path).unwrap();
+    open_at(&path).unwrap();
 }
 
 proptest! {
@@ -182,7 +186,7 @@ proptest! {
         random: u64,
         settings in proptest::collection::vec(("[a-z][a-z0-9.-]{0,8}", "[^\\p{Cc}]{0,20}"), 0..8),
     ) {
-        let mut text = StateText::of_new_disk(random);
+        let mut text = StateText::of_new_disk(random, 0);
         for (key, value) in &settings {
             text.set(key, value);
         }
@@ -191,7 +195,7 @@ proptest! {
 
     #[test]
     fn a_flipped_bit_is_noticed(random: u64, place: prop::sample::Index, bit in 0..8u8) {
-        let mut bytes = StateText::of_new_disk(random).render();
+        let mut bytes = StateText::of_new_disk(random, 0).render();
         let place = place.index(bytes.len());
         bytes[place] ^= 1 << bit;
         let refused = matches!(StateText::parse(&bytes), Err(Unreadable::Damaged(_) | Unreadable::Newer(_)));

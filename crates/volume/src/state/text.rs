@@ -9,6 +9,8 @@ use crate::{ErrorKind, VolumeError};
 const SERIAL: &str = "serial";
 /// Key of the NAA identifier.
 const NAA: &str = "naa";
+/// Key of the byte of the image at which the disk begins; those at 0 have none.
+const START: &str = "start";
 /// Key of the reason why a flush failed.
 pub(super) const FLUSH_FAILED: &str = "flush-failed";
 /// Key of the checksum, CRC-32C over all lines before its own.
@@ -29,6 +31,8 @@ pub(super) struct StateText {
 pub(super) enum Unreadable {
     /// Its version is newer than ours.
     Newer(u64),
+    /// It belongs to the disk that begins at another byte.
+    OfAnother(u64),
     /// It is not what was once written; says in which way.
     Damaged(&'static str),
 }
@@ -36,17 +40,29 @@ pub(super) enum Unreadable {
 /// Whether `key` may name a setting.
 pub(super) fn is_setting(key: &str) -> bool {
     !key.is_empty()
-        && ![SERIAL, NAA, FLUSH_FAILED, CHECKSUM].contains(&key)
+        && ![SERIAL, NAA, START, FLUSH_FAILED, CHECKSUM].contains(&key)
         && key.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_'))
 }
 
 impl StateText {
-    /// The state of a disk that gets its identity from `random`.
-    pub(super) fn of_new_disk(random: u64) -> Self {
+    /// The state of a disk at byte `start` of its image, that gets its identity from `random`.
+    pub(super) fn of_new_disk(random: u64, start: u64) -> Self {
         // NAA 3h in the first four bits; the serial number's other 60 follow it.
         let naa = (random & (u64::MAX >> 4)) | (3 << 60);
-        let lines = vec![(SERIAL.into(), format!("{random:016x}")), (NAA.into(), format!("{naa:016x}"))];
+        let mut lines = vec![(SERIAL.into(), format!("{random:016x}")), (NAA.into(), format!("{naa:016x}"))];
+        if start != 0 {
+            lines.push((START.into(), start.to_string()));
+        }
         Self { lines }
+    }
+
+    /// Refuses the state of a disk that begins elsewhere: the disk at byte 512 of `a` and the one at 0 of
+    /// `a.512` have the same name for theirs, and must never have the same identity.
+    pub(super) fn of_disk_at(self, start: u64) -> Result<Self, Unreadable> {
+        match self.number(START)?.unwrap_or(0) {
+            own if own == start => Ok(self),
+            other => Err(Unreadable::OfAnother(other)),
+        }
     }
 
     /// Reads the content of a file.
@@ -114,6 +130,12 @@ impl StateText {
         }
     }
 
+    /// A decimal number, if the key is there.
+    fn number(&self, key: &str) -> Result<Option<u64>, Unreadable> {
+        let parsed = self.value(key).map(str::parse).transpose();
+        parsed.map_err(|_| Unreadable::Damaged("a number in it is none"))
+    }
+
     fn identity(&self, key: &str) -> Result<u64, Unreadable> {
         let digits = self.value(key).filter(|value| value.len() == 16 && !value.starts_with('+'));
         let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
@@ -145,6 +167,10 @@ impl Unreadable {
             Self::Newer(version) => format!(
                 "{path_shown} is of version {version}, and this timedisk reads version {VERSION}: use the \
                  timedisk that wrote it, or a newer one"
+            ),
+            Self::OfAnother(start) => format!(
+                "{path_shown} holds the identity of another disk, the one that begins at byte {start} of its \
+                 image: give one of the two images another name"
             ),
             Self::Damaged(how) => format!(
                 "{path_shown}, which holds the identity of the disk, is damaged ({how}): bring it back from \

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod extents;
 mod flushing;
 mod opening;
 mod space;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::{FileVolume, Length, OpenOptions};
+use super::{FileVolume, ImageFiles, Length, OpenOptions};
 use crate::VolumeError;
 use crate::calls::double::RecordingCalls;
 
@@ -25,5 +26,10 @@ fn recorded() -> (TempDir, RecordingCalls, FileVolume) {
 }
 
 fn open_recorded(path: &Path, calls: &RecordingCalls) -> Result<FileVolume, VolumeError> {
-    FileVolume::open_with(Arc::new(calls.clone()), OpenOptions::new(path, Length::Bytes(MIB)))
+    images(calls).open(OpenOptions::new(path, Length::Bytes(MIB)))
+}
+
+/// No files open yet, and all that is done to them recorded.
+fn images(calls: &RecordingCalls) -> ImageFiles {
+    ImageFiles::with_calls(Arc::new(calls.clone()))
 }

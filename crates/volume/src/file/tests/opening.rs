@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::{MIB, open_recorded};
+use super::{MIB, images, open_recorded};
 use crate::calls::double::{Call, RecordingCalls};
 use crate::{Durability, ErrorKind, FileVolume, Length, OpenOptions, Volume, available_space};
 
@@ -52,7 +52,7 @@ fn a_longer_file_is_never_shrunk_nor_written_at_open() {
     fs::write(&path, vec![7; 3000]).unwrap();
     let calls = RecordingCalls::default();
     let options = OpenOptions { start: 512, ..OpenOptions::new(&path, Length::Bytes(1024)) };
-    let volume = FileVolume::open_with(std::sync::Arc::new(calls.clone()), options).unwrap();
+    let volume = images(&calls).open(options).unwrap();
     assert_eq!(volume.capacity(), 1024);
     assert_eq!(fs::read(&path).unwrap(), vec![7; 3000]);
     assert!(!calls.log().contains(&(Call::SetLength, path.clone())));
@@ -173,7 +173,7 @@ fn the_state_file_goes_elsewhere_if_it_cannot_be_beside_the_image() {
         ..OpenOptions::new(&path, Length::WholeFile)
     };
     fs::create_dir(directory.path().join("state")).unwrap();
-    let open = || FileVolume::open_with(std::sync::Arc::new(calls.clone()), options.clone());
+    let open = || images(&calls).open(options.clone());
     calls.fail(Call::Remove, Errno::ROFS);
     let first = open().unwrap().state().clone();
     assert!(first.path().starts_with(directory.path().join("state")));
@@ -182,7 +182,7 @@ fn the_state_file_goes_elsewhere_if_it_cannot_be_beside_the_image() {
     fs::remove_file(first.path()).unwrap();
     calls.fail(Call::Remove, Errno::ACCESS);
     let nowhere = OpenOptions { state_directory: None, ..options.clone() };
-    let error = FileVolume::open_with(std::sync::Arc::new(calls.clone()), nowhere).unwrap_err();
+    let error = images(&calls).open(nowhere).unwrap_err();
     assert!(error.to_string().contains("state directory"), "{error}");
 }
 
