@@ -27,6 +27,10 @@ pub enum ErrorKind {
     Overlap,
     /// The file can't be opened or created as asked.
     CannotOpen,
+    /// A disk that is served was to become smaller.
+    Shrinks,
+    /// The file can't be made as long as asked.
+    CannotGrow,
     /// The file beside the image that holds the disk's identity is damaged or of a newer version.
     BadState,
 }

@@ -28,7 +28,7 @@ pub use calls::{
 };
 pub use error::{ErrorKind, VolumeError};
 pub use fault::{FailingVolume, HeldVolume, Operation};
-pub use file::{FileVolume, ImageFiles, Length, OpenOptions};
+pub use file::{FileVolume, Growth, ImageFiles, Length, OpenOptions};
 pub use memory::MemoryVolume;
 pub use state::DiskState;
 pub use volume::{Allocation, Durability, Health, Mapping, Volume};

@@ -56,13 +56,16 @@ impl Range {
 struct Claim {
     member: Arc<Member>,
     end: u64,
+    /// Where it will end, while it grows.
+    reserved: Option<u64>,
     /// The volume is closed, but what was written to it has not been synchronized since.
     departed: bool,
 }
 
 impl Claim {
     fn range(&self) -> Range {
-        Range { start: self.member.start, end: self.end, read_only: self.member.read_only }
+        let end = self.reserved.map_or(self.end, |reserved| reserved.max(self.end));
+        Range { start: self.member.start, end, read_only: self.member.read_only }
     }
 }
 
@@ -71,9 +74,30 @@ impl Claim {
 pub(super) struct Claims(Vec<Claim>);
 
 impl Claims {
-    /// An extent that is open and can't be beside one of `range`.
-    pub(super) fn against(&self, range: Range) -> Option<Range> {
-        self.open().map(Claim::range).find(|other| other.excludes(&range))
+    /// An extent that is open and can't be beside one of `range`, which is for `own` if that is open too.
+    pub(super) fn against(&self, range: Range, own: Option<&Arc<Member>>) -> Option<Range> {
+        let others = self.open().filter(|claim| !own.is_some_and(|own| Arc::ptr_eq(own, &claim.member)));
+        others.map(Claim::range).find(|other| other.excludes(&range))
+    }
+
+    /// Keeps the bytes up to `end` for a member that grows. Answers `false` if it is growing already.
+    pub(super) fn reserve(&mut self, member: &Arc<Member>, end: u64) -> bool {
+        let free = self.of(member).filter(|claim| claim.reserved.is_none());
+        free.map(|claim| claim.reserved = Some(end)).is_some()
+    }
+
+    /// The member has grown.
+    pub(super) fn extend(&mut self, member: &Arc<Member>, end: u64) {
+        if let Some(claim) = self.of(member) {
+            claim.end = end;
+        }
+    }
+
+    /// The member grows no more.
+    pub(super) fn release(&mut self, member: &Arc<Member>) {
+        if let Some(claim) = self.of(member) {
+            claim.reserved = None;
+        }
     }
 
     /// The state of a disk that is there already, so that there is never a second copy of one file in
@@ -84,7 +108,7 @@ impl Claims {
     }
 
     pub(super) fn add(&mut self, member: Arc<Member>, end: u64) {
-        self.0.push(Claim { member, end, departed: false });
+        self.0.push(Claim { member, end, reserved: None, departed: false });
     }
 
     /// The volume is closed. It stays to be marked if its last writes turn out to be lost.
@@ -92,7 +116,7 @@ impl Claims {
         if member.read_only {
             self.0.retain(|claim| !Arc::ptr_eq(&claim.member, member));
         }
-        for claim in self.0.iter_mut().filter(|claim| Arc::ptr_eq(&claim.member, member)) {
+        if let Some(claim) = self.of(member) {
             claim.departed = true;
         }
     }
@@ -121,6 +145,10 @@ impl Claims {
         }
         self.0.retain(|claim| !claim.departed);
         whole
+    }
+
+    fn of(&mut self, member: &Arc<Member>) -> Option<&mut Claim> {
+        self.0.iter_mut().find(|claim| Arc::ptr_eq(&claim.member, member))
     }
 
     fn open(&self) -> impl Iterator<Item = &Claim> {

@@ -3,6 +3,7 @@
 mod claims;
 mod commit;
 mod extent;
+mod growth;
 mod images;
 mod open;
 mod shared;
@@ -19,6 +20,7 @@ use crate::{
 };
 use claims::Member;
 use extent::Extent;
+pub use growth::Growth;
 pub use images::ImageFiles;
 use shared::SharedFile;
 
@@ -79,6 +81,7 @@ pub struct FileVolume {
     extent: Extent,
     member: Arc<Member>,
     shared: Arc<SharedFile>,
+    block_length: u32,
 }
 
 impl FileVolume {

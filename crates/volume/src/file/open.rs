@@ -45,7 +45,7 @@ pub(super) fn volume(
     drop(claims);
     let file = if options.read_only { shared.first() } else { shared.file() };
     let extent = Extent::new(Arc::clone(file), path.to_owned(), Arc::clone(&member));
-    Ok(FileVolume { extent, member, shared })
+    Ok(FileVolume { extent, member, shared, block_length: options.block_length })
 }
 
 fn check_options(options: &OpenOptions) -> Result<()> {
@@ -53,12 +53,17 @@ fn check_options(options: &OpenOptions) -> Result<()> {
         Length::Bytes(length) => length,
         Length::WholeFile => 0,
     };
-    if options.start.checked_add(length).is_none_or(|end| end > LAST_POSITION) {
+    if end_of(options.start, length).is_none() {
         let sentence =
             format!("can't hold {length} bytes from byte {}: files end at 2^63 bytes", options.start);
         return Err(refusal(&options.path, &sentence));
     }
     Ok(())
+}
+
+/// Where `length` bytes from `start` end, if a file can be so long.
+pub(super) fn end_of(start: u64, length: u64) -> Option<u64> {
+    start.checked_add(length).filter(|&end| end <= LAST_POSITION)
 }
 
 /// The file of that identity, open and locked as the options need it.
@@ -191,7 +196,7 @@ fn fit(calls: &dyn FileCalls, options: &OpenOptions, shared: &SharedFile, made: 
         return Err(refusal(path, &sentence));
     }
     let range = Range { start: options.start, end: options.start + length, read_only: options.read_only };
-    if let Some(other) = shared.claims().against(range) {
+    if let Some(other) = shared.claims().against(range, None) {
         return Err(overlap(path, range, other));
     }
     extend(options, shared, status, range.end)?;
@@ -205,7 +210,7 @@ fn fit(calls: &dyn FileCalls, options: &OpenOptions, shared: &SharedFile, made: 
 }
 
 /// What of `length` bytes is whole blocks.
-fn whole_blocks(length: u64, block_length: u32) -> u64 {
+pub(super) fn whole_blocks(length: u64, block_length: u32) -> u64 {
     length - length.checked_rem(u64::from(block_length)).unwrap_or(0)
 }
 
@@ -222,20 +227,26 @@ fn extend(options: &OpenOptions, shared: &SharedFile, status: FileStatus, end: u
             format!("has {} bytes, fewer than the {end} asked for, and {why} not extended", status.length);
         return Err(refusal(path, &sentence));
     }
-    lengthen(path, shared, end)
+    lengthen(path, shared, end, ErrorKind::CannotOpen)
 }
 
 /// Makes the file `end` bytes long if it is shorter, so that the length survives power loss.
-fn lengthen(path: &Path, shared: &SharedFile, end: u64) -> Result<()> {
-    let extending = format!("can't make a file of {end} bytes (is that more than the file system takes?):");
-    shared.lengthen(end).map_err(|errno| system(path, &extending, errno))?;
+/// `kind` is what it is if it can't be.
+pub(super) fn lengthen(path: &Path, shared: &SharedFile, end: u64, kind: ErrorKind) -> Result<()> {
+    shared.lengthen(end).map_err(|errno| {
+        let message = format!(
+            "can't make a file of {end} bytes (is that more than the file system takes?): {}",
+            path.display()
+        );
+        VolumeError::new(kind.unless_no_space(errno), message).at(path).caused_by(errno)
+    })?;
     shared.flush_all().map_err(|reason| {
         let message = format!("the length of {} can't be made to last ({reason})", path.display());
         VolumeError::new(ErrorKind::FlushFailed, message).at(path)
     })
 }
 
-fn overlap(path: &Path, asked: Range, other: Range) -> VolumeError {
+pub(super) fn overlap(path: &Path, asked: Range, other: Range) -> VolumeError {
     let message = format!(
         "bytes {} to {} of {} are asked for, but bytes {} to {} of it are another disk: disks of one file must \
          not overlap, unless all of them are read-only",

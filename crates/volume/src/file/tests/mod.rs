@@ -2,6 +2,7 @@
 
 mod extents;
 mod flushing;
+mod growing;
 mod opening;
 mod space;
 mod transfer;
