@@ -4,14 +4,16 @@
 //! flushed, given back to the file system and asked which parts of it hold data. It knows no blocks, no
 //! SCSI and no client.
 //!
-//! [`FileVolume`] keeps them in a sparse file or a block device, [`MemoryVolume`] in memory. [`DiskState`]
-//! is the small file beside an image that remembers who the disk is. Both reach the file system only
+//! [`FileVolume`] keeps them in a sparse file or a block device, [`MemoryVolume`] in memory, and
+//! [`ConcatenatedVolume`] in others, one after another. [`ImageFiles`] lets several disks lie in one file.
+//! [`DiskState`] is the small file beside an image that remembers who the disk is. Both reach the file system only
 //! through [`FileCalls`], in the order in which things must happen. [`FailingVolume`] and [`HeldVolume`] go
 //! around another volume and make it misbehave.
 
 #![forbid(unsafe_code)]
 
 mod calls;
+mod concatenated;
 mod error;
 mod fault;
 mod file;
@@ -26,6 +28,7 @@ pub use calls::{
     Access, FileCalls, FileIdentity, FileKind, FileStatus, Lock, OpenFile, SpaceChange, SystemCalls,
     available_space,
 };
+pub use concatenated::ConcatenatedVolume;
 pub use error::{ErrorKind, VolumeError};
 pub use fault::{FailingVolume, HeldVolume, Operation};
 pub use file::{FileVolume, Growth, ImageFiles, Length, OpenOptions};

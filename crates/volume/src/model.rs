@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
-use crate::{Allocation, Durability, FileVolume, Length, MemoryVolume, OpenOptions, Volume};
+use crate::{
+    Allocation, ConcatenatedVolume, Durability, FileVolume, Length, MemoryVolume, OpenOptions, Volume,
+};
 
 const CAPACITY: u64 = 48 * 1024;
 
@@ -39,6 +43,7 @@ fn range(at: u64, length: u64) -> std::ops::Range<usize> {
     at as usize..(at + length) as usize
 }
 
+/// Does all steps to the volume and to plain bytes, and compares what is read.
 fn follow(volume: &dyn Volume, steps: &[Step]) {
     let mut model = vec![0; CAPACITY as usize];
     for step in steps {
@@ -112,5 +117,21 @@ proptest! {
     #[test]
     fn a_memory_disk_reads_as_plain_bytes_would(steps in proptest::collection::vec(steps(), 1..80)) {
         follow(&MemoryVolume::new(CAPACITY), &steps);
+    }
+
+    #[test]
+    fn a_concatenation_reads_as_plain_bytes_would(
+        mut borders in proptest::collection::vec(0..=CAPACITY, 0..6),
+        nested in 0..6usize,
+        steps in proptest::collection::vec(steps(), 1..80),
+    ) {
+        borders.extend([0, CAPACITY]);
+        borders.sort_unstable();
+        let lengths = borders.windows(2).map(|pair| pair[1] - pair[0]);
+        let mut members: Vec<Arc<dyn Volume>> =
+            lengths.map(|length| Arc::new(MemoryVolume::new(length)) as Arc<dyn Volume>).collect();
+        let inner = members.split_off(nested.min(members.len() - 1));
+        members.push(Arc::new(ConcatenatedVolume::new(inner).unwrap()));
+        follow(&ConcatenatedVolume::new(members).unwrap(), &steps);
     }
 }
