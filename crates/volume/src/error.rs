@@ -17,6 +17,8 @@ pub enum ErrorKind {
     NoSpace,
     /// A flush failed, now or earlier, and nothing is promised any more.
     FlushFailed,
+    /// No flush has failed, so there is no loss to accept.
+    NothingToAccept,
     /// The device or file system failed to read.
     ReadFailed,
     /// The device or file system failed to write.

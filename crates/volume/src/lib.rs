@@ -31,7 +31,9 @@ pub use calls::{
 pub use concatenated::ConcatenatedVolume;
 pub use error::{ErrorKind, VolumeError};
 pub use fault::{FailingVolume, HeldVolume, Operation};
-pub use file::{FileVolume, Growth, ImageFiles, Length, OpenOptions};
+pub use file::{
+    FileVolume, Growth, ImageFiles, Length, OpenOptions, accept_loss_offline, accept_loss_offline_with,
+};
 pub use memory::MemoryVolume;
 pub use state::DiskState;
 pub use volume::{Allocation, Durability, Health, Mapping, Volume};

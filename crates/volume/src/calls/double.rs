@@ -23,6 +23,7 @@ pub(crate) enum Call {
     Synchronize,
     SetLength,
     ChangeSpace,
+    ForgetCached,
     Seek,
 }
 
@@ -195,6 +196,11 @@ impl OpenFile for RecordingFile {
     fn change_space(&self, change: SpaceChange, offset: u64, length: u64) -> Result<(), Errno> {
         self.note(Call::ChangeSpace)?;
         self.file.change_space(change, offset, length)
+    }
+
+    fn forget_cached(&self, offset: u64, length: u64) -> Result<(), Errno> {
+        self.note(Call::ForgetCached)?;
+        self.file.forget_cached(offset, length)
     }
 
     fn seek_data(&self, offset: u64) -> Result<u64, Errno> {

@@ -66,6 +66,9 @@ pub trait OpenFile: Send + Sync + Debug {
     /// fallocate(2), never changing the length of the file.
     fn change_space(&self, change: SpaceChange, offset: u64, length: u64) -> Result<(), Errno>;
 
+    /// posix_fadvise(2) with POSIX_FADV_DONTNEED: reads of the range should ask the device again.
+    fn forget_cached(&self, offset: u64, length: u64) -> Result<(), Errno>;
+
     /// lseek(2) with SEEK_DATA: the first data at or after `offset`; `NXIO` where there is none.
     /// Moves the position that nothing else uses.
     fn seek_data(&self, offset: u64) -> Result<u64, Errno>;

@@ -1,10 +1,11 @@
 //! The calls as the operating system answers them.
 
 use std::io::IoSliceMut;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom, Stat};
+use rustix::fs::{Advice, FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{
@@ -130,6 +131,12 @@ impl OpenFile for SystemFile {
             SpaceChange::ZeroRange => FallocateFlags::ZERO_RANGE,
         };
         rustix::fs::fallocate(&self.0, flags | FallocateFlags::KEEP_SIZE, offset, length)
+    }
+
+    fn forget_cached(&self, offset: u64, length: u64) -> Result<(), Errno> {
+        // A length of 0 would mean all that follows.
+        let Some(length) = NonZeroU64::new(length) else { return Ok(()) };
+        rustix::fs::fadvise(&self.0, offset, Some(length), Advice::DontNeed)
     }
 
     fn seek_data(&self, offset: u64) -> Result<u64, Errno> {

@@ -147,6 +147,13 @@ impl Claims {
         whole
     }
 
+    /// The disk of that state promises again.
+    pub(super) fn heal(&self, state: &Arc<DiskState>) {
+        for claim in self.0.iter().filter(|claim| Arc::ptr_eq(&claim.member.state, state)) {
+            claim.member.set_failure(None);
+        }
+    }
+
     fn of(&mut self, member: &Arc<Member>) -> Option<&mut Claim> {
         self.0.iter_mut().find(|claim| Arc::ptr_eq(&claim.member, member))
     }

@@ -56,6 +56,15 @@ impl GroupCommit {
         }
     }
 
+    /// Runs `synchronize` by itself, as soon as no other runs, whatever has failed before.
+    pub(super) fn alone(&self, synchronize: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+        let mut progress = self.progress();
+        while progress.running {
+            progress = self.wait(progress);
+        }
+        self.run(progress, synchronize).1
+    }
+
     /// Marks one synchronization as running while `synchronize` is, and notes how it ended.
     fn run<'all>(
         &'all self,

@@ -1,5 +1,6 @@
 //! A volume in a file: one extent of a sparse file or of a block device.
 
+mod accept;
 mod claims;
 mod commit;
 mod extent;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use crate::{
     Allocation, DiskState, Durability, ErrorKind, Health, Mapping, Result, Volume, VolumeError, range,
 };
+pub use accept::{accept_loss_offline, accept_loss_offline_with};
 use claims::Member;
 use extent::Extent;
 pub use growth::Growth;
@@ -120,8 +122,17 @@ impl FileVolume {
         change()?;
         match durability {
             Durability::Durable => self.commit(seen),
-            Durability::Volatile => Ok(()),
+            Durability::Volatile => self.check_since(seen),
         }
+    }
+
+    /// Refuses to promise what was going on while a flush failed, even if the loss has been accepted by
+    /// now: nobody knew of it when it was.
+    fn check_since(&self, seen: u64) -> Result<()> {
+        if self.shared.failures() > seen {
+            return Err(self.flush_failed("while this was written"));
+        }
+        Ok(())
     }
 
     /// How many flushes of the file have failed so far, unless the last one still counts for this disk.

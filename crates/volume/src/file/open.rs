@@ -102,7 +102,11 @@ fn add_writer(calls: &dyn FileCalls, options: &OpenOptions, shared: &SharedFile)
     Ok(())
 }
 
-fn open_file(calls: &dyn FileCalls, options: &OpenOptions, kind: FileKind) -> Result<Box<dyn OpenFile>> {
+pub(super) fn open_file(
+    calls: &dyn FileCalls,
+    options: &OpenOptions,
+    kind: FileKind,
+) -> Result<Box<dyn OpenFile>> {
     let path = options.path.as_path();
     let access = match (kind, options.read_only) {
         (FileKind::Directory, _) => return Err(refusal(path, "is a directory: name a file in it")),
@@ -169,7 +173,7 @@ fn locked_file(options: &OpenOptions, file: Arc<dyn OpenFile>) -> Result<Arc<Sha
     Ok(Arc::new(SharedFile::new(identity, file, options.read_only)))
 }
 
-fn lock(path: &Path, file: &dyn OpenFile, lock: Lock) -> Result<()> {
+pub(super) fn lock(path: &Path, file: &dyn OpenFile, lock: Lock) -> Result<()> {
     file.lock(lock).map_err(|errno| match errno {
         Errno::WOULDBLOCK => {
             locked(path, "is in use by another timedisk or another disk here: stop it, or use another file")
@@ -267,7 +271,7 @@ fn locked(path: &Path, sentence: &str) -> VolumeError {
     VolumeError::new(ErrorKind::Locked, format!("{} {sentence}", path.display())).at(path)
 }
 
-fn system(path: &Path, what: &str, errno: Errno) -> VolumeError {
+pub(super) fn system(path: &Path, what: &str, errno: Errno) -> VolumeError {
     let kind = ErrorKind::CannotOpen.unless_no_space(errno);
     VolumeError::new(kind, format!("{what} {}", path.display())).at(path).caused_by(errno)
 }

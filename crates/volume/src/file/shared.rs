@@ -81,6 +81,24 @@ impl SharedFile {
         self.commit.flush(self.failures(), || self.synchronize(|file| file.synchronize()))
     }
 
+    /// One fdatasync(2), shared with nobody. If it succeeds, the member's mark is taken away, durably and
+    /// then in memory, and the outcome of that is returned. No flush can fail meanwhile, so none is
+    /// forgotten.
+    pub(super) fn accept_loss(&self, member: &Member) -> Result<crate::Result<()>, String> {
+        let mut written = Ok(());
+        self.commit.alone(|| {
+            self.synchronize(|file| file.synchronize_data())?;
+            // Advice, which the system may not take.
+            let _ = self.file().forget_cached(member.start, member.capacity());
+            written = member.state.accept_loss();
+            if written.is_ok() {
+                self.claims().heal(&member.state);
+            }
+            Ok(())
+        })?;
+        Ok(written)
+    }
+
     /// A failure is written into the state file of every extent before anyone hears of it; it is never
     /// retried, because the system reports the loss of written data once and then forgets it.
     fn synchronize(&self, call: impl FnOnce(&dyn OpenFile) -> Result<(), Errno>) -> Result<(), String> {

@@ -59,6 +59,17 @@ impl DiskState {
         place::open(calls, image, start, fallback_directory)
     }
 
+    /// Like [`open_with`](Self::open_with), but answers `None` where there is none.
+    pub(crate) fn find(
+        calls: Arc<dyn FileCalls>,
+        image: &Path,
+        start: u64,
+        fallback_directory: Option<&Path>,
+    ) -> Result<Option<Self>> {
+        let places = place::Places::of(&*calls, image, start, fallback_directory)?;
+        places.find(&calls, start)
+    }
+
     /// The state in the file `path`, or `None` if there is no such file.
     fn load(calls: Arc<dyn FileCalls>, path: &Path, start: u64) -> Result<Option<Self>> {
         match store::read(&*calls, path)? {
@@ -124,11 +135,11 @@ impl DiskState {
     }
 
     /// Forgets the failed flush: a person has accepted that what was written since the last good one may be
-    /// lost. An open volume goes on refusing; it looks again when it is next opened.
+    /// lost. An open volume learns nothing from this.
     ///
     /// # Errors
     /// Any of [`open`](Self::open)'s, if the file can't be written.
-    pub fn accept_loss(&self) -> Result<()> {
+    pub(crate) fn accept_loss(&self) -> Result<()> {
         self.change(|text| text.remove(FLUSH_FAILED))
     }
 

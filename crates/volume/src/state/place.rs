@@ -23,12 +23,11 @@ pub(super) fn open(
     start: u64,
     fallback: Option<&Path>,
 ) -> Result<DiskState> {
-    let Places { beside, elsewhere } = Places::of(&*calls, image, start, fallback)?;
-    for path in [&beside, &elsewhere].into_iter().flatten() {
-        if let Some(state) = DiskState::load(Arc::clone(&calls), path, start)? {
-            return Ok(state);
-        }
+    let places = Places::of(&*calls, image, start, fallback)?;
+    if let Some(state) = places.find(&calls, start)? {
+        return Ok(state);
     }
+    let Places { beside, elsewhere } = places;
     let Some(beside) = beside else {
         let path = elsewhere.ok_or_else(|| nowhere(image, "is a block device"))?;
         return DiskState::create(calls, &path, start);
@@ -43,7 +42,7 @@ pub(super) fn open(
 }
 
 /// Where a state file may be.
-struct Places {
+pub(super) struct Places {
     /// Beside the image; not for a block device.
     beside: Option<PathBuf>,
     /// In the state directory, if there is one.
@@ -51,7 +50,12 @@ struct Places {
 }
 
 impl Places {
-    fn of(calls: &dyn FileCalls, image: &Path, start: u64, fallback: Option<&Path>) -> Result<Self> {
+    pub(super) fn of(
+        calls: &dyn FileCalls,
+        image: &Path,
+        start: u64,
+        fallback: Option<&Path>,
+    ) -> Result<Self> {
         let ending = if start == 0 { SUFFIX.to_owned() } else { format!(".{start}{SUFFIX}") };
         let elsewhere = match fallback {
             Some(directory) => Some(directory.join(name_elsewhere(image, &ending)?)),
@@ -61,6 +65,16 @@ impl Places {
         let mut name = OsString::from(image);
         name.push(&ending);
         Ok(Self { beside: (!is_device).then(|| name.into()), elsewhere })
+    }
+
+    /// The state where it is, if there is any.
+    pub(super) fn find(&self, calls: &Arc<dyn FileCalls>, start: u64) -> Result<Option<DiskState>> {
+        for path in [&self.beside, &self.elsewhere].into_iter().flatten() {
+            if let Some(state) = DiskState::load(Arc::clone(calls), path, start)? {
+                return Ok(Some(state));
+            }
+        }
+        Ok(None)
     }
 }
 
