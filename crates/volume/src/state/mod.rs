@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{ErrorKind, FileCalls, Result, SystemCalls, VolumeError};
-use text::{FLUSH_FAILED, StateText};
+use text::{FLUSH_FAILED, LAST_SERVED, StateText};
 
 /// The state of one disk, read from its file and written back on every change.
 ///
@@ -98,7 +98,10 @@ impl DiskState {
         path: &Path,
         text: std::result::Result<StateText, text::Unreadable>,
     ) -> Result<Self> {
-        let identified = text.and_then(|text| Ok((text.serial()?, text.naa()?, text)));
+        let identified = text.and_then(|text| {
+            text.number(LAST_SERVED)?;
+            Ok((text.serial()?, text.naa()?, text))
+        });
         let (serial, naa, text) = identified.map_err(|unreadable| unreadable.error(path))?;
         Ok(Self { calls, path: path.to_owned(), serial, naa, text: Mutex::new(text) })
     }
@@ -141,6 +144,22 @@ impl DiskState {
     /// Any of [`open`](Self::open)'s, if the file can't be written.
     pub(crate) fn accept_loss(&self) -> Result<()> {
         self.change(|text| text.remove(FLUSH_FAILED))
+    }
+
+    /// The capacity in bytes that clients last saw, if it was ever noted.
+    pub fn last_served(&self) -> Option<u64> {
+        self.text().number(LAST_SERVED).ok().flatten()
+    }
+
+    /// Remembers the capacity in bytes that clients see from now on.
+    ///
+    /// # Errors
+    /// Any of [`open`](Self::open)'s, and the old value stays.
+    pub fn note_served(&self, capacity: u64) -> Result<()> {
+        if self.last_served() == Some(capacity) {
+            return Ok(());
+        }
+        self.change(|text| text.set(LAST_SERVED, &capacity.to_string()))
     }
 
     /// The saved value of a setting, such as `mode.caching.wce`.

@@ -71,6 +71,38 @@ fn settings_last() {
 }
 
 #[test]
+fn the_capacity_that_was_served_is_remembered_and_written_only_if_it_differs() {
+    let (_directory, image) = place();
+    let calls = RecordingCalls::default();
+    let state = DiskState::open_with(Arc::new(calls.clone()), &image, 0, None).unwrap();
+    assert_eq!(state.last_served(), None);
+    for capacity in [0, 1 << 40, u64::MAX, 512] {
+        state.note_served(capacity).unwrap();
+        assert_eq!(DiskState::open(&image, 0, None).unwrap().last_served(), Some(capacity));
+    }
+    let before = calls.calls().len();
+    state.note_served(512).unwrap();
+    assert_eq!(calls.calls().len(), before);
+    calls.fail(Call::Write, Errno::NOSPC);
+    assert_eq!(state.note_served(1024).unwrap_err().kind, ErrorKind::NoSpace);
+    assert_eq!(state.last_served(), Some(512));
+    assert_eq!(state.set_setting("last-served", "0").unwrap_err().kind, ErrorKind::BadState);
+}
+
+#[test]
+fn a_file_from_before_capacities_and_starts_were_noted_still_reads() {
+    let (_directory, image) = place();
+    let path = DiskState::open(&image, 0, None).unwrap().path().to_owned();
+    let old = "timedisk-state 1\nserial=0123456789abcdef\nnaa=3123456789abcdef\nmode.caching.wce=0\n";
+    fs::write(&path, with_checksum(old)).unwrap();
+    let state = DiskState::open(&image, 0, None).unwrap();
+    assert_eq!((state.serial(), state.last_served()), ("0123456789abcdef", None));
+    state.note_served(1 << 30).unwrap();
+    let expected = with_checksum(&format!("{old}last-served=1073741824\n"));
+    assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+}
+
+#[test]
 fn a_change_is_written_aside_synchronized_and_then_renamed() {
     let (directory, image) = place();
     let calls = RecordingCalls::default();
@@ -161,6 +193,11 @@ fn a_torn_file_is_refused_at_every_length_and_never_replaced() {
     fs::write(&path, with_checksum("timedisk-state 1\nserial=0123456789abcdef\nnaa=5123456789abcdef\n"))
         .unwrap();
     bad(&path);
+    for line in ["last-served=", "last-served=-1", "start=x", "start=99999999999999999999"] {
+        let lines = format!("timedisk-state 1\nserial=0123456789abcdef\nnaa=3123456789abcdef\n{line}\n");
+        fs::write(&path, with_checksum(&lines)).unwrap();
+        bad(&path);
+    }
     fs::write(&path, &whole).unwrap();
     open_at(&path).unwrap();
 }

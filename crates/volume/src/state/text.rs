@@ -11,6 +11,8 @@ const SERIAL: &str = "serial";
 const NAA: &str = "naa";
 /// Key of the byte of the image at which the disk begins; those at 0 have none.
 const START: &str = "start";
+/// Key of the capacity in bytes that was last served.
+pub(super) const LAST_SERVED: &str = "last-served";
 /// Key of the reason why a flush failed.
 pub(super) const FLUSH_FAILED: &str = "flush-failed";
 /// Key of the checksum, CRC-32C over all lines before its own.
@@ -40,7 +42,7 @@ pub(super) enum Unreadable {
 /// Whether `key` may name a setting.
 pub(super) fn is_setting(key: &str) -> bool {
     !key.is_empty()
-        && ![SERIAL, NAA, START, FLUSH_FAILED, CHECKSUM].contains(&key)
+        && ![SERIAL, NAA, START, LAST_SERVED, FLUSH_FAILED, CHECKSUM].contains(&key)
         && key.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_'))
 }
 
@@ -131,7 +133,7 @@ impl StateText {
     }
 
     /// A decimal number, if the key is there.
-    fn number(&self, key: &str) -> Result<Option<u64>, Unreadable> {
+    pub(super) fn number(&self, key: &str) -> Result<Option<u64>, Unreadable> {
         let parsed = self.value(key).map(str::parse).transpose();
         parsed.map_err(|_| Unreadable::Damaged("a number in it is none"))
     }
