@@ -80,6 +80,11 @@ impl Claims {
         others.map(Claim::range).find(|other| other.excludes(&range))
     }
 
+    /// Where the last of the extents that are open ends.
+    pub(super) fn end(&self) -> u64 {
+        self.open().map(|claim| claim.end).max().unwrap_or(0)
+    }
+
     /// Keeps the bytes up to `end` for a member that grows. Answers `false` if it is growing already.
     pub(super) fn reserve(&mut self, member: &Arc<Member>, end: u64) -> bool {
         let free = self.of(member).filter(|claim| claim.reserved.is_none());

@@ -16,6 +16,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::calls::FileKind;
 use crate::{
     Allocation, DiskState, Durability, ErrorKind, Health, Mapping, Result, Volume, VolumeError, range,
 };
@@ -103,6 +104,23 @@ impl FileVolume {
     /// Who the disk is, and what it must not forget.
     pub fn state(&self) -> &Arc<DiskState> {
         &self.member.state
+    }
+
+    /// Bytes of the file after the last of its extents that are open, as they were asked for; 0 for a block
+    /// device. A file that another program has served may have some: NetBSD's iscsi-target makes a file one
+    /// block longer than its extent, with a copy of the last block, when it is started a second time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ReadFailed`] if the system can't tell the length of the file.
+    pub fn surplus(&self) -> Result<u64> {
+        let status = self.shared.status().map_err(|errno| {
+            let message = format!("can't ask how long {} is", self.path().display());
+            VolumeError::new(ErrorKind::ReadFailed, message).at(self.path()).caused_by(errno)
+        })?;
+        match status.identity.kind {
+            FileKind::BlockDevice => Ok(0),
+            _ => Ok(status.length.saturating_sub(self.shared.claims().end())),
+        }
     }
 
     /// Makes a change to a range, if the disk takes changes.

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::{MIB, images, open_recorded};
 use crate::calls::double::{Call, RecordingCalls};
-use crate::{Durability, ErrorKind, FileVolume, Length, OpenOptions, Volume, available_space};
+use crate::{Durability, ErrorKind, FileVolume, ImageFiles, Length, OpenOptions, Volume, available_space};
 
 fn place() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -116,6 +116,45 @@ fn the_whole_file_is_served_in_whole_blocks() {
     let large = OpenOptions { block_length: 4096, ..options };
     assert_eq!(FileVolume::open(large).unwrap().capacity(), 4096);
     assert_eq!(fs::metadata(&path).unwrap().len(), 5000);
+}
+
+#[test]
+fn a_file_that_another_program_made_longer_is_served_as_long_as_asked_and_left_as_it_is() {
+    let (_directory, path) = place();
+    // What NetBSD's second start leaves: a copy of the last block after the extent.
+    let (start, length) = (1024, 8192);
+    let mut content = vec![7; start + length + 512];
+    content[start + length - 512..].fill(9);
+    fs::write(&path, &content).unwrap();
+    let options =
+        OpenOptions { start: start as u64, ..OpenOptions::new(&path, Length::Bytes(length as u64)) };
+    for read_only in [false, true] {
+        let volume = FileVolume::open(OpenOptions { read_only, ..options.clone() }).unwrap();
+        assert_eq!((volume.capacity(), volume.surplus().unwrap()), (length as u64, 512));
+        volume.flush().unwrap();
+        let mut last = [0; 512];
+        volume.read(length as u64 - 512, &mut last).unwrap();
+        assert_eq!(last, [9; 512]);
+        assert_eq!(volume.read(length as u64, &mut last).unwrap_err().kind, ErrorKind::OutOfRange);
+    }
+    assert_eq!(fs::read(&path).unwrap(), content);
+}
+
+#[test]
+fn what_lies_between_or_in_extents_is_no_surplus() {
+    let (_directory, path) = place();
+    fs::write(&path, vec![7; 5000]).unwrap();
+    let files = ImageFiles::new();
+    let at = |start, length| OpenOptions { start, ..OpenOptions::new(&path, length) };
+    let first = files.open(at(0, Length::Bytes(512))).unwrap();
+    assert_eq!(first.surplus().unwrap(), 4488);
+    let last = files.open(at(1024, Length::WholeFile)).unwrap();
+    // The rest of a block at the end of the whole file belongs to what was asked for.
+    assert_eq!((first.surplus().unwrap(), last.surplus().unwrap()), (0, 0));
+    drop(last);
+    assert_eq!(first.surplus().unwrap(), 4488);
+    first.grow(Length::Bytes(4096)).unwrap().commit();
+    assert_eq!(first.surplus().unwrap(), 904);
 }
 
 #[test]
