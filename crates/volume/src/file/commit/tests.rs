@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use super::GroupCommit;
 
@@ -47,7 +48,7 @@ fn one_failure_answers_all_who_had_not_seen_it() {
     };
     thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| while commit.flush(0, fail_the_tenth).is_ok() {});
+            scope.spawn(|| (0..100).try_for_each(|_| commit.flush(0, fail_the_tenth)));
         }
     });
     assert_eq!(synchronizations.load(Ordering::SeqCst), 10);
@@ -55,4 +56,31 @@ fn one_failure_answers_all_who_had_not_seen_it() {
     assert_eq!(commit.flush(0, fail_the_tenth), Err("gone".to_owned()));
     assert_eq!(synchronizations.load(Ordering::SeqCst), 10);
     commit.flush(1, fail_the_tenth).unwrap();
+}
+
+#[test]
+fn what_runs_alone_waits_for_what_runs_and_is_waited_for() {
+    let commit = GroupCommit::default();
+    let running = AtomicU64::new(0);
+    let synchronize = || {
+        assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
+        thread::sleep(Duration::from_micros(100));
+        running.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
+    };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..100).for_each(|_| commit.flush(0, synchronize).unwrap()));
+            scope.spawn(|| (0..100).for_each(|_| commit.alone(synchronize).unwrap()));
+        }
+    });
+}
+
+#[test]
+fn a_failure_is_told_to_those_who_waited_even_if_a_success_came_before_they_looked() {
+    let commit = GroupCommit::default();
+    commit.alone(|| Err("gone".to_owned())).unwrap_err();
+    commit.alone(|| Ok(())).unwrap();
+    assert_eq!(commit.flush(0, || Ok(())), Err("gone".to_owned()));
+    commit.flush(1, || Ok(())).unwrap();
 }

@@ -1,6 +1,5 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -149,18 +148,21 @@ fn a_failure_to_make_the_length_last_is_a_failed_flush() {
 
 #[test]
 fn two_who_lengthen_a_file_at_once_never_shorten_it() {
-    for _ in 0..10 {
+    for low_is_first in [true, false].repeat(8) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("disk");
         let calls = RecordingCalls::default();
         let files = images(&calls);
         let at = |start, length| OpenOptions { start, ..OpenOptions::new(&path, Length::Bytes(length)) };
         let low = files.open(at(0, MIB)).unwrap();
+        let grow = || low.grow(Length::Bytes(2 * MIB)).unwrap().commit();
+        let open = || drop(files.open(at(8 * MIB, MIB)).unwrap());
+        let pair: [&(dyn Fn() + Sync); 2] = if low_is_first { [&grow, &open] } else { [&open, &grow] };
         calls.hold(Call::SetLength);
         thread::scope(|scope| {
-            scope.spawn(|| low.grow(Length::Bytes(2 * MIB)).unwrap().commit());
+            scope.spawn(pair[0]);
             calls.until_held(1);
-            scope.spawn(|| files.open(at(8 * MIB, MIB)).unwrap());
+            scope.spawn(pair[1]);
             thread::sleep(Duration::from_millis(10));
             calls.release();
         });
@@ -171,15 +173,13 @@ fn two_who_lengthen_a_file_at_once_never_shorten_it() {
 #[test]
 fn reads_and_writes_go_on_while_a_disk_grows() {
     let (_directory, _calls, volume) = recorded();
-    let grown = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let growing = scope.spawn(|| {
             for blocks in 1..200 {
                 volume.grow(Length::Bytes(MIB + blocks * 512)).unwrap().commit();
             }
-            grown.store(true, Ordering::SeqCst);
         });
-        while !grown.load(Ordering::SeqCst) {
+        while !growing.is_finished() {
             let last = volume.capacity() - 512;
             volume.write(last, &[1; 512], Durability::Durable).unwrap();
             let mut read = [0; 512];
