@@ -11,7 +11,6 @@ use crate::execution::Executor;
 /// A disk. It lives on while the targets around it change.
 #[derive(Debug)]
 pub struct Disk {
-    name: String,
     executor: Arc<Executor>,
 }
 
@@ -29,14 +28,17 @@ pub enum Unrest {
 impl Disk {
     /// `name` is for people's logs.
     pub fn new(name: impl Into<String>, unit: Arc<LogicalUnit>) -> Arc<Disk> {
-        let name = name.into();
-        let executor = Executor::new(name.clone(), unit);
-        Arc::new(Disk { name, executor })
+        Arc::new(Disk { executor: Executor::new(name.into(), unit) })
     }
 
     /// What people call it.
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn name(&self) -> String {
+        self.executor.name()
+    }
+
+    /// Calls it something else.
+    pub fn rename(&self, name: &str) {
+        self.executor.rename(name);
     }
 
     /// The logical unit.
@@ -71,11 +73,11 @@ impl Disk {
     /// Waits until nothing runs, then flushes.
     pub(crate) fn bring_to_rest(&self, volume: &dyn Volume, deadline: Instant) -> Result<(), Unrest> {
         if !self.executor.wait_for_rest(deadline) {
-            return Err(Unrest::Stuck(self.name.clone()));
+            return Err(Unrest::Stuck(self.name()));
         }
         if volume.is_read_only() {
             return Ok(());
         }
-        volume.flush().map_err(|error| Unrest::Flush(self.name.clone(), error))
+        volume.flush().map_err(|error| Unrest::Flush(self.name(), error))
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use timedisk_iscsi::full_feature::{Cdb, Command, Outcome, TaskId};
@@ -40,7 +40,7 @@ pub(crate) struct Job {
 
 /// Carries out the commands of one disk.
 pub(crate) struct Executor {
-    name: String,
+    name: RwLock<String>,
     unit: Arc<LogicalUnit>,
     state: Mutex<State>,
     /// A job was queued, or the last abandoned command has ended.
@@ -67,14 +67,14 @@ struct Running {
 
 impl std::fmt::Debug for Executor {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Executor").field("name", &self.name).finish_non_exhaustive()
+        formatter.debug_struct("Executor").field("name", &self.name()).finish_non_exhaustive()
     }
 }
 
 impl Executor {
     pub(crate) fn new(name: String, unit: Arc<LogicalUnit>) -> Arc<Self> {
         Arc::new(Executor {
-            name,
+            name: RwLock::new(name),
             unit,
             state: Mutex::default(),
             work: Condvar::new(),
@@ -90,6 +90,14 @@ impl Executor {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.name.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn rename(&self, name: &str) {
+        *self.name.write().unwrap_or_else(PoisonError::into_inner) = name.to_owned();
     }
 
     /// Commands that run or are queued.
@@ -118,13 +126,13 @@ impl Executor {
         state.threads += 1;
         drop(state);
         let executor = Arc::clone(self);
-        let name = format!("disk {}", self.name);
+        let name = format!("disk {}", self.name());
         let spawned = std::thread::Builder::new().name(name).spawn(move || executor.work());
         if let Err(error) = spawned {
             let mut state = self.state();
             state.threads -= 1;
             if state.threads == 0 {
-                tracing::error!("no thread for the disk {}: {error}", self.name);
+                tracing::error!("no thread for the disk {}: {error}", self.name());
                 state.queue.drain(..).for_each(|job| job.answer(busy()));
             }
         }
@@ -185,7 +193,7 @@ impl Executor {
         if complained.is_none_or(|before| before.elapsed() >= COMPLAIN_EVERY) {
             *complained = Some(Instant::now());
             let words = timedisk_scsi::describe_sense(sense).unwrap_or("an error");
-            tracing::error!("the disk {}: a client was told: {words}", self.name);
+            tracing::error!("the disk {}: a client was told: {words}", self.name());
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ pub struct Server {
     house: Arc<House>,
     addresses: Vec<SocketAddr>,
     stopping: Arc<AtomicBool>,
-    listeners: Vec<JoinHandle<()>>,
+    listeners: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// Disks that did not come to rest in time.
@@ -53,16 +53,20 @@ impl Server {
     pub fn start(listening: Listening, catalogue: Catalogue, limits: Limits) -> std::io::Result<Server> {
         let house = Arc::new(House::new(catalogue, limits));
         let stopping = Arc::new(AtomicBool::new(false));
-        let mut server = Server { house, addresses: Vec::new(), stopping, listeners: Vec::new() };
+        let mut server = Server { house, addresses: Vec::new(), stopping, listeners: Mutex::default() };
         for socket in listening.sockets {
             let local = socket.local_addr()?;
             server.addresses.push(local);
             let (house, stopping) = (Arc::clone(&server.house), Arc::clone(&server.stopping));
             let thread = std::thread::Builder::new().name(format!("listen {local}"));
             let spawned = thread.spawn(move || accept(&house, &socket, &stopping));
-            server.listeners.push(spawned?);
+            server.threads().push(spawned?);
         }
         Ok(server)
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where it listens, with the ports that the system chose.
@@ -95,10 +99,11 @@ impl Server {
 
     /// Stops: accepts nothing more, lets initiators log out, lets commands in flight end, flushes. Disks that are not
     /// at rest when `grace` is over are named.
-    pub fn shutdown(self, grace: Duration) -> Result<(), Stuck> {
+    pub fn shutdown(&self, grace: Duration) -> Result<(), Stuck> {
         let deadline = Instant::now() + grace;
         self.stopping.store(true, Ordering::Relaxed);
-        for listener in self.listeners {
+        let listeners = std::mem::take(&mut *self.threads());
+        for listener in listeners {
             let _ = listener.join();
         }
         // Some of the time is kept for the flushes: a session that waits for a stuck disk must not cost the other
@@ -119,7 +124,7 @@ fn flush(disks: Vec<Arc<Disk>>, deadline: Instant) -> Result<(), Stuck> {
     let mut waiting: Vec<String> = Vec::new();
     for disk in disks {
         let Some(volume) = disk.unit().medium().present() else { continue };
-        let (sender, name) = (sender.clone(), disk.name().to_string());
+        let (sender, name) = (sender.clone(), disk.name());
         waiting.push(name.clone());
         let thread = std::thread::Builder::new().name(format!("flush {name}"));
         let spawned = thread.spawn(move || {

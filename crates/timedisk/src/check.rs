@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use timedisk_config::{Configuration, File, Options, Outcome, Remark, Source};
 
 use crate::command_line::CheckOptions;
@@ -18,7 +18,8 @@ pub(crate) struct Files {
 
 impl Files {
     /// Reads them. Without a name, `auths` is looked for beside `targets`.
-    pub(crate) fn read(targets: &Path, auths: Option<&PathBuf>) -> anyhow::Result<Files> {
+    /// Beside them, what is worth saying.
+    pub(crate) fn read(targets: &Path, auths: Option<&PathBuf>) -> anyhow::Result<(Files, Option<String>)> {
         let auths = match auths {
             Some(path) => Some(path.clone()),
             None => Some(targets.with_file_name("auths")).filter(|path| path.exists()),
@@ -30,11 +31,11 @@ impl Files {
                 None => None,
             },
         };
-        if let Some(path) = auths.filter(|path| is_open_to_others(path)) {
+        let notice = auths.filter(|path| is_open_to_others(path)).map(|path| {
             let path = path.display();
-            eprintln!("timedisk: {path} holds secrets and others can read it; write: chmod 600 {path}");
-        }
-        Ok(files)
+            format!("timedisk: {path} holds secrets and others can read it; write: chmod 600 {path}")
+        });
+        Ok((files, notice))
     }
 
     /// Makes sense of them.
@@ -45,16 +46,27 @@ impl Files {
         Configuration::parse(Source { name: &targets.0, text: &targets.1 }, auths, options)
     }
 
-    /// Shows remarks on stderr, each with its place underlined. Secrets are not shown.
-    pub(crate) fn show(&self, remarks: &[Remark], level: Level<'static>) {
+    /// Remarks as people read them, each with its place underlined. Secrets are not shown.
+    pub(crate) fn render(&self, remarks: &[Remark], level: Level<'static>) -> Vec<String> {
         let hidden = self.auths.as_ref().map(|(name, text)| (name.as_str(), timedisk_config::redacted(text)));
-        for remark in remarks {
+        let one = |remark: &Remark| {
             let (name, text) = match (remark.file, &hidden) {
                 (File::Auths, Some((name, text))) => (*name, text.as_str()),
                 _ => (self.targets.0.as_str(), self.targets.1.as_str()),
             };
-            eprintln!("{}\n", rendered(remark, name, text, level.clone()));
-        }
+            format!("{}\n", rendered(remark, name, text, level.clone()))
+        };
+        remarks.iter().map(one).collect()
+    }
+
+    /// The name of the file of targets.
+    pub(crate) fn targets_name(&self) -> &str {
+        &self.targets.0
+    }
+
+    /// The line of the file of targets that a byte is in, from 1.
+    pub(crate) fn line_of(&self, offset: usize) -> usize {
+        self.targets.1.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
     }
 }
 
@@ -89,10 +101,11 @@ pub(crate) fn options(iqn_base: &str, block_length: u32) -> anyhow::Result<Optio
 
 /// `timedisk check`: the tree on stdout, remarks on stderr, failure on a mistake.
 pub(crate) fn run(typed: &CheckOptions) -> anyhow::Result<ExitCode> {
-    let files = Files::read(&typed.targets, typed.auths.as_ref())?;
+    let (files, notice) = Files::read(&typed.targets, typed.auths.as_ref())?;
     let outcome = files.parse(&options(&typed.iqn_base, typed.block_length)?);
-    files.show(&outcome.notices, Level::WARNING);
-    files.show(&outcome.mistakes, Level::ERROR);
+    let notices = files.render(&outcome.notices, Level::WARNING);
+    let mistakes = files.render(&outcome.mistakes, Level::ERROR);
+    notice.iter().chain(&notices).chain(&mistakes).for_each(|text| eprintln!("{text}"));
     match outcome.configuration {
         Some(configuration) => {
             print!("{}", configuration.tree());
@@ -106,10 +119,10 @@ pub(crate) fn run(typed: &CheckOptions) -> anyhow::Result<ExitCode> {
 }
 
 /// How many mistakes there are, in words.
-pub(crate) fn count(mistakes: usize) -> String {
+pub(crate) fn count(mistakes: usize) -> anyhow::Error {
     match mistakes {
-        1 => "1 mistake in the configuration; nothing is served".to_string(),
-        _ => format!("{mistakes} mistakes in the configuration; nothing is served"),
+        1 => anyhow!("1 mistake in the configuration; nothing of it is served"),
+        _ => anyhow!("{mistakes} mistakes in the configuration; nothing of it is served"),
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) enum Verb {
 }
 
 /// Serve disks until told to stop.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(disable_version_flag = true)]
 pub(crate) struct ServeOptions {
     /// Serve what this file describes (NetBSD's format), on all addresses of this machine.
@@ -69,6 +69,11 @@ pub(crate) struct ServeOptions {
     /// Accepted for the sake of NetBSD's scripts: timedisk always stays in the foreground.
     #[arg(short = 'D')]
     pub(crate) foreground: bool,
+
+    /// Serve disks even if they have become shorter than they were when they were last served: what is on them loses
+    /// its end.
+    #[arg(long)]
+    pub(crate) allow_shrink: bool,
 
     /// Sessions at once.
     #[arg(short = 's', value_name = "SESSIONS", default_value_t = 4096,

@@ -5,8 +5,9 @@
 mod addresses;
 mod check;
 mod command_line;
-mod disks;
+mod daemon;
 mod hints;
+mod inventory;
 mod plan;
 mod serve;
 mod state_directory;

@@ -3,21 +3,20 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use timedisk_target::{
-    Authentication, Catalogue, Disk as Served, Limits, Listening, Mount, Server, Target, User,
-};
+use timedisk_target::{Listening, Server};
 
 use crate::addresses::{reachable, to_listen_on};
 use crate::command_line::{ServeOptions, Trace};
+use crate::daemon::Daemon;
 use crate::hints::{Shown, next_steps, url};
-use crate::plan::{Disk, Plan};
-use crate::{disks, plan, state_directory};
+use crate::inventory::Inventory;
+use crate::plan::{self, Disk, Unplanned};
+use crate::state_directory;
 
 /// For commands in flight when the server is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -30,7 +29,14 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     }
     start_log(&options.verbose);
     let listen = to_listen_on(options)?;
-    let plan = plan::gather(options)?;
+    let gathered = match plan::gather(options) {
+        Ok(gathered) => gathered,
+        Err(Unplanned { error, remarks }) => {
+            say(&remarks);
+            return Err(error);
+        }
+    };
+    say(&gathered.notices);
     check_ready_file(options.ready_file.as_deref())?;
     // Before any file is made: a port that is taken should leave nothing behind.
     let listening = Listening::on(&listen.addresses, listen.lenient)?;
@@ -40,18 +46,21 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
         state_directory::make(state)?;
     }
     // Before anything is served: a signal in between must not be lost.
-    let mut signals = Signals::new([SIGTERM, SIGINT]).context("can't wait for signals")?;
-    let units = open_all(&plan, options.block_length, state.as_deref())?;
-    disks::warn_of_little_space(&plan.disks, &units);
-    let shown: Vec<Shown> = plan.disks.iter().map(shown).collect();
-    let server = start(listening, plan, units, options)?;
-    announce(&server, &shown)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("can't wait for signals")?;
+    let shown: Vec<Shown> = gathered.plan.disks.iter().map(shown).collect();
+    let daemon = Daemon::start(listening, gathered.plan, Inventory::new(state), options.clone())?;
+    announce(daemon.server(), &shown)?;
     if let Some(path) = &options.ready_file {
         std::fs::write(path, "ready\n").with_context(|| format!("can't write {}", path.display()))?;
     }
-    let signal = signals.forever().next();
+    let signal = signals.forever().find(|signal| {
+        if *signal == SIGHUP {
+            reload(&daemon);
+        }
+        *signal != SIGHUP
+    });
     eprintln!("timedisk: told to stop{}", if signal == Some(SIGINT) { " (Ctrl-C)" } else { "" });
-    match server.shutdown(GRACE) {
+    match daemon.shutdown(GRACE) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(stuck) => {
             let waited = GRACE.as_secs();
@@ -96,49 +105,27 @@ fn start_log(verbose: &[Trace]) {
     tracing_subscriber::registry().with(lines).with(filter).init();
 }
 
-fn open_all(plan: &Plan, block_length: u32, state: Option<&Path>) -> anyhow::Result<Vec<Arc<Served>>> {
-    let mut units: Vec<Arc<Served>> = Vec::new();
-    for (index, disk) in plan.disks.iter().enumerate() {
-        // Targets may share an extent that nobody writes: it is one disk then.
-        let same =
-            |other: &Disk| (&other.path, other.start, other.length) == (&disk.path, disk.start, disk.length);
-        let twin =
-            plan.disks.iter().take(index).position(|other| same(other) && other.read_only && disk.read_only);
-        let unit = match twin.and_then(|position| units.get(position)) {
-            Some(unit) => Arc::clone(unit),
-            None => disks::open(disk, block_length, state)?,
-        };
-        units.push(unit);
-    }
-    Ok(units)
-}
-
-fn start(
-    listening: Listening,
-    plan: Plan,
-    units: Vec<Arc<Served>>,
-    options: &ServeOptions,
-) -> anyhow::Result<Server> {
-    let target = |(disk, served): (&Disk, Arc<Served>)| Target {
-        name: disk.iqn.clone(),
-        alias: Some(disk.name.clone()),
-        authentication: match &disk.chap {
-            None => Authentication::None,
-            Some(users) => Authentication::Chap { users: users.clone(), own: None },
-        },
-        mounts: vec![Mount { lun: 0, disk: served, access: disk.allows() }],
-    };
-    let catalogue = Catalogue {
-        targets: plan.disks.iter().zip(units).map(target).collect(),
-        users: plan.users.into_iter().map(|(name, secret)| User { name, secret }).collect(),
-        ..Catalogue::default()
-    };
-    let limits = Limits { sessions: options.sessions.into(), ..Limits::default() };
-    Server::start(listening, catalogue, limits).context("can't start a thread")
-}
-
 fn shown(disk: &Disk) -> Shown {
-    Shown { iqn: disk.iqn.clone(), lun: 0, chap: disk.chap.is_some() }
+    Shown { iqn: disk.iqn.clone(), lun: disk.lun, chap: disk.chap.is_some() }
+}
+
+/// What there is to say about a configuration.
+fn say(remarks: &[String]) {
+    remarks.iter().for_each(|remark| eprintln!("{remark}"));
+}
+
+/// SIGHUP: serves what the files say now, and tells how that went.
+fn reload(daemon: &Daemon) {
+    match daemon.reload(false) {
+        Ok(reloaded) => {
+            say(&reloaded.notices);
+            tracing::info!("reloaded: {}", reloaded.summary());
+        }
+        Err(Unplanned { error, remarks }) => {
+            say(&remarks);
+            tracing::error!("not reloaded, all goes on as before: {error:#}");
+        }
+    }
 }
 
 /// URLs on stdout, one a line and nothing else; on stderr, what to type next.

@@ -1,0 +1,153 @@
+//! The disks that are open, and how they become those of another plan.
+
+mod change;
+mod opened;
+mod operation;
+mod room;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use timedisk_target::{Authentication, Catalogue, Disk as Served, Mount, Target, User};
+use timedisk_volume::{FileVolume, ImageFiles, Volume};
+
+use crate::plan::{Chap, Disk, Part, Plan};
+use opened::Opener;
+
+/// The disks that are open.
+#[derive(Debug)]
+pub(crate) struct Inventory {
+    opener: Opener,
+    plan: Plan,
+    units: Vec<Unit>,
+    /// Of each disk of the plan, the position of its unit.
+    unit_of: Vec<usize>,
+}
+
+/// An open disk. Disks of a plan that only read the same bytes share it.
+#[derive(Debug)]
+pub(crate) struct Unit {
+    /// As it is described; the first one's name is its own.
+    pub(crate) disk: Disk,
+    pub(crate) served: Arc<Served>,
+    /// None while it is offline.
+    pub(crate) files: Vec<Arc<FileVolume>>,
+}
+
+impl Unit {
+    pub(crate) fn is_offline(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// The state of its flushes and more, as long as it is there.
+    pub(crate) fn volume(&self) -> Option<Arc<dyn Volume>> {
+        self.served.unit().medium().present()
+    }
+}
+
+/// What makes a disk that disk, whatever else changes about it: where its identity lives, and what clients may not see
+/// change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Key {
+    path: PathBuf,
+    start: u64,
+    block_length: u32,
+    serial: Option<String>,
+}
+
+impl Key {
+    fn of(disk: &Disk) -> Key {
+        let first = disk.parts.first();
+        Key {
+            path: first.map(|part| part.path.clone()).unwrap_or_default(),
+            start: first.map_or(0, |part| part.start),
+            block_length: disk.block_length,
+            serial: disk.serial.clone(),
+        }
+    }
+}
+
+/// Whether two disks are made of the same places, however long.
+fn same_places(one: &Disk, other: &Disk) -> bool {
+    let place = |part: &Part| (part.path.clone(), part.start);
+    one.parts.iter().map(place).eq(other.parts.iter().map(place))
+}
+
+impl Inventory {
+    /// With no disk. `state` is where state goes that can't be beside an image.
+    pub(crate) fn new(state: Option<PathBuf>) -> Inventory {
+        let opener = Opener { files: ImageFiles::new(), state, allow_shrink: false };
+        Inventory { opener, plan: Plan::default(), units: Vec::new(), unit_of: Vec::new() }
+    }
+
+    /// The plan that is served.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Each disk of the plan with its unit.
+    pub(crate) fn disks(&self) -> impl Iterator<Item = (&Disk, &Unit)> {
+        let units = self.unit_of.iter().filter_map(|index| self.units.get(*index));
+        self.plan.disks.iter().zip(units)
+    }
+
+    /// The position of the unit that somebody names: by its target's short name, by the target's iSCSI name where that
+    /// has one disk only, by `IQN/LUN`, or by its file.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        let by = |matches: &dyn Fn(&Disk) -> bool| -> Option<usize> {
+            let mut found = self.plan.disks.iter().zip(&self.unit_of).filter(|(disk, _)| matches(disk));
+            let first = found.next().map(|(_, unit)| *unit);
+            first.filter(|first| found.all(|(_, unit)| unit == first))
+        };
+        by(&|disk| disk.name == name)
+            .or_else(|| by(&|disk| disk.iqn == name))
+            .or_else(|| by(&|disk| format!("{}/{}", disk.iqn, disk.lun) == name))
+            .or_else(|| by(&|disk| disk.parts.iter().any(|part| part.path.as_os_str() == name)))
+    }
+
+    pub(crate) fn unit(&self, index: usize) -> Option<&Unit> {
+        self.units.get(index)
+    }
+
+    /// The catalogue for a server.
+    pub(crate) fn catalogue(&self) -> Catalogue {
+        let user = |name: &String| {
+            let known = self.plan.users.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+            known.map(|(name, secret)| User { name: name.clone(), secret: secret.clone() })
+        };
+        let authentication = |chap: &Option<Chap>| match chap {
+            None => Authentication::None,
+            Some(Chap { users, own }) => {
+                Authentication::Chap { users: users.clone(), own: own.as_ref().and_then(user) }
+            }
+        };
+        let mut targets: Vec<Target> = Vec::new();
+        for (disk, unit) in self.disks() {
+            let mount = Mount { lun: disk.lun, disk: Arc::clone(&unit.served), access: disk.allows() };
+            match targets.iter_mut().find(|target| target.name == disk.iqn) {
+                Some(target) => target.mounts.push(mount),
+                None => targets.push(Target {
+                    name: disk.iqn.clone(),
+                    alias: Some(disk.name.clone()),
+                    authentication: authentication(&disk.chap),
+                    mounts: vec![mount],
+                }),
+            }
+        }
+        let users = self.plan.users.iter().map(|(name, _)| name);
+        Catalogue {
+            targets,
+            users: users.filter_map(user).collect(),
+            discovery: authentication(&self.plan.discovery),
+        }
+    }
+
+    /// Says so where the disks could grow beyond what their file systems have room for: they are thin, so this is
+    /// allowed, but writes will fail once the room is used up.
+    pub(crate) fn warn_of_little_room(&self) {
+        room::warn(self.units.iter().filter(|unit| !unit.disk.read_only));
+    }
+}

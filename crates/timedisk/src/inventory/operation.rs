@@ -1,0 +1,146 @@
+//! What people do to one disk while it is served.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use timedisk_config::{Length, format_size};
+use timedisk_scsi::{Absence, Attention};
+use timedisk_volume::{FileVolume, Health, Volume};
+
+use super::change::note_served;
+use super::opened::length;
+use super::{Inventory, Unit};
+use crate::plan::{Disk, Origin};
+
+/// How often is looked whether a file is free.
+const LOOK: Duration = Duration::from_millis(1);
+
+impl Unit {
+    /// Lets go of the files, once no command has them any more.
+    ///
+    /// # Errors
+    /// Something did not end before `deadline`: then the disk is where it was.
+    pub(super) fn close(&mut self, absence: Absence, deadline: Instant) -> anyhow::Result<()> {
+        let Some(volume) = self.served.take(absence, deadline)? else { return Ok(()) };
+        // A command that did not need to wait may still be at it; and so may somebody who asks how the disk is. A single
+        // file is the volume itself, so that it is held here twice.
+        let holders = if self.files.len() == 1 { 2 } else { 1 };
+        while Arc::strong_count(&volume) > holders {
+            if Instant::now() >= deadline {
+                self.served.unit().medium().put(volume);
+                bail!("commands on {} did not end in time", self.disk.name);
+            }
+            std::thread::sleep(LOOK);
+        }
+        self.files.clear();
+        Ok(())
+    }
+
+    /// What stands in the way of a new size, in words that say what to do.
+    fn check_resizable(&self, bytes: u64) -> anyhow::Result<()> {
+        let disk = &self.disk;
+        let [part] = disk.parts.as_slice() else {
+            bail!(
+                "{} is made of several extents; write a larger one into the file, then `timedisk reload`",
+                disk.name
+            )
+        };
+        if let (Origin::File, Length::Bytes(_), Some(written)) = (disk.origin, part.length, &part.written) {
+            bail!(
+                "the size of {} stands in {}, line {}; write there `{} {} {} {}`, then `timedisk reload`",
+                disk.name,
+                written.file,
+                written.line,
+                written.extent,
+                escaped(part.path.to_string_lossy().as_ref()),
+                part.start,
+                format_size(bytes)
+            );
+        }
+        let block = u64::from(disk.block_length);
+        ensure!(
+            bytes.is_multiple_of(block),
+            "{bytes} bytes are no whole blocks of {block}; write {}",
+            format_size(bytes.next_multiple_of(block))
+        );
+        let now = self.served.unit().medium().capacity();
+        ensure!(
+            bytes >= now,
+            "{} has {}; a disk never shrinks while it is served, for what is on it would lose its end. Make a smaller \
+             one, and copy the files over",
+            disk.name,
+            format_size(now)
+        );
+        Ok(())
+    }
+}
+
+/// A path as a file of targets has it.
+fn escaped(path: &str) -> String {
+    path.replace(' ', "\\ ").replace('\t', "\\\t")
+}
+
+impl Inventory {
+    fn unit_mut(&mut self, position: usize) -> anyhow::Result<&mut Unit> {
+        self.units.get_mut(position).context("there is no such disk any more")
+    }
+
+    /// Makes a disk larger; answers whether it was.
+    pub(crate) fn resize(&mut self, position: usize, bytes: u64) -> anyhow::Result<bool> {
+        let unit = self.unit_mut(position)?;
+        ensure!(!unit.is_offline(), "{0} is offline; `timedisk online {0}` first", unit.disk.name);
+        unit.check_resizable(bytes)?;
+        let file = unit.files.first().context("a disk has at least one file")?;
+        let before = file.capacity();
+        if bytes == before {
+            return Ok(false);
+        }
+        file.grow(length(Length::Bytes(bytes)))?.commit();
+        note_served(&unit.files, file.capacity(), &unit.disk.name);
+        Ok(true)
+    }
+
+    /// Takes a disk away: its commands end, it is flushed, its files are closed. Clients find it not ready.
+    pub(crate) fn take_offline(&mut self, position: usize, deadline: Instant) -> anyhow::Result<()> {
+        let unit = self.unit_mut(position)?;
+        ensure!(!unit.is_offline(), "{} is offline already", unit.disk.name);
+        unit.close(Absence::Offline, deadline)
+    }
+
+    /// Brings a disk back; answers what clients are to be told.
+    pub(crate) fn bring_online(&mut self, position: usize) -> anyhow::Result<Vec<Attention>> {
+        let unit = self.units.get(position).context("there is no such disk any more")?;
+        ensure!(unit.is_offline(), "{} is online already", unit.disk.name);
+        let before = unit.served.unit().medium().capacity();
+        let stack = self.opener.stack(&unit.disk)?;
+        let unit = self.unit_mut(position)?;
+        let capacity = stack.volume.capacity();
+        unit.files = stack.files;
+        unit.served.unit().medium().put(stack.volume);
+        note_served(&unit.files, capacity, &unit.disk.name);
+        let mut attentions = vec![Attention::BecameReady];
+        if capacity != before {
+            attentions.push(Attention::CapacityChanged);
+        }
+        Ok(attentions)
+    }
+
+    /// Takes a disk as it is after a failed flush.
+    pub(crate) fn accept_loss(&mut self, position: usize) -> anyhow::Result<()> {
+        let unit = self.unit_mut(position)?;
+        ensure!(!unit.is_offline(), "{0} is offline; `timedisk online {0}` first", unit.disk.name);
+        let failed = |file: &&Arc<FileVolume>| file.health() == Health::FlushFailed;
+        let failed: Vec<&Arc<FileVolume>> = unit.files.iter().filter(failed).collect();
+        ensure!(!failed.is_empty(), "no flush of {} has failed: there is nothing to accept", unit.disk.name);
+        for file in failed {
+            file.accept_loss()?;
+        }
+        Ok(())
+    }
+
+    /// What a disk is called by its first user.
+    pub(crate) fn described(&self, position: usize) -> Option<&Disk> {
+        self.units.get(position).map(|unit| &unit.disk)
+    }
+}

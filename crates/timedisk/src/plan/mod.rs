@@ -1,0 +1,231 @@
+//! What is to be served, from whichever place it was described in.
+
+mod typed;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use annotate_snippets::Level;
+use timedisk_config::{AccessList, Authentication, Configuration, Length};
+
+use crate::check::{Files, count, options};
+use crate::command_line::ServeOptions;
+use crate::state_directory;
+
+/// The default disk's size: that of the tutorial.
+const DEFAULT_SIZE: u64 = 100 << 20;
+
+/// A disk to be served, as one logical unit of one target.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    /// What people call it.
+    pub(crate) name: String,
+    /// The target's iSCSI name.
+    pub(crate) iqn: String,
+    pub(crate) lun: u16,
+    /// What it is made of, one after the other; at least one.
+    pub(crate) parts: Vec<Part>,
+    pub(crate) read_only: bool,
+    pub(crate) access: AccessList,
+    pub(crate) chap: Option<Chap>,
+    /// Bytes of a logical block.
+    pub(crate) block_length: u32,
+    /// Instead of the one in its state file.
+    pub(crate) serial: Option<String>,
+    pub(crate) origin: Origin,
+}
+
+/// A part of a file, or of a block device.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) path: PathBuf,
+    /// Bytes into the file.
+    pub(crate) start: u64,
+    pub(crate) length: Length,
+    /// Where it is described, for a part of a file of targets.
+    pub(crate) written: Option<Written>,
+}
+
+/// A line of a file of targets.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) file: String,
+    pub(crate) line: usize,
+    /// The extent's name.
+    pub(crate) extent: String,
+}
+
+/// Where a disk is described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    File,
+    /// With `--disk`.
+    Typed,
+    /// Nowhere: it is the one that is served when nothing is said.
+    Default,
+}
+
+/// What CHAP is asked for with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chap {
+    /// Who may come in.
+    pub(crate) users: Vec<String>,
+    /// As whom the target proves itself.
+    pub(crate) own: Option<String>,
+}
+
+impl Disk {
+    /// Who may see it.
+    pub(crate) fn allows(&self) -> Arc<dyn Fn(IpAddr) -> bool + Send + Sync> {
+        let access = self.access.clone();
+        Arc::new(move |address| access.allows(address))
+    }
+
+    /// The file that it begins in.
+    pub(crate) fn path(&self) -> &Path {
+        self.parts.first().map_or(Path::new(""), |part| &part.path)
+    }
+}
+
+/// What is to be served.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) disks: Vec<Disk>,
+    /// CHAP users and their secrets.
+    pub(crate) users: Vec<(String, Vec<u8>)>,
+    /// What those are asked for who look for targets.
+    pub(crate) discovery: Option<Chap>,
+}
+
+/// A plan, and what is worth saying about it.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    pub(crate) plan: Plan,
+    /// Ready to be shown.
+    pub(crate) notices: Vec<String>,
+}
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub(crate) struct Unplanned {
+    /// In one sentence.
+    pub(crate) error: anyhow::Error,
+    /// The mistakes of a file, and what else is worth saying about it, ready to be shown.
+    pub(crate) remarks: Vec<String>,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Unplanned {
+    fn from(error: E) -> Self {
+        Unplanned { error: error.into(), remarks: Vec::new() }
+    }
+}
+
+/// Gathers what was typed: a file of targets, single disks, or the default disk. Files are read anew each time.
+pub(crate) fn gather(typed: &ServeOptions) -> Result<Gathered, Unplanned> {
+    let mut plan = Plan::default();
+    let mut notices = Vec::new();
+    let options = options(&typed.iqn_base, typed.block_length)?;
+    if let Some(targets) = &typed.targets {
+        let (files, more) = Files::read(targets, typed.auths.as_ref())?;
+        notices.extend(more);
+        let outcome = files.parse(&options);
+        notices.extend(files.render(&outcome.notices, Level::WARNING));
+        match outcome.configuration {
+            Some(configuration) => plan.take(&files, configuration, options.block_length),
+            None => {
+                notices.extend(files.render(&outcome.mistakes, Level::ERROR));
+                return Err(Unplanned { error: count(outcome.mistakes.len()), remarks: notices });
+            }
+        }
+    } else if let Some(auths) = &typed.auths {
+        // No targets, only users: an empty file of targets gives them.
+        let files = Files::read_users(auths)?;
+        let outcome = files.parse(&options);
+        let of_users = |remark: &&timedisk_config::Mistake| remark.file == timedisk_config::File::Auths;
+        let mistakes: Vec<_> = outcome.mistakes.iter().filter(of_users).cloned().collect();
+        if !mistakes.is_empty() {
+            let remarks = files.render(&mistakes, Level::ERROR);
+            return Err(Unplanned { error: count(mistakes.len()), remarks });
+        }
+        plan.users = files.users(&options);
+    }
+    for text in &typed.disks {
+        plan.add_typed(text, &options)?;
+    }
+    if plan.disks.is_empty() {
+        let state = state_directory::choose(typed.state.as_ref())?;
+        plan.disks.push(default_disk(&state, &options));
+    }
+    plan.check_names()?;
+    Ok(Gathered { plan, notices })
+}
+
+fn default_disk(state: &Path, options: &timedisk_config::Options) -> Disk {
+    let path = state.join("target0.img");
+    let length = typed::at_least(&path, DEFAULT_SIZE);
+    Disk {
+        name: "target0".into(),
+        iqn: format!("{}:target0", options.iqn_base),
+        lun: 0,
+        parts: vec![Part { path, start: 0, length, written: None }],
+        read_only: false,
+        access: AccessList::everyone(),
+        chap: None,
+        block_length: options.block_length,
+        serial: None,
+        origin: Origin::Default,
+    }
+}
+
+impl Plan {
+    fn take(&mut self, files: &Files, configuration: Configuration, block_length: u32) {
+        for target in &configuration.targets {
+            let extents = target.extents.iter().filter_map(|index| configuration.extents.get(*index));
+            let parts = extents.map(|extent| Part {
+                path: extent.path.clone().into(),
+                start: extent.start,
+                length: extent.length,
+                written: Some(Written {
+                    file: files.targets_name().to_owned(),
+                    line: files.line_of(extent.span.start),
+                    extent: extent.name.clone(),
+                }),
+            });
+            self.disks.push(Disk {
+                name: target.name.clone(),
+                iqn: target.iqn.clone(),
+                lun: 0,
+                parts: parts.collect(),
+                read_only: target.read_only,
+                access: target.access.clone(),
+                chap: chap(&target.authentication, None),
+                block_length,
+                serial: None,
+                origin: Origin::File,
+            });
+        }
+        let users = configuration.users.iter();
+        self.users = users.map(|user| (user.name.clone(), user.secret.bytes().to_vec())).collect();
+    }
+
+    /// Names are the file's to give; what is typed beside it must not take them.
+    fn check_names(&self) -> anyhow::Result<()> {
+        for (index, disk) in self.disks.iter().enumerate().filter(|(_, disk)| disk.origin != Origin::File) {
+            let taken = |other: &Disk| other.iqn == disk.iqn;
+            anyhow::ensure!(
+                !self.disks.iter().take(index).any(taken),
+                "two disks would be called {}; name one with iqn=NAME",
+                disk.iqn
+            );
+        }
+        Ok(())
+    }
+}
+
+fn chap(authentication: &Authentication, own: Option<&String>) -> Option<Chap> {
+    match authentication {
+        Authentication::None => None,
+        Authentication::Chap { users } => Some(Chap { users: users.clone(), own: own.cloned() }),
+    }
+}

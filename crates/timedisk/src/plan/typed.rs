@@ -1,0 +1,163 @@
+//! A disk as it is typed: `PATH[:SIZE][,KEY=VALUE]...`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use timedisk_config::{AccessList, Length, Options};
+
+use super::{Chap, Disk, Origin, Part, Plan};
+
+impl Plan {
+    /// Adds a disk as it was typed.
+    pub(super) fn add_typed(&mut self, text: &str, options: &Options) -> anyhow::Result<()> {
+        let disk = self.typed_disk(text, options).with_context(|| format!("--disk {text}"))?;
+        self.disks.push(disk);
+        Ok(())
+    }
+
+    fn typed_disk(&self, text: &str, options: &Options) -> anyhow::Result<Disk> {
+        let (place, settings) = split_settings(text);
+        let (path, length) = match place.rsplit_once(':') {
+            Some((path, size)) if size.starts_with(|first: char| first.is_ascii_digit()) => {
+                (path, at_least(Path::new(path), timedisk_config::parse_size(size)?))
+            }
+            _ => (place, Length::WholeFile),
+        };
+        if path.is_empty() {
+            bail!("there is no path; write PATH or PATH:SIZE");
+        }
+        if length == Length::WholeFile && !Path::new(path).exists() {
+            bail!("{path} does not exist; to have it made, say how large: {path}:100GB");
+        }
+        let name = self.free_name();
+        let mut disk = Disk {
+            iqn: format!("{}:{name}", options.iqn_base),
+            name,
+            lun: 0,
+            parts: vec![Part { path: PathBuf::from(path), start: 0, length, written: None }],
+            read_only: false,
+            access: AccessList::everyone(),
+            chap: None,
+            block_length: options.block_length,
+            serial: None,
+            origin: Origin::Typed,
+        };
+        let (mut asks_for_chap, mut users) = (None, None);
+        for (key, value) in settings {
+            match (key, value) {
+                ("ro", "yes") => disk.read_only = true,
+                ("ro", "no") => disk.read_only = false,
+                ("auth", "chap") => asks_for_chap = Some(true),
+                ("auth", "none") => asks_for_chap = Some(false),
+                ("users", names) => {
+                    users = Some(names.split(',').map(str::to_string).collect::<Vec<String>>())
+                }
+                ("iqn", iqn) => disk.iqn = timedisk_config::iscsi_name(iqn)?,
+                ("ro", _) => bail!("ro={value}: write ro=yes or ro=no"),
+                ("auth", _) => bail!("auth={value}: write auth=chap or auth=none"),
+                _ => bail!("there is no key {key:?}; known are ro, auth, users, iqn"),
+            }
+        }
+        disk.chap = self.typed_chap(asks_for_chap, users)?;
+        Ok(disk)
+    }
+
+    /// The first of target0, target1, ... that no disk has.
+    fn free_name(&self) -> String {
+        let names = (self.disks.len()..).map(|number| format!("target{number}"));
+        let mut free = names.filter(|name| self.disks.iter().all(|disk| disk.name != *name));
+        free.next().unwrap_or_default()
+    }
+
+    fn typed_chap(&self, asked: Option<bool>, users: Option<Vec<String>>) -> anyhow::Result<Option<Chap>> {
+        if asked.unwrap_or(users.is_some()) {
+            let known = || self.users.iter().map(|(name, _)| name.clone()).collect::<Vec<String>>();
+            let users = users.unwrap_or_else(known);
+            if users.is_empty() {
+                bail!("CHAP is asked for, and there are no users; name a file of them with --auths FILE");
+            }
+            if let Some(unknown) = users.iter().find(|name| !known().contains(name)) {
+                bail!("the user {unknown:?} is not in the file of users (--auths FILE)");
+            }
+            return Ok(Some(Chap { users, own: None }));
+        }
+        if users.is_some() {
+            bail!("users= goes with auth=chap");
+        }
+        Ok(None)
+    }
+}
+
+/// So many bytes, or the whole of a file that is longer: no size that is typed ever cuts one.
+pub(super) fn at_least(path: &Path, bytes: u64) -> Length {
+    let longer = |metadata: std::fs::Metadata| metadata.is_file() && metadata.len() > bytes;
+    if std::fs::metadata(path).is_ok_and(longer) { Length::WholeFile } else { Length::Bytes(bytes) }
+}
+
+/// Cuts the settings off: from the first comma that a `key=` follows. A path may have other commas, and so may the
+/// value of a setting, which goes on to the next `key=`.
+fn split_settings(text: &str) -> (&str, Vec<(&str, &str)>) {
+    let begins_setting = |rest: &str| {
+        let key = rest.split_once('=').map_or("", |(key, _)| key);
+        !key.is_empty() && key.chars().all(|letter| letter.is_ascii_lowercase())
+    };
+    let after = |position: usize| text.get(position + 1..).unwrap_or_default();
+    let commas: Vec<usize> = text.match_indices(',').map(|(position, _)| position).collect();
+    let mut begins = commas.into_iter().filter(|position| begins_setting(after(*position))).peekable();
+    let place = begins.peek().and_then(|first| text.get(..*first)).unwrap_or(text);
+    let mut settings = Vec::new();
+    while let Some(begin) = begins.next() {
+        let setting = text.get(begin + 1..begins.peek().copied().unwrap_or(text.len())).unwrap_or_default();
+        settings.extend(setting.split_once('='));
+    }
+    (place, settings)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options { iqn_base: "iqn.x".into(), ..Options::default() }
+    }
+
+    fn typed(text: &str) -> anyhow::Result<Disk> {
+        let plan = Plan {
+            users: vec![("anna".into(), vec![1; 12]), ("bert".into(), vec![2; 12])],
+            ..Plan::default()
+        };
+        plan.typed_disk(text, &options())
+    }
+
+    #[test]
+    fn a_disk_is_a_path_a_size_and_settings() {
+        let disk = typed("/a b,c/d:e.img:4TB,ro=yes,iqn=iqn.2026-01.org:Z").unwrap();
+        assert_eq!(disk.parts[0].path, PathBuf::from("/a b,c/d:e.img"));
+        assert_eq!(disk.parts[0].length, Length::Bytes(4 << 40));
+        assert_eq!((disk.iqn.as_str(), disk.read_only), ("iqn.2026-01.org:z", true));
+        let whole = typed("/dev/null").unwrap();
+        assert_eq!((whole.parts[0].length, whole.iqn.as_str()), (Length::WholeFile, "iqn.x:target0"));
+        assert!(typed("/no/such/file").is_err());
+    }
+
+    #[test]
+    fn users_are_those_named_or_else_all() {
+        assert_eq!(typed("/dev/null").unwrap().chap, None);
+        assert_eq!(typed("/dev/null,auth=chap").unwrap().chap.unwrap().users, ["anna", "bert"]);
+        assert_eq!(typed("/dev/null,users=bert").unwrap().chap.unwrap().users, ["bert"]);
+        assert_eq!(
+            typed("/dev/null,auth=chap,users=bert,anna,ro=yes").unwrap().chap.unwrap().users,
+            ["bert", "anna"]
+        );
+        assert!(typed("/dev/null,users=carl").is_err());
+        assert!(typed("/dev/null,users=bert,auth=none").is_err());
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for text in ["", ":4T", "x:4XB", "x:0x10", "/dev/null,ro=maybe", "/dev/null,what=1"] {
+            assert!(typed(text).is_err(), "{text}");
+        }
+    }
+}
