@@ -27,6 +27,7 @@ static STAGES: &[Stage] = &[
     Stage { name: "tidy", what: "the rules of the house, and the tests of this task", run: cargo::tidy },
     Stage { name: "test", what: "unit, property and integration tests (cargo test)", run: cargo::test },
     Stage { name: "cli", what: "what a person meets at the command line, from the first start on", run: cli },
+    Stage { name: "control", what: "a daemon that is looked after, is not there, or hangs", run: control },
     Stage {
         name: "libiscsi",
         what: "libiscsi's tools and suite, and QEMU's tools, on loopback",
@@ -144,6 +145,10 @@ fn run_stage(stage: &Stage, workspace: &Workspace, report: &mut Report, fuzz_sec
 
 fn cli(context: &mut Context<'_>) -> Result<()> {
     script(context, "tests/first-run/run", Duration::from_secs(3 * 60))
+}
+
+fn control(context: &mut Context<'_>) -> Result<()> {
+    script(context, "tests/control/run", Duration::from_secs(4 * 60))
 }
 
 fn libiscsi(context: &mut Context<'_>) -> Result<()> {
