@@ -7,7 +7,12 @@ use timedisk_iscsi::pdu::{Response, layout};
 use timedisk_target::{Authentication, Catalogue, Limits, Target, User};
 use timedisk_volume::{MemoryVolume, Operation};
 
-use super::wire::{Initiator, Lab, PATIENCE, Proof, Scsi, block, full_name, held, only_for, open_target};
+use super::wire::{
+    Initiator, Lab, PATIENCE, Proof, Scsi, TRANSIT, block, full_name, held, login_status, only_for,
+    open_target, text,
+};
+
+const OPERATIONAL: u8 = 1 << 2;
 
 fn target(name: &str) -> Target {
     open_target(name, MemoryVolume::new(1 << 20))
@@ -147,4 +152,24 @@ fn what_has_begun_when_a_session_is_dropped_is_answered_and_a_stuck_disk_holds_n
     assert_dropped(initiator);
     assert!(before.elapsed() < PATIENCE);
     volume.release_all();
+}
+
+#[test]
+fn a_login_that_began_before_a_change_ends_under_it() {
+    let disk = target("disk");
+    let lab = Lab::new(vec![disk.clone()]);
+    let mut initiators: Vec<Initiator> = (0..3).map(|_| Initiator::connect(lab.address)).collect();
+    for initiator in &mut initiators {
+        let keys = text(&initiator.identity(Some("disk")));
+        assert_eq!(login_status(&initiator.login_step(OPERATIONAL, &keys)), 0);
+    }
+    let chap = Authentication::Chap { users: vec!["ann".into()], own: None };
+    let changed = [Target { authentication: chap, ..disk.clone() }, only_for(disk.clone(), |_| false)];
+    let catalogues = [vec![changed[0].clone()], vec![changed[1].clone()], vec![target("other")]];
+    for ((initiator, targets), status) in initiators.iter_mut().zip(catalogues).zip([0x0201, 0x0202, 0x0203])
+    {
+        serve(&lab, &targets);
+        assert_eq!(login_status(&initiator.login_step(TRANSIT | OPERATIONAL | 3, b"")), status);
+    }
+    wait_for_sessions(&lab, 0);
 }

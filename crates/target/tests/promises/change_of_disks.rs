@@ -127,3 +127,31 @@ fn a_command_that_runs_on_a_disk_that_leaves_its_target_is_answered() {
     initiator.finish(flush).good();
     assert_eq!(full_name("disks"), lab.server().sessions()[0].target.clone().unwrap());
 }
+
+#[test]
+fn what_a_session_had_begun_on_a_disk_that_left_it_is_not_overtaken_once_the_session_is_gone() {
+    let volume = held(1 << 20);
+    let (moves, stays) = (Disk::new("moves", unit("moves", Arc::clone(&volume))), disk("stays"));
+    let lab = Lab::new(vec![target(vec![everyone(0, &stays), everyone(1, &moves)])]);
+    let mut old = lab.session("disks", &[]);
+    old.run(&Scsi::test_unit_ready().at(1));
+    volume.hold(Operation::Write);
+    old.start(&Scsi::write(0, &block(1)).at(1));
+    assert!(volume.await_waiting(1, PATIENCE));
+    let other = Target { name: full_name("other"), ..target(vec![everyone(0, &moves)]) };
+    let targets = vec![target(vec![everyone(0, &stays)]), other];
+    lab.server().exchange(Catalogue { targets, ..Catalogue::default() });
+    told(&mut old);
+    drop(old);
+    let deadline = Instant::now() + PATIENCE;
+    while !lab.server().sessions().is_empty() {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let mut new = lab.session("other", &[]);
+    let write = new.start(&Scsi::write(0, &block(2)));
+    assert!(!volume.await_waiting(2, Duration::from_millis(200)), "the new write waits for the old one");
+    volume.release_all();
+    new.finish(write).good();
+    assert_eq!(new.run(&Scsi::read(0, 1)).good(), block(2));
+}

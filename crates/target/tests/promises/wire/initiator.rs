@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use timedisk_iscsi::parameters::Parameters;
 use timedisk_iscsi::pdu::{IMMEDIATE, NO_TAG, Request, Response, layout};
@@ -233,10 +233,11 @@ impl Initiator {
     /// Waits until the server closes the connection, whatever it sends before.
     #[track_caller]
     pub(crate) fn await_close(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             match self.reader.read(&mut [0; 4096]) {
                 Ok(0) => return,
-                Ok(_) => {}
+                Ok(_) => assert!(Instant::now() < deadline, "the connection is still open, and used"),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return,
                 Err(error) => panic!("the connection is still open: {error}"),
             }
