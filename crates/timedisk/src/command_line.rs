@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::{DiskCommand, DiskOptions, KickOptions, ReloadOptions, ResizeOptions, StatusOptions};
+
 /// Serves sparse files as SCSI disks over iSCSI.
 ///
 /// Without a command, `serve` is meant: `timedisk` alone serves one sparse disk of 100 MB on this machine's loopback
@@ -23,6 +25,21 @@ pub(crate) enum Verb {
     Serve(ServeOptions),
     /// Read a configuration, print it as a tree, point at each mistake.
     Check(CheckOptions),
+    /// Show the disks and sessions of a running daemon.
+    Status(StatusOptions),
+    /// Read the files again, and serve what they say: all of it, or nothing of it.
+    Reload(ReloadOptions),
+    /// Make a disk larger while it is served.
+    Resize(ResizeOptions),
+    /// Flush a disk and close its files, so that they can be copied or mended.
+    Offline(DiskOptions),
+    /// Bring a disk back that was taken offline.
+    Online(DiskOptions),
+    /// End a session.
+    Kick(KickOptions),
+    /// Look after one disk.
+    #[command(subcommand)]
+    Disk(DiskCommand),
 }
 
 /// Serve disks until told to stop.
@@ -131,15 +148,15 @@ pub(crate) struct CheckOptions {
     pub(crate) block_length: u32,
 }
 
-/// The words that stand for a verb, or for what all verbs share.
-const VERBS: [&str; 6] = ["serve", "check", "help", "--help", "-h", "--version"];
+/// Options that all verbs share.
+const SHARED: [&str; 3] = ["--help", "-h", "--version"];
 
 /// Puts `serve` where no verb was typed.
 pub(crate) fn with_verb(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.collect();
     let has_verb = arguments.get(1).is_some_and(|first| {
         let looks_like_a_verb = !first.to_string_lossy().starts_with('-');
-        looks_like_a_verb || VERBS.iter().any(|verb| first == verb)
+        looks_like_a_verb || SHARED.iter().any(|option| first == option)
     });
     if !has_verb {
         arguments.insert(1.min(arguments.len()), "serve".into());

@@ -1,15 +1,18 @@
 //! The running daemon, as those see it who look after it.
 
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use timedisk_scsi::Attention;
 use timedisk_target::{Disk as Served, Limits, Listening, Server, SessionStatus, Stuck};
+use timedisk_volume::{Health, Volume};
 
 use crate::command_line::ServeOptions;
+use crate::control::{self, DiskState, Refusal, RefusalKind, Reloaded, Status};
 use crate::inventory::Inventory;
-use crate::plan::{self, Disk, Plan, Unplanned};
+use crate::plan::{self, Disk, Part, Plan, Unplanned};
 
 /// How long commands are given to end when a disk is to be taken away.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,25 +33,6 @@ pub(crate) struct Daemon {
 pub(crate) struct Shown {
     pub(crate) disk: Disk,
     pub(crate) served: Arc<Served>,
-}
-
-/// What a reload did.
-#[derive(Debug, Default)]
-pub(crate) struct Reloaded {
-    pub(crate) added: Vec<String>,
-    pub(crate) removed: Vec<String>,
-    pub(crate) changed: Vec<String>,
-    pub(crate) notices: Vec<String>,
-}
-
-impl Reloaded {
-    /// In a few words.
-    pub(crate) fn summary(&self) -> String {
-        let lists = [("added", &self.added), ("removed", &self.removed), ("changed", &self.changed)];
-        let said = lists.iter().filter(|(_, names)| !names.is_empty());
-        let said: Vec<String> = said.map(|(what, names)| format!("{what} {}", names.join(", "))).collect();
-        if said.is_empty() { "nothing has changed".to_owned() } else { said.join("; ") }
-    }
 }
 
 impl Daemon {
@@ -79,14 +63,6 @@ impl Daemon {
         Arc::clone(&self.shown.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn sessions(&self) -> Vec<SessionStatus> {
-        self.server.sessions()
-    }
-
-    pub(crate) fn uptime(&self) -> Duration {
-        self.begun.elapsed()
-    }
-
     fn inventory(&self) -> MutexGuard<'_, Inventory> {
         self.inventory.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,7 +72,7 @@ impl Daemon {
     }
 
     /// Reads the files again, and serves what they say: all of it, or else goes on as before.
-    pub(crate) fn reload(&self, allow_shrink: bool) -> Result<Reloaded, Unplanned> {
+    pub(crate) fn reload_files(&self, allow_shrink: bool) -> Result<Reloaded, Unplanned> {
         let mut inventory = self.inventory();
         let gathered = plan::gather(&self.options)?;
         let result = inventory.prepare(gathered.plan, allow_shrink).and_then(|prepared| {
@@ -118,52 +94,139 @@ impl Daemon {
         Ok(Reloaded { added, removed, changed, notices })
     }
 
-    /// Does something to the disk of this name. `None` where there is none.
-    fn on<T>(
+    /// Does something to the disk of this name, and tells its clients what it came to.
+    fn on(
         &self,
         name: &str,
-        act: impl FnOnce(&mut Inventory, usize) -> anyhow::Result<(T, Vec<Attention>)>,
-    ) -> Option<anyhow::Result<T>> {
+        act: impl FnOnce(&mut Inventory, usize) -> anyhow::Result<Vec<Attention>>,
+    ) -> Result<(), Refusal> {
         let mut inventory = self.inventory();
-        let position = inventory.find(name)?;
+        let Some(position) = inventory.find(name) else {
+            let error = format!("there is no disk {name:?}; see `timedisk status` for those there are");
+            return Err(Refusal::new(RefusalKind::NotFound, error));
+        };
         let result = act(&mut inventory, position);
         let served = inventory.unit(position).map(|unit| Arc::clone(&unit.served));
         self.show(&inventory);
         drop(inventory);
-        Some(result.map(|(value, attentions)| {
-            for (served, attention) in
-                served.iter().flat_map(|served| attentions.iter().map(move |a| (served, a)))
-            {
-                self.server.tell(served.unit(), *attention);
-            }
-            value
-        }))
-    }
-
-    /// Makes a disk larger. `None` where there is no such disk.
-    pub(crate) fn resize_disk(&self, name: &str, bytes: u64) -> Option<anyhow::Result<bool>> {
-        self.on(name, |inventory, position| {
-            let grown = inventory.resize(position, bytes)?;
-            Ok((grown, grown.then_some(Attention::CapacityChanged).into_iter().collect()))
-        })
-    }
-
-    pub(crate) fn take_offline(&self, name: &str) -> Option<anyhow::Result<()>> {
-        let deadline = Instant::now() + PATIENCE;
-        self.on(name, |inventory, position| Ok((inventory.take_offline(position, deadline)?, Vec::new())))
-    }
-
-    pub(crate) fn bring_online(&self, name: &str) -> Option<anyhow::Result<()>> {
-        self.on(name, |inventory, position| Ok(((), inventory.bring_online(position)?)))
-    }
-
-    pub(crate) fn accept_loss_of(&self, name: &str) -> Option<anyhow::Result<()>> {
-        self.on(name, |inventory, position| Ok((inventory.accept_loss(position)?, Vec::new())))
+        let attentions = result.map_err(|error| Refusal::new(RefusalKind::Conflict, format!("{error:#}")))?;
+        for (served, attention) in
+            served.iter().flat_map(|served| attentions.iter().map(move |a| (served, a)))
+        {
+            self.server.tell(served.unit(), *attention);
+        }
+        Ok(())
     }
 
     /// Stops, and names disks that are stuck.
     pub(crate) fn shutdown(&self, grace: Duration) -> Result<(), Stuck> {
         self.server.shutdown(grace)
+    }
+}
+
+impl control::Daemon for Daemon {
+    fn status(&self) -> Status {
+        let sessions = self.server.sessions();
+        let at_target =
+            |iqn: &str| sessions.iter().filter(|session| session.target.as_deref() == Some(iqn)).count();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            process: std::process::id(),
+            uptime_seconds: self.begun.elapsed().as_secs(),
+            listening: self.server.addresses().iter().map(ToString::to_string).collect(),
+            disks: self.shown().iter().map(|shown| shown.status(at_target(&shown.disk.iqn))).collect(),
+            sessions: sessions.into_iter().map(session_status).collect(),
+        }
+    }
+
+    fn kick(&self, session: u16) -> Result<(), Refusal> {
+        match self.server.kick(session) {
+            true => Ok(()),
+            false => Err(Refusal::new(
+                RefusalKind::NotFound,
+                format!("there is no session {session}; see `timedisk status` for those there are"),
+            )),
+        }
+    }
+
+    fn reload(&self, allow_shrink: bool) -> Result<Reloaded, Refusal> {
+        let reloaded = self.reload_files(allow_shrink).map_err(|Unplanned { error, remarks }| {
+            let kind = if remarks.is_empty() { RefusalKind::Conflict } else { RefusalKind::Invalid };
+            Refusal { kind, error: format!("not reloaded, everything goes on as before: {error:#}"), remarks }
+        })?;
+        tracing::info!("reloaded: {}", reloaded.summary());
+        Ok(reloaded)
+    }
+
+    fn resize(&self, disk: &str, bytes: u64) -> Result<(), Refusal> {
+        self.on(disk, |inventory, position| {
+            let grown = inventory.resize(position, bytes)?;
+            Ok(grown.then_some(Attention::CapacityChanged).into_iter().collect())
+        })
+    }
+
+    fn offline(&self, disk: &str) -> Result<(), Refusal> {
+        let deadline = Instant::now() + PATIENCE;
+        self.on(disk, |inventory, position| inventory.take_offline(position, deadline).map(|()| Vec::new()))
+    }
+
+    fn online(&self, disk: &str) -> Result<(), Refusal> {
+        self.on(disk, |inventory, position| inventory.bring_online(position))
+    }
+
+    fn accept_loss(&self, disk: &str) -> Result<(), Refusal> {
+        self.on(disk, |inventory, position| inventory.accept_loss(position).map(|()| Vec::new()))
+    }
+}
+
+impl Shown {
+    fn status(&self, sessions: usize) -> control::Disk {
+        let (disk, unit) = (&self.disk, self.served.unit());
+        let state = match unit.medium().present().map(|volume| volume.health()) {
+            None => DiskState::Offline,
+            Some(Health::Good) => DiskState::Online,
+            Some(Health::FlushFailed) => DiskState::Failed,
+        };
+        let allocated = |part: &Part| Some(std::fs::metadata(&part.path).ok()?.blocks() * 512);
+        let traffic = unit.counters().traffic();
+        control::Disk {
+            name: disk.name.clone(),
+            iqn: disk.iqn.clone(),
+            lun: disk.lun,
+            paths: disk.parts.iter().map(|part| part.path.display().to_string()).collect(),
+            size_bytes: unit.medium().capacity(),
+            allocated_bytes: disk.parts.iter().map(allocated).sum(),
+            block_length: disk.block_length,
+            read_only: unit.is_read_only(),
+            state,
+            serial: unit.identity().serial.clone(),
+            sessions: sessions as u64,
+            reads: traffic.reads,
+            writes: traffic.writes,
+            flushes: traffic.flushes,
+            read_bytes: traffic.read_bytes,
+            written_bytes: traffic.written_bytes,
+            in_flight: self.served.in_flight() as u64,
+        }
+    }
+}
+
+fn session_status(session: SessionStatus) -> control::Session {
+    let pairs = session.negotiated.into_iter();
+    control::Session {
+        id: session.tsih,
+        initiator: session.initiator,
+        alias: session.alias,
+        peer: session.peer.to_string(),
+        target: session.target,
+        user: session.user,
+        age_seconds: session.age.as_secs(),
+        in_flight: session.in_flight,
+        window: session.window,
+        commands: session.commands,
+        read_bytes: session.read_bytes,
+        written_bytes: session.written_bytes,
+        negotiated: pairs.map(|(key, value)| (key.to_owned(), value)).collect(),
     }
 }
 

@@ -5,6 +5,8 @@
 mod addresses;
 mod check;
 mod command_line;
+mod commands;
+mod control;
 mod daemon;
 mod hints;
 mod inventory;
@@ -17,12 +19,20 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use command_line::{Arguments, Verb};
+use commands::DiskCommand;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse_from(command_line::with_verb(std::env::args_os()));
     let result = match arguments.verb {
         Verb::Serve(options) => serve::run(&options),
         Verb::Check(options) => check::run(&options),
+        Verb::Status(options) => commands::status(&options),
+        Verb::Reload(options) => commands::reload(&options),
+        Verb::Resize(options) => commands::resize(&options),
+        Verb::Offline(options) => commands::offline(&options),
+        Verb::Online(options) => commands::online(&options),
+        Verb::Kick(options) => commands::kick(&options),
+        Verb::Disk(DiskCommand::AcceptLoss(options)) => commands::accept_loss(&options),
     };
     match result {
         Ok(code) => code,

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,6 +13,7 @@ use timedisk_target::{Listening, Server};
 
 use crate::addresses::{reachable, to_listen_on};
 use crate::command_line::{ServeOptions, Trace};
+use crate::control::{self, Claim, Endpoint};
 use crate::daemon::Daemon;
 use crate::hints::{Shown, next_steps, url};
 use crate::inventory::Inventory;
@@ -40,15 +42,22 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     check_ready_file(options.ready_file.as_deref())?;
     // Before any file is made: a port that is taken should leave nothing behind.
     let listening = Listening::on(&listen.addresses, listen.lenient)?;
-    // Only some disks need it: those that can't have their state beside them. They say so.
-    let state = state_directory::choose(options.state.as_ref()).ok();
-    if let (Some(state), Some(_)) = (&state, &options.state) {
-        state_directory::make(state)?;
-    }
+    let state = state_directory::choose(options.state.as_ref());
+    let endpoint = match &state {
+        Ok(directory) => claim(directory, options.state.is_some())?,
+        Err(error) => {
+            tracing::warn!("status, reload and the like will not find this daemon: {error:#}");
+            None
+        }
+    };
     // Before anything is served: a signal in between must not be lost.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("can't wait for signals")?;
     let shown: Vec<Shown> = gathered.plan.disks.iter().map(shown).collect();
-    let daemon = Daemon::start(listening, gathered.plan, Inventory::new(state), options.clone())?;
+    let daemon = Daemon::start(listening, gathered.plan, Inventory::new(state.ok()), options.clone())?;
+    if let Some(endpoint) = &endpoint {
+        let owner = rustix::process::geteuid().as_raw();
+        control::serve(endpoint, Arc::clone(&daemon) as Arc<dyn control::Daemon>, owner)?;
+    }
     announce(daemon.server(), &shown)?;
     if let Some(path) = &options.ready_file {
         std::fs::write(path, "ready\n").with_context(|| format!("can't write {}", path.display()))?;
@@ -69,6 +78,28 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
             );
             // Threads that hang in the kernel would keep an orderly exit waiting.
             std::process::exit(1)
+        }
+    }
+}
+
+/// Asks for the control socket. Whoever asked for this very directory is to have it; who did not is served without.
+fn claim(directory: &Path, asked_for: bool) -> anyhow::Result<Option<Endpoint>> {
+    let claim = state_directory::make(directory).and_then(|()| Endpoint::claim(directory));
+    let what = "status, reload and the like will not find this daemon";
+    match claim {
+        Ok(Claim::Ours(endpoint)) => Ok(Some(endpoint)),
+        Ok(Claim::Taken(process)) => {
+            let process = process.map_or(String::new(), |process| format!(" (process {process})"));
+            tracing::warn!(
+                "{what}: another timedisk{process} has {}; give each its own directory with --state DIR",
+                directory.display()
+            );
+            Ok(None)
+        }
+        Err(error) if asked_for => Err(error),
+        Err(error) => {
+            tracing::warn!("{what}: {error:#}");
+            Ok(None)
         }
     }
 }
@@ -116,7 +147,7 @@ fn say(remarks: &[String]) {
 
 /// SIGHUP: serves what the files say now, and tells how that went.
 fn reload(daemon: &Daemon) {
-    match daemon.reload(false) {
+    match daemon.reload_files(false) {
         Ok(reloaded) => {
             say(&reloaded.notices);
             tracing::info!("reloaded: {}", reloaded.summary());

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use timedisk_target::{Authentication, Catalogue, Disk as Served, Mount, Target, User};
-use timedisk_volume::{FileVolume, ImageFiles, Volume};
+use timedisk_volume::{FileVolume, ImageFiles};
 
 use crate::plan::{Chap, Disk, Part, Plan};
 use opened::Opener;
@@ -40,11 +40,6 @@ pub(crate) struct Unit {
 impl Unit {
     pub(crate) fn is_offline(&self) -> bool {
         self.files.is_empty()
-    }
-
-    /// The state of its flushes and more, as long as it is there.
-    pub(crate) fn volume(&self) -> Option<Arc<dyn Volume>> {
-        self.served.unit().medium().present()
     }
 }
 
@@ -81,11 +76,6 @@ impl Inventory {
     pub(crate) fn new(state: Option<PathBuf>) -> Inventory {
         let opener = Opener { files: ImageFiles::new(), state, allow_shrink: false };
         Inventory { opener, plan: Plan::default(), units: Vec::new(), unit_of: Vec::new() }
-    }
-
-    /// The plan that is served.
-    pub(crate) fn plan(&self) -> &Plan {
-        &self.plan
     }
 
     /// Each disk of the plan with its unit.

@@ -159,8 +159,8 @@ fn tell_of_surplus(disk: &Disk, stack: &Stack) {
     for file in &stack.files {
         if file.surplus().ok() == Some(u64::from(disk.block_length)) {
             tracing::warn!(
-                "{}: {} is longer than the disk by one block, as NetBSD's daemon leaves it; the block is not served. If \
-                 NetBSD served several extents of this file, the first block of each but the first may be lost",
+                "{}: {} is longer than the disk by one block, as NetBSD's daemon leaves it; the block is not served. \
+                 If NetBSD served several extents of this file, the first block of each but the first may be lost",
                 disk.name,
                 file.path().display()
             );

@@ -11,7 +11,7 @@ use timedisk_volume::{FileVolume, Health, Volume};
 use super::change::note_served;
 use super::opened::length;
 use super::{Inventory, Unit};
-use crate::plan::{Disk, Origin};
+use crate::plan::Origin;
 
 /// How often is looked whether a file is free.
 const LOOK: Duration = Duration::from_millis(1);
@@ -23,8 +23,8 @@ impl Unit {
     /// Something did not end before `deadline`: then the disk is where it was.
     pub(super) fn close(&mut self, absence: Absence, deadline: Instant) -> anyhow::Result<()> {
         let Some(volume) = self.served.take(absence, deadline)? else { return Ok(()) };
-        // A command that did not need to wait may still be at it; and so may somebody who asks how the disk is. A single
-        // file is the volume itself, so that it is held here twice.
+        // A command that did not need to wait may still be at it; and so may somebody who asks how the disk is. A
+        // single file is the volume itself, so that it is held here twice.
         let holders = if self.files.len() == 1 { 2 } else { 1 };
         while Arc::strong_count(&volume) > holders {
             if Instant::now() >= deadline {
@@ -137,10 +137,5 @@ impl Inventory {
             file.accept_loss()?;
         }
         Ok(())
-    }
-
-    /// What a disk is called by its first user.
-    pub(crate) fn described(&self, position: usize) -> Option<&Disk> {
-        self.units.get(position).map(|unit| &unit.disk)
     }
 }

@@ -298,7 +298,8 @@ fn disks_are_resized_taken_away_and_brought_back() {
 fn disks_are_found_by_every_name_that_means_one() {
     let mut shop = Shop::new();
     fs::File::create(shop.path("a")).unwrap().set_len(MIB).unwrap();
-    shop.to("extent0 @/a 0 1MB\ntarget0 ro extent0 any\ntarget1 ro extent0 any\nextent2 @/c 0 1MB\ntarget2 rw extent2 any\n");
+    let two_readers = "extent0 @/a 0 1MB\ntarget0 ro extent0 any\ntarget1 ro extent0 any\n";
+    shop.to(&format!("{two_readers}extent2 @/c 0 1MB\ntarget2 rw extent2 any\n"));
     let (first, third) = (shop.inventory.find("target0").unwrap(), shop.inventory.find("target2").unwrap());
     assert_ne!(first, third);
     assert_eq!(shop.inventory.find("target1"), Some(first), "they share the extent");

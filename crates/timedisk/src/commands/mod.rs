@@ -1,0 +1,96 @@
+//! What people type to look after a running daemon.
+
+mod disk;
+mod status;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::control::{Client, Trouble};
+use crate::state_directory;
+pub(crate) use disk::{DiskCommand, DiskOptions, ResizeOptions, accept_loss, offline, online, resize};
+pub(crate) use status::{StatusOptions, status};
+
+/// No daemon runs.
+const ABSENT: u8 = 3;
+/// It runs, and does not answer.
+const HANGS: u8 = 4;
+
+/// Which daemon is meant, and how long it is waited for.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DaemonOptions {
+    /// State directory of the daemon [default: /var/lib/timedisk for root, else ~/.local/state/timedisk].
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+
+    /// Seconds to wait for its answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
+    timeout: u16,
+}
+
+impl DaemonOptions {
+    fn client(&self) -> anyhow::Result<Client> {
+        let directory = state_directory::choose(self.state.as_ref())?;
+        Ok(Client::new(directory, Duration::from_secs(self.timeout.into())))
+    }
+}
+
+/// End a session. Its initiator may log in again; to keep it out, change the file and reload.
+///
+/// Example: timedisk kick 3 (the session's number is in `timedisk status`)
+#[derive(Args, Debug)]
+pub(crate) struct KickOptions {
+    /// Its number.
+    session: u16,
+    #[command(flatten)]
+    daemon: DaemonOptions,
+}
+
+/// Read the files again, and serve what they say: all of it, or nothing of it.
+///
+/// Example: timedisk reload
+#[derive(Args, Debug)]
+pub(crate) struct ReloadOptions {
+    /// Make disks shorter where the files say so: what is on them loses its end.
+    #[arg(long)]
+    allow_shrink: bool,
+    #[command(flatten)]
+    daemon: DaemonOptions,
+}
+
+pub(crate) fn kick(typed: &KickOptions) -> anyhow::Result<ExitCode> {
+    Ok(tell(typed.daemon.client()?.kick(typed.session), |()| {}))
+}
+
+pub(crate) fn reload(typed: &ReloadOptions) -> anyhow::Result<ExitCode> {
+    let result = typed.daemon.client()?.reload(typed.allow_shrink);
+    Ok(tell(result, |reloaded| {
+        reloaded.notices.iter().for_each(|notice| eprintln!("{notice}"));
+        println!("{}", reloaded.summary());
+    }))
+}
+
+/// Shows an answer, or the trouble; and the status that this ends with.
+fn tell<T>(result: Result<T, Trouble>, show: impl FnOnce(T)) -> ExitCode {
+    match result {
+        Ok(answer) => {
+            show(answer);
+            ExitCode::SUCCESS
+        }
+        Err(trouble) => {
+            if let Trouble::Refused(refusal) = &trouble {
+                refusal.remarks.iter().for_each(|remark| eprintln!("{remark}"));
+            }
+            eprintln!("timedisk: {trouble}");
+            match trouble {
+                Trouble::Absent(_) => ExitCode::from(ABSENT),
+                Trouble::Hangs(..) => ExitCode::from(HANGS),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The API's client: our own commands.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::endpoint::{connect, owner};
+use super::types::{Refusal, ReloadRequest, Reloaded, ResizeRequest, Status};
+
+/// Speaks to the daemon of a state directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    directory: PathBuf,
+    patience: Duration,
+}
+
+/// Why there is no answer, or none that pleases.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// No daemon.
+    #[error(
+        "no timedisk runs with the state directory {}; start one, or name another directory with --state DIR",
+        .0.display()
+    )]
+    Absent(PathBuf),
+    /// It does not answer.
+    #[error(
+        "timedisk{} does not answer within {} seconds; it may hang: look at it, or end it and start it again",
+        .0.map_or(String::new(), |process| format!(" (process {process})")), .1.as_secs()
+    )]
+    Hangs(Option<u32>, Duration),
+    /// It answers with a refusal.
+    #[error("{}", .0.error)]
+    Refused(Refusal),
+    /// The socket is not for this user.
+    #[error("the timedisk with the state directory {} is another user's; ask as that one, or as root", .0.display())]
+    Forbidden(PathBuf),
+    /// Anything else.
+    #[error("can't speak to the timedisk with the state directory {}: {}", .0.display(), .1)]
+    Garbled(PathBuf, String),
+}
+
+impl Client {
+    /// For the daemon that has this state directory, with so much patience for each answer.
+    pub(crate) fn new(directory: PathBuf, patience: Duration) -> Self {
+        Client { directory, patience }
+    }
+
+    pub(crate) fn status(&self) -> Result<Status, Trouble> {
+        self.ask(Method::GET, "/v1/status", &())
+    }
+
+    pub(crate) fn kick(&self, session: u16) -> Result<(), Trouble> {
+        self.ask(Method::POST, &format!("/v1/sessions/{session}/kick"), &())
+    }
+
+    pub(crate) fn reload(&self, allow_shrink: bool) -> Result<Reloaded, Trouble> {
+        self.ask(Method::POST, "/v1/reload", &ReloadRequest { allow_shrink })
+    }
+
+    pub(crate) fn resize(&self, disk: &str, bytes: u64) -> Result<(), Trouble> {
+        self.ask(Method::POST, &of_disk(disk, "resize"), &ResizeRequest { bytes })
+    }
+
+    pub(crate) fn offline(&self, disk: &str) -> Result<(), Trouble> {
+        self.ask(Method::POST, &of_disk(disk, "offline"), &())
+    }
+
+    pub(crate) fn online(&self, disk: &str) -> Result<(), Trouble> {
+        self.ask(Method::POST, &of_disk(disk, "online"), &())
+    }
+
+    pub(crate) fn accept_loss(&self, disk: &str) -> Result<(), Trouble> {
+        self.ask(Method::POST, &of_disk(disk, "accept-loss"), &())
+    }
+
+    fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Trouble> {
+        let garbled = |error: &dyn std::fmt::Display| self.garbled(error);
+        let body = serde_json::to_vec(body).map_err(|error| garbled(&error))?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "timedisk")
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| garbled(&error))?;
+        let stream = connect(&self.directory).map_err(|error| self.unreachable(&error))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| garbled(&error))?;
+        let (status, answer) = runtime.block_on(async {
+            match tokio::time::timeout(self.patience, exchange(stream, request)).await {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(error)) => Err(garbled(&error)),
+                Err(_) => Err(Trouble::Hangs(owner(&self.directory), self.patience)),
+            }
+        })?;
+        match status {
+            StatusCode::NO_CONTENT => serde_json::from_slice(b"null").map_err(|error| garbled(&error)),
+            StatusCode::OK => serde_json::from_slice(&answer).map_err(|error| garbled(&error)),
+            _ => Err(match serde_json::from_slice::<Refusal>(&answer) {
+                Ok(refusal) => Trouble::Refused(refusal),
+                Err(_) => garbled(&format!("it answers {status}")),
+            }),
+        }
+    }
+
+    fn unreachable(&self, error: &std::io::Error) -> Trouble {
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused => Trouble::Absent(self.directory.clone()),
+            ErrorKind::PermissionDenied => Trouble::Forbidden(self.directory.clone()),
+            // Its backlog is full, so nobody takes anything out of it.
+            ErrorKind::WouldBlock => Trouble::Hangs(owner(&self.directory), Duration::ZERO),
+            _ => self.garbled(error),
+        }
+    }
+
+    fn garbled(&self, error: &dyn std::fmt::Display) -> Trouble {
+        Trouble::Garbled(self.directory.clone(), error.to_string())
+    }
+}
+
+/// The path of a request about a disk, whose name may have any character.
+fn of_disk(disk: &str, what: &str) -> String {
+    use std::fmt::Write;
+    let mut name = String::new();
+    for byte in disk.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => name.push(byte as char),
+            _ => drop(write!(name, "%{byte:02X}")),
+        }
+    }
+    format!("/v1/disks/{name}/{what}")
+}
+
+/// Sends a request and receives the answer's status and body.
+async fn exchange(
+    stream: std::os::unix::net::UnixStream,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+    stream.set_nonblocking(true)?;
+    let stream = TokioIo::new(tokio::net::UnixStream::from_std(stream)?);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
+    let answered = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        Ok::<_, hyper::Error>((status, response.into_body().collect().await?.to_bytes()))
+    };
+    tokio::select! {
+        answer = answered => Ok(answer?),
+        ended = connection => Err(ended.err().map_or("it closed the connection".into(), Into::into)),
+    }
+}

@@ -1,0 +1,42 @@
+//! How others look after a running daemon: an HTTP API on a UNIX socket in the state directory.
+//!
+//! It runs on a thread of its own. The data side never waits for it; what it asks of the daemon runs on other threads
+//! still, and is waited for only so long.
+
+mod client;
+mod endpoint;
+mod server;
+mod types;
+
+pub(crate) use client::{Client, Trouble};
+pub(crate) use endpoint::{Claim, Endpoint};
+pub(crate) use server::serve;
+pub(crate) use types::{Disk, DiskState, Refusal, RefusalKind, Reloaded, Session, Status};
+
+#[cfg(test)]
+mod tests;
+
+/// What a running daemon does for those who look after it. Disks are named as
+/// [`Inventory::find`](crate::inventory::Inventory::find) has it.
+pub(crate) trait Daemon: Send + Sync {
+    /// How it is. Never waits for a disk.
+    fn status(&self) -> Status;
+
+    /// Ends a session, named by its TSIH.
+    fn kick(&self, session: u16) -> Result<(), Refusal>;
+
+    /// Reads the files again and serves what they say, or else goes on as before.
+    fn reload(&self, allow_shrink: bool) -> Result<Reloaded, Refusal>;
+
+    /// Makes a disk so many bytes large.
+    fn resize(&self, disk: &str, bytes: u64) -> Result<(), Refusal>;
+
+    /// Flushes a disk and closes its files.
+    fn offline(&self, disk: &str) -> Result<(), Refusal>;
+
+    /// Opens it again.
+    fn online(&self, disk: &str) -> Result<(), Refusal>;
+
+    /// Takes a disk as it is after a flush has failed.
+    fn accept_loss(&self, disk: &str) -> Result<(), Refusal>;
+}
