@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use timedisk_target::{Listening, Server};
@@ -43,21 +43,25 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     // Before any file is made: a port that is taken should leave nothing behind.
     let listening = Listening::on(&listen.addresses, listen.lenient)?;
     let state = state_directory::choose(options.state.as_ref());
-    let endpoint = match &state {
-        Ok(directory) => claim(directory, options.state.is_some())?,
+    if let (Ok(directory), Some(_)) = (&state, &options.state) {
+        state_directory::make(directory)?;
+    }
+    // Before anything is served: a signal in between must not be lost.
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("can't wait for signals")?;
+    let shown: Vec<Shown> = gathered.plan.disks.iter().map(shown).collect();
+    let daemon = Daemon::start(
+        listening,
+        gathered.plan,
+        Inventory::new(state.as_ref().ok().cloned()),
+        options.clone(),
+    )?;
+    let _endpoint = match state.and_then(|directory| look_after(&daemon, &directory)) {
+        Ok(endpoint) => Some(endpoint),
         Err(error) => {
             tracing::warn!("status, reload and the like will not find this daemon: {error:#}");
             None
         }
     };
-    // Before anything is served: a signal in between must not be lost.
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("can't wait for signals")?;
-    let shown: Vec<Shown> = gathered.plan.disks.iter().map(shown).collect();
-    let daemon = Daemon::start(listening, gathered.plan, Inventory::new(state.ok()), options.clone())?;
-    if let Some(endpoint) = &endpoint {
-        let owner = rustix::process::geteuid().as_raw();
-        control::serve(endpoint, Arc::clone(&daemon) as Arc<dyn control::Daemon>, owner)?;
-    }
     announce(daemon.server(), &shown)?;
     if let Some(path) = &options.ready_file {
         std::fs::write(path, "ready\n").with_context(|| format!("can't write {}", path.display()))?;
@@ -82,24 +86,19 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Asks for the control socket. Whoever asked for this very directory is to have it; who did not is served without.
-fn claim(directory: &Path, asked_for: bool) -> anyhow::Result<Option<Endpoint>> {
-    let claim = state_directory::make(directory).and_then(|()| Endpoint::claim(directory));
-    let what = "status, reload and the like will not find this daemon";
-    match claim {
-        Ok(Claim::Ours(endpoint)) => Ok(Some(endpoint)),
-        Ok(Claim::Taken(process)) => {
-            let process = process.map_or(String::new(), |process| format!(" (process {process})"));
-            tracing::warn!(
-                "{what}: another timedisk{process} has {}; give each its own directory with --state DIR",
-                directory.display()
-            );
-            Ok(None)
+/// Lets others look after the daemon, through the socket in its state directory.
+fn look_after(daemon: &Arc<Daemon>, directory: &Path) -> anyhow::Result<Endpoint> {
+    state_directory::make(directory)?;
+    match Endpoint::claim(directory)? {
+        Claim::Ours(endpoint) => {
+            let owner = rustix::process::geteuid().as_raw();
+            control::serve(&endpoint, Arc::clone(daemon) as Arc<dyn control::Daemon>, owner)?;
+            Ok(endpoint)
         }
-        Err(error) if asked_for => Err(error),
-        Err(error) => {
-            tracing::warn!("{what}: {error:#}");
-            Ok(None)
+        Claim::Taken(process) => {
+            let process = process.map_or(String::new(), |process| format!(" (process {process})"));
+            let directory = directory.display();
+            bail!("another timedisk{process} has {directory}; give each its own directory with --state DIR")
         }
     }
 }
