@@ -79,6 +79,23 @@ impl Listening {
     }
 }
 
+impl Listening {
+    /// Takes over sockets that listen already.
+    ///
+    /// # Errors
+    /// A socket does not listen, or is not for TCP.
+    pub fn from_sockets(sockets: Vec<TcpListener>) -> io::Result<Listening> {
+        for socket in &sockets {
+            if !SockRef::from(socket).is_listener()? {
+                let error = format!("the socket at {} does not listen", socket.local_addr()?);
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+            }
+            socket.set_nonblocking(true)?;
+        }
+        Ok(Listening { sockets })
+    }
+}
+
 fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     let make = || -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -35,6 +35,8 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     stopping: Arc<AtomicBool>,
     listeners: Mutex<Vec<JoinHandle<()>>>,
+    /// Of each listener, how often it has come round.
+    rounds: Vec<Arc<AtomicU64>>,
 }
 
 /// Disks that did not come to rest in time.
@@ -53,13 +55,21 @@ impl Server {
     pub fn start(listening: Listening, catalogue: Catalogue, limits: Limits) -> std::io::Result<Server> {
         let house = Arc::new(House::new(catalogue, limits));
         let stopping = Arc::new(AtomicBool::new(false));
-        let mut server = Server { house, addresses: Vec::new(), stopping, listeners: Mutex::default() };
+        let mut server = Server {
+            house,
+            addresses: Vec::new(),
+            stopping,
+            listeners: Mutex::default(),
+            rounds: Vec::new(),
+        };
         for socket in listening.sockets {
             let local = socket.local_addr()?;
             server.addresses.push(local);
             let (house, stopping) = (Arc::clone(&server.house), Arc::clone(&server.stopping));
             let thread = std::thread::Builder::new().name(format!("listen {local}"));
-            let spawned = thread.spawn(move || accept(&house, &socket, &stopping));
+            let round = Arc::new(AtomicU64::new(0));
+            server.rounds.push(Arc::clone(&round));
+            let spawned = thread.spawn(move || accept(&house, &socket, &stopping, &round));
             server.threads().push(spawned?);
         }
         Ok(server)
@@ -72,6 +82,11 @@ impl Server {
     /// Where it listens, with the ports that the system chose.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// How often each listener has come round: what does not go up stands still.
+    pub fn rounds(&self) -> Vec<u64> {
+        self.rounds.iter().map(|round| round.load(Ordering::Relaxed)).collect()
     }
 
     /// Serves this from now on. Sessions that it does not concern notice nothing; those that may not go on are logged
@@ -148,8 +163,9 @@ fn flush(disks: Vec<Arc<Disk>>, deadline: Instant) -> Result<(), Stuck> {
     if waiting.is_empty() { Ok(()) } else { Err(Stuck { disks: waiting }) }
 }
 
-fn accept(house: &Arc<House>, socket: &TcpListener, stopping: &AtomicBool) {
+fn accept(house: &Arc<House>, socket: &TcpListener, stopping: &AtomicBool, round: &AtomicU64) {
     while !stopping.load(Ordering::Relaxed) {
+        round.fetch_add(1, Ordering::Relaxed);
         let mut polled = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)];
         let _ = poll(&mut polled, Some(&LOOK));
         match socket.accept() {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{DiskCommand, DiskOptions, KickOptions, ReloadOptions, ResizeOptions, StatusOptions};
+use crate::service::ServiceCommand;
 
 /// Serves sparse files as SCSI disks over iSCSI.
 ///
@@ -37,6 +38,9 @@ pub(crate) enum Verb {
     Online(DiskOptions),
     /// End a session.
     Kick(KickOptions),
+    /// Start timedisk at boot: files for systemd, NetBSD, FreeBSD and launchd.
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// Look after one disk.
     #[command(subcommand)]
     Disk(DiskCommand),

@@ -118,6 +118,13 @@ impl Daemon {
         Ok(())
     }
 
+    /// In a few words, for the service manager.
+    pub(crate) fn summary(&self) -> String {
+        let (disks, addresses) = (self.shown().len(), self.server.addresses());
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        format!("{disks} disk{} on {}", if disks == 1 { "" } else { "s" }, addresses.join(", "))
+    }
+
     /// Stops, and names disks that are stuck.
     pub(crate) fn shutdown(&self, grace: Duration) -> Result<(), Stuck> {
         self.server.shutdown(grace)

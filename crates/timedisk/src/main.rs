@@ -12,6 +12,7 @@ mod hints;
 mod inventory;
 mod plan;
 mod serve;
+mod service;
 mod state_directory;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Verb::Offline(options) => commands::offline(&options),
         Verb::Online(options) => commands::online(&options),
         Verb::Kick(options) => commands::kick(&options),
+        Verb::Service(command) => service::run(&command),
         Verb::Disk(DiskCommand::AcceptLoss(options)) => commands::accept_loss(&options),
     };
     match result {

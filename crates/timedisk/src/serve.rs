@@ -18,6 +18,7 @@ use crate::daemon::Daemon;
 use crate::hints::{Shown, next_steps, url};
 use crate::inventory::Inventory;
 use crate::plan::{self, Disk, Unplanned};
+use crate::service::{activation, notify};
 use crate::state_directory;
 
 /// For commands in flight when the server is told to stop.
@@ -41,7 +42,10 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     say(&gathered.notices);
     check_ready_file(options.ready_file.as_deref())?;
     // Before any file is made: a port that is taken should leave nothing behind.
-    let listening = Listening::on(&listen.addresses, listen.lenient)?;
+    let listening = match activation::sockets()? {
+        passed if passed.is_empty() => Listening::on(&listen.addresses, listen.lenient)?,
+        passed => Listening::from_sockets(passed).context("the sockets that the service manager passed")?,
+    };
     let state = state_directory::choose(options.state.as_ref());
     if let (Ok(directory), Some(_)) = (&state, &options.state) {
         state_directory::make(directory)?;
@@ -66,12 +70,17 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     if let Some(path) = &options.ready_file {
         std::fs::write(path, "ready\n").with_context(|| format!("can't write {}", path.display()))?;
     }
+    watch(&daemon)?;
+    notify::ready(&daemon.summary());
     let signal = signals.forever().find(|signal| {
         if *signal == SIGHUP {
+            notify::reloading();
             reload(&daemon);
+            notify::ready(&daemon.summary());
         }
         *signal != SIGHUP
     });
+    notify::stopping();
     eprintln!("timedisk: told to stop{}", if signal == Some(SIGINT) { " (Ctrl-C)" } else { "" });
     match daemon.shutdown(GRACE) {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -84,6 +93,21 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
             std::process::exit(1)
         }
     }
+}
+
+/// Has the service manager told that the daemon lives, as long as its listeners come round and its sessions can be
+/// listed.
+fn watch(daemon: &Arc<Daemon>) -> anyhow::Result<()> {
+    let daemon = Arc::clone(daemon);
+    let mut before = Vec::new();
+    let lives = move || {
+        let now = daemon.server().rounds();
+        daemon.server().sessions();
+        let all_moved = now.iter().zip(&before).all(|(now, before)| now != before);
+        before = now;
+        all_moved
+    };
+    notify::watch(lives).context("can't start a thread")
 }
 
 /// Lets others look after the daemon, through the socket in its state directory.
