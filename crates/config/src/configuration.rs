@@ -6,7 +6,7 @@ use crate::journal::{File, Journal, Mistake, Notice, Source};
 use crate::lines::{self, Separator};
 use crate::reader::Reader;
 use crate::tree::Tree;
-use crate::{served, sharing};
+use crate::{blocks, demands, served, sharing};
 use std::ops::Range;
 
 /// The iSCSI name that a target's name is put behind, with a `:`, when its line has no `=iqn`.
@@ -17,7 +17,7 @@ pub const DEFAULT_IQN_BASE: &str = "iqn.1994-04.org.netbsd.iscsi-target";
 pub struct Options {
     /// The iSCSI name that a target's name is put behind.
     pub iqn_base: String,
-    /// The block length of the disks, in bytes; an extent's length is a multiple of it.
+    /// The block length in bytes of disks whose line has no `block=`.
     pub block_length: u32,
 }
 
@@ -46,8 +46,10 @@ pub struct Configuration {
     pub extents: Vec<Extent>,
     /// The devices, in the file's order.
     pub devices: Vec<Device>,
-    /// The targets, in the file's order; at least one.
+    /// The disks, each a target or one of a target's several, in the file's order; at least one.
     pub targets: Vec<Target>,
+    /// What discovery asks for.
+    pub discovery: Discovery,
     /// The users that have a CHAP secret, in the file's order.
     pub users: Vec<User>,
 }
@@ -67,12 +69,17 @@ pub struct Extent {
     pub span: Range<usize>,
     /// Where its path is.
     pub path_span: Range<usize>,
+    /// Where its start is.
+    pub start_span: Range<usize>,
+    /// Where its length is.
+    pub length_span: Range<usize>,
 }
 
 /// The length of an extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
-    /// So many bytes: a multiple of the block length, not zero. Start and length fit a file offset (2^63).
+    /// So many bytes: not zero, and a multiple of the block length of every disk on the extent. Start and
+    /// length fit a file offset (2^63).
     Bytes(u64),
     /// From the extent's start to the end of the file, which must exist.
     WholeFile,
@@ -109,33 +116,56 @@ pub enum Storage {
     Device(usize),
 }
 
-/// An iSCSI target with one disk.
+/// A disk, and the iSCSI target that it belongs to. Most targets have one disk; the disks of one target are
+/// several of these with the same `iqn`, the same `authentication` and `mutual`, and different `lun`s.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// Its name in the `targets` file, without `=iqn`.
     pub name: String,
-    /// Its iSCSI name, valid and in lower case (RFC 7143 §4.2.7); no two targets have the same.
+    /// The target's iSCSI name, valid and in lower case (RFC 7143 §4.2.7).
     pub iqn: String,
+    /// The disk's number in its target, from 0 to 16383; 0 where the line has no `lun=`.
+    pub lun: u16,
     /// Whether writes are refused.
     pub read_only: bool,
     /// What the line names.
     pub storage: Storage,
     /// The extents behind it, as indexes into [`Configuration::extents`], one after the other.
     pub extents: Vec<usize>,
+    /// The block length in bytes: of its line, of its storage's line, or else of [`Options`].
+    pub block_length: u32,
+    /// The serial number that its line, or its storage's line, gives it: 1 to 20 ASCII characters from `!` to
+    /// `~`, of no other disk.
+    pub serial: Option<String>,
     /// The addresses it is open to, for discovery and login alike.
     pub access: AccessList,
-    /// What an initiator has to prove.
+    /// What an initiator has to prove to log in to the target.
     pub authentication: Authentication,
+    /// The user of [`Configuration::users`] by whose secret the target proves itself to an initiator that asks
+    /// (mutual CHAP). Nobody can log in as that user.
+    pub mutual: Option<String>,
     /// Where the record is in the `targets` file, in bytes.
     pub span: Range<usize>,
     /// Where its storage's name is.
     pub storage_span: Range<usize>,
 }
 
-/// What an initiator has to prove before it may use a target.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What discovery asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Discovery {
+    /// What an initiator has to prove to be told of targets.
+    pub authentication: Authentication,
+    /// As [`Target::mutual`].
+    pub mutual: Option<String>,
+    /// Where the record is in the `targets` file, in bytes, if there is one.
+    pub span: Option<Range<usize>>,
+}
+
+/// What an initiator has to prove before it may log in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Authentication {
     /// Nothing.
+    #[default]
     None,
     /// That it knows the secret of one of these users, by CHAP. The list is complete and never empty.
     Chap {
@@ -154,8 +184,10 @@ impl Configuration {
         let lines = lines::split(targets.text, Separator::Blanks, &mut journal);
         let mut reader = Reader::new(options, people.as_ref(), &mut journal, &lines);
         lines.iter().for_each(|line| reader.record(line));
-        let mut configuration = reader.finish(targets.text);
+        let (mut configuration, demands) = reader.finish(targets.text);
+        demands::settle(&demands, people.as_ref(), &mut configuration, &mut journal);
         served::resolve(&mut configuration, &mut journal);
+        blocks::check(&configuration, options, &mut journal);
         sharing::check(&configuration, &mut journal);
         configuration.users = people.map(|people| people.users).unwrap_or_default();
         let mistakes = in_order(journal.mistakes, auths_journal.mistakes);

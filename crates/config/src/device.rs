@@ -1,9 +1,10 @@
 //! `deviceN level member…`.
 
 use crate::configuration::{Device, Length, Level, Storage};
+use crate::keys::{Holder, Keys};
 use crate::lines::{Field, Line};
 use crate::nearest::nearest;
-use crate::reader::Reader;
+use crate::reader::{Defaults, Reader};
 use crate::value::quoted;
 
 /// Devices nested deeper than this are a mistake, not a plan.
@@ -22,14 +23,17 @@ pub(crate) struct Measure {
 const OTHER_CONCATENATIONS: [&str; 3] = ["jbod", "concat", "raid"];
 
 impl Reader<'_, '_> {
-    /// Reads a device.
-    pub(crate) fn device(&mut self, line: &Line, first: &Field, rest: &[Field]) -> Option<(Device, Measure)> {
-        let [level, names @ ..] = rest else {
+    /// Reads a device, and keeps it if it has no mistake.
+    pub(crate) fn device(&mut self, line: &Line, first: &Field, rest: &[Field]) -> Option<Storage> {
+        let [level, others @ ..] = rest else {
             self.device_is_short(line, first, "has no level and no members");
             return None;
         };
         let level_field = level;
         let level = self.level(level_field);
+        let mistakes_before = self.journal.mistakes.len();
+        let (names, keyed) = self.split_at_keys(others, "the members come first");
+        let keys = Keys::read(keyed, Holder::Device, self.people, self.journal);
         if names.is_empty() {
             self.device_is_short(line, first, "has no members");
             return None;
@@ -46,6 +50,7 @@ impl Reader<'_, '_> {
         if !complete || (level == Level::Mirror && !self.can_mirror(&members, names, level_field)) {
             return None;
         }
+        self.note_idle_defaults(&members, names, first);
         let measure = self.measure(level, &members);
         if measure.depth > DEEPEST {
             self.journal.mistake(
@@ -55,16 +60,29 @@ impl Reader<'_, '_> {
             );
             return None;
         }
-        Some((Device { name: first.text.clone(), level, members, span: line.span.clone() }, measure))
+        if self.journal.mistakes.len() > mistakes_before {
+            return None;
+        }
+        let index = self.configuration.devices.len();
+        self.owners.extend(members.iter().map(|member| (*member, index)));
+        self.measures.push(measure);
+        self.defaults.insert(Storage::Device(index), Defaults::of(&keys));
+        let name = first.text.clone();
+        self.configuration.devices.push(Device { name, level, members, span: line.span.clone() });
+        Some(Storage::Device(index))
     }
 
-    /// Keeps a device that has no mistake.
-    pub(crate) fn add_device(&mut self, device: Device, measure: Measure) -> Storage {
-        let index = self.configuration.devices.len();
-        self.owners.extend(device.members.iter().map(|member| (*member, index)));
-        self.measures.push(measure);
-        self.configuration.devices.push(device);
-        Storage::Device(index)
+    /// What a member says for the targets that name it is not what the device says.
+    fn note_idle_defaults(&mut self, members: &[Storage], names: &[Field], first: &Field) {
+        for (member, field) in members.iter().zip(names) {
+            if self.defaults.get(member).is_some_and(|defaults| !defaults.is_empty()) {
+                self.journal.notice(
+                    field.span.clone(),
+                    format!("the keys of {} mean nothing to {}", quoted(&field.text), quoted(&first.text)),
+                    "write them after the device's members, or on the targets",
+                );
+            }
+        }
     }
 
     fn measure(&self, level: Level, members: &[Storage]) -> Measure {

@@ -1,17 +1,19 @@
 //! `extentN path start length`.
 
-use crate::configuration::{Extent, Length};
+use crate::configuration::{Extent, Length, Storage};
+use crate::keys::{Holder, Keys};
 use crate::lines::{Field, Line};
-use crate::reader::Reader;
-use crate::size::{format_size, parse_size};
+use crate::reader::{Defaults, Reader};
+use crate::size::parse_size;
 use crate::value::quoted;
 
 /// The end of the longest file: offsets are signed numbers of 64 bits.
 const FILE_END: u64 = i64::MAX as u64;
 
 impl Reader<'_, '_> {
-    /// Reads an extent.
-    pub(crate) fn extent(&mut self, line: &Line, first: &Field, rest: &[Field]) -> Option<Extent> {
+    /// Reads an extent, and keeps it if it has no mistake.
+    pub(crate) fn extent(&mut self, line: &Line, first: &Field, rest: &[Field]) -> Option<Storage> {
+        let mistakes_before = self.journal.mistakes.len();
         let [path, start, length, extra @ ..] = rest else {
             let missing = ["path", "start", "length"].get(rest.len()..).unwrap_or(&[]).join(", ");
             if !self.has_quotes(rest) {
@@ -26,22 +28,31 @@ impl Reader<'_, '_> {
         if self.has_quotes(rest) {
             return None;
         }
-        if let [unit, ..] = extra {
-            self.extra(length, unit, extra);
+        let (keyed, other): (Vec<&Field>, Vec<&Field>) =
+            extra.iter().partition(|field| field.text.contains('='));
+        if let [unit, ..] = other.as_slice() {
+            self.extra(length, unit, &other);
         }
+        let keys = Keys::read(keyed, Holder::Extent, self.people, self.journal);
         let (start_at, bytes) = (self.start(start), self.length(length));
         let (start_at, bytes) = (start_at?, bytes?);
-        if !extra.is_empty() || !self.range_fits(start_at, bytes, start, length) {
+        self.range_fits(start_at, bytes, start, length);
+        if self.journal.mistakes.len() > mistakes_before {
             return None;
         }
-        Some(Extent {
+        let storage = Storage::Extent(self.configuration.extents.len());
+        self.defaults.insert(storage, Defaults::of(&keys));
+        self.configuration.extents.push(Extent {
             name: first.text.clone(),
             path: path.text.clone(),
             start: start_at,
             length: bytes,
             span: line.span.clone(),
             path_span: path.span.clone(),
-        })
+            start_span: start.span.clone(),
+            length_span: length.span.clone(),
+        });
+        Some(storage)
     }
 
     /// Whether the path is in quotes, which mean nothing here: a mistake.
@@ -64,7 +75,7 @@ impl Reader<'_, '_> {
         true
     }
 
-    fn extra(&mut self, length: &Field, unit: &Field, extra: &[Field]) {
+    fn extra(&mut self, length: &Field, unit: &Field, extra: &[&Field]) {
         let joined = format!("{}{}", length.text, unit.text);
         let end = extra.last().map_or(unit.span.end, |last| last.span.end);
         let help = match parse_size(&joined) {
@@ -90,16 +101,6 @@ impl Reader<'_, '_> {
             self.journal.mistake(field.span.clone(), message, help);
             return None;
         };
-        if start % u64::from(self.options.block_length.max(1)) != 0 {
-            self.journal.notice(
-                field.span.clone(),
-                format!(
-                    "the start {start} is not a multiple of the block length {}",
-                    self.options.block_length
-                ),
-                "start at a multiple of 4096 for speed",
-            );
-        }
         Some(start)
     }
 
@@ -114,21 +115,9 @@ impl Reader<'_, '_> {
                 return None;
             }
         };
-        let block = u64::from(self.options.block_length.max(1));
         let span = field.span.clone();
         if bytes == 0 {
             self.journal.mistake(span, "the length is 0", "write a length such as `100MB`");
-            return None;
-        }
-        if bytes % block != 0 {
-            let up = (bytes - bytes % block).checked_add(block).map(format_size);
-            let down = Some(bytes - bytes % block).filter(|down| *down > 0).map(format_size);
-            let choices: Vec<String> = down.into_iter().chain(up).map(|size| format!("`{size}`")).collect();
-            self.journal.mistake(
-                span,
-                format!("{} is not a multiple of the block length, {block} bytes", quoted(&field.text)),
-                format!("write {}", choices.join(" or ")),
-            );
             return None;
         }
         if field.text.ends_with(['b', 'B'])
@@ -144,7 +133,7 @@ impl Reader<'_, '_> {
         Some(Length::Bytes(bytes))
     }
 
-    fn range_fits(&mut self, start: u64, length: Length, start_field: &Field, field: &Field) -> bool {
+    fn range_fits(&mut self, start: u64, length: Length, start_field: &Field, field: &Field) {
         match length {
             Length::WholeFile if start > 0 => self.journal.notice(
                 field.span.clone(),
@@ -157,10 +146,8 @@ impl Reader<'_, '_> {
                     "the extent ends beyond the longest file there can be (2^63 bytes)",
                     "write a smaller start or length",
                 );
-                return false;
             }
             _ => {}
         }
-        true
     }
 }

@@ -1,105 +1,229 @@
-//! The `key=value` fields after a target's mask.
+//! The `key=value` fields after a line's last field.
 
 use crate::auths::{People, Standing};
-use crate::configuration::Authentication;
 use crate::journal::Journal;
-use crate::lines::{Field, Line};
+use crate::lines::Field;
 use crate::nearest::{nearest, suggestion};
-use crate::value::quoted;
+use crate::value::{ValueError, quoted};
 use std::ops::Range;
 
-/// A key: its name, and how its value is taken.
-struct Key {
-    name: &'static str,
-    take: fn(&mut Keys<'_>, &Field, &str, usize, &mut Journal<'_>),
+/// The kinds of line that take keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    Extent,
+    Device,
+    Target,
+    Discovery,
 }
 
-const KEYS: [Key; 2] = [
-    Key { name: "auth", take: |keys, field, value, at, journal| keys.auth(field, value, at, journal) },
-    Key { name: "users", take: |keys, field, value, at, journal| keys.users(field, value, at, journal) },
+impl Holder {
+    /// The kind of line in a sentence.
+    pub(crate) fn in_words(self) -> &'static str {
+        match self {
+            Self::Extent => "an extent",
+            Self::Device => "a device",
+            Self::Target => "a target",
+            Self::Discovery => "`discovery`",
+        }
+    }
+}
+
+/// How a key's value is taken.
+type Take = fn(&mut Keys<'_>, &Value<'_>, &mut Journal<'_>);
+
+/// A key of a kind of line.
+struct Key {
+    holder: Holder,
+    name: &'static str,
+    take: Take,
+}
+
+const fn key(holder: Holder, name: &'static str, take: Take) -> Key {
+    Key { holder, name, take }
+}
+
+/// Every key. What an extent or a device says holds for the targets that name it and say nothing themselves.
+const KEYS: [Key; 13] = [
+    key(Holder::Extent, "serial", |keys, value, journal| keys.serial(value, journal)),
+    key(Holder::Extent, "block", |keys, value, journal| keys.block(value, journal)),
+    key(Holder::Device, "serial", |keys, value, journal| keys.serial(value, journal)),
+    key(Holder::Device, "block", |keys, value, journal| keys.block(value, journal)),
+    key(Holder::Target, "auth", |keys, value, journal| keys.auth(value, journal)),
+    key(Holder::Target, "users", |keys, value, journal| keys.users(value, journal)),
+    key(Holder::Target, "mutual", |keys, value, journal| keys.mutual(value, journal)),
+    key(Holder::Target, "lun", |keys, value, journal| keys.lun(value, journal)),
+    key(Holder::Target, "serial", |keys, value, journal| keys.serial(value, journal)),
+    key(Holder::Target, "block", |keys, value, journal| keys.block(value, journal)),
+    key(Holder::Discovery, "auth", |keys, value, journal| keys.auth(value, journal)),
+    key(Holder::Discovery, "users", |keys, value, journal| keys.users(value, journal)),
+    key(Holder::Discovery, "mutual", |keys, value, journal| keys.mutual(value, journal)),
 ];
 
-/// What the keys of one target say.
+/// Block lengths that a line can ask for: those that initiators know.
+const BLOCK_LENGTHS: [(&str, u32); 2] = [("512", 512), ("4096", 4096)];
+
+/// The largest LUN of the flat space addressing method (SAM-5 4.7.7.3).
+const LARGEST_LUN: u16 = 0x3fff;
+
+/// The longest serial number: that of ATA disks, the longest that software made for disks expects in the
+/// Unit Serial Number page (SPC-4 7.8.15). Blanks are left out: in that page they are padding.
+const LONGEST_SERIAL: usize = 20;
+
+fn find(holder: Holder, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.holder == holder && key.name == name)
+}
+
+/// A value, and where it is.
+struct Value<'f> {
+    field: &'f Field,
+    text: &'f str,
+    /// Where in the field it begins.
+    offset: usize,
+}
+
+impl Value<'_> {
+    fn span(&self) -> Range<usize> {
+        self.field.span_of(self.offset..self.field.text.len())
+    }
+
+    fn mistake(&self, message: &str, help: String, journal: &mut Journal<'_>) {
+        journal.mistake(self.span(), format!("{} {message}", quoted(self.text)), help);
+    }
+}
+
+/// Something a key says, and where.
+pub(crate) type Said<T> = Option<(T, Range<usize>)>;
+
+/// What the keys of one line say.
 pub(crate) struct Keys<'a> {
     people: Option<&'a People>,
-    auth: Option<(bool, Range<usize>)>,
-    users: Option<(Vec<String>, Range<usize>)>,
+    /// Whether CHAP is asked for.
+    pub(crate) auth: Said<bool>,
+    pub(crate) users: Said<Vec<String>>,
+    pub(crate) mutual: Said<String>,
+    pub(crate) lun: Said<u16>,
+    pub(crate) serial: Said<String>,
+    pub(crate) block: Said<u32>,
 }
 
 impl<'a> Keys<'a> {
-    /// Reads the fields; mistakes go to the journal.
-    pub(crate) fn read(fields: &[Field], people: Option<&'a People>, journal: &mut Journal<'_>) -> Self {
-        let mut keys = Self { people, auth: None, users: None };
+    /// Reads the fields; mistakes go to the journal. A field without `=` is passed over.
+    pub(crate) fn read<'f>(
+        fields: impl IntoIterator<Item = &'f Field>,
+        holder: Holder,
+        people: Option<&'a People>,
+        journal: &mut Journal<'_>,
+    ) -> Self {
+        let (auth, users, mutual, lun, serial, block) = (None, None, None, None, None, None);
+        let mut keys = Self { people, auth, users, mutual, lun, serial, block };
         let mut seen: Vec<&str> = Vec::new();
         for field in fields {
             let Some((name, value)) = field.text.split_once('=') else {
                 continue;
             };
-            let known: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
             let name_span = field.span_of(0..name.len());
-            match KEYS.iter().find(|key| key.name == name) {
-                None => journal.mistake(
+            let Some(key) = find(holder, name) else {
+                let known: Vec<&str> =
+                    KEYS.iter().filter(|key| key.holder == holder).map(|key| key.name).collect();
+                journal.mistake(
                     name_span,
-                    format!("{} is not a key of a target", quoted(name)),
+                    format!("{} is not a key of {}", quoted(name), holder.in_words()),
                     suggestion(name, &known),
-                ),
-                Some(key) if seen.contains(&key.name) => journal.mistake(
+                );
+                continue;
+            };
+            if seen.contains(&key.name) {
+                journal.mistake(
                     name_span,
                     format!("{} is given twice", quoted(name)),
                     "write it once; several values have commas between",
-                ),
-                Some(key) => {
-                    seen.push(key.name);
-                    (key.take)(&mut keys, field, value, name.len() + 1, journal);
-                }
+                );
+                continue;
             }
+            seen.push(key.name);
+            (key.take)(&mut keys, &Value { field, text: value, offset: name.len() + 1 }, journal);
         }
         keys
     }
 
-    fn auth(&mut self, field: &Field, value: &str, offset: usize, journal: &mut Journal<'_>) {
-        match value {
-            "chap" | "none" => self.auth = Some((value == "chap", field.span.clone())),
-            _ => journal.mistake(
-                field.span_of(offset..field.text.len()),
-                format!("{} is not a way to authenticate", quoted(value)),
-                suggestion(value, &["chap", "none"]),
+    fn auth(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
+        match value.text {
+            "chap" | "none" => self.auth = Some((value.text == "chap", value.field.span.clone())),
+            text => {
+                value.mistake("is not a way to authenticate", suggestion(text, &["chap", "none"]), journal);
+            }
+        }
+    }
+
+    fn users(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
+        let mut names: Vec<String> = Vec::new();
+        let mut at = value.offset;
+        for name in value.text.split(',') {
+            let span = value.field.span_of(at..at + name.len());
+            at += name.len() + 1;
+            if names.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+                let message = format!("user {} is named twice", quoted(name));
+                journal.mistake(span, message, "name each user once; letter case makes no difference");
+            } else {
+                names.extend(self.user(name, span, journal));
+            }
+        }
+        self.users = Some((names, value.field.span.clone()));
+    }
+
+    fn mutual(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
+        let name = self.user(value.text, value.span(), journal);
+        self.mutual = name.map(|name| (name, value.field.span.clone()));
+    }
+
+    fn lun(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
+        let plain = !value.text.is_empty() && value.text.bytes().all(|byte| byte.is_ascii_digit());
+        match value.text.parse::<u16>().ok().filter(|lun| plain && *lun <= LARGEST_LUN) {
+            Some(lun) => self.lun = Some((lun, value.field.span.clone())),
+            None => value.mistake(
+                "is not the number of a disk",
+                format!("write a number from 0 to {LARGEST_LUN}, such as `lun=1`"),
+                journal,
             ),
         }
     }
 
-    fn users(&mut self, field: &Field, value: &str, offset: usize, journal: &mut Journal<'_>) {
-        let mut names: Vec<String> = Vec::new();
-        let mut at = offset;
-        for name in value.split(',') {
-            let span = field.span_of(at..at + name.len());
-            at += name.len() + 1;
-            if name.is_empty() {
-                journal.mistake(
-                    span,
-                    "a user's name is missing",
-                    "write names with commas between, and no blanks",
+    fn serial(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
+        match serial(value.text) {
+            Ok(serial) => self.serial = Some((serial, value.field.span.clone())),
+            Err(error) => journal.mistake(value.span(), error.message, error.help),
+        }
+    }
+
+    fn block(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
+        match BLOCK_LENGTHS.iter().find(|row| row.0 == value.text) {
+            Some((_, bytes)) => self.block = Some((*bytes, value.field.span.clone())),
+            None => {
+                let known = BLOCK_LENGTHS.map(|row| row.0);
+                value.mistake(
+                    "is not a block length in bytes",
+                    format!("write `block={}`", known.join("` or `block=")),
+                    journal,
                 );
-            } else if names.iter().any(|other| other.eq_ignore_ascii_case(name)) {
-                let message = format!("user {} is named twice", quoted(name));
-                journal.mistake(span, message, "name each user once; letter case makes no difference");
-            } else {
-                names.push(self.user(name, span, journal));
             }
         }
-        self.users = Some((names, field.span.clone()));
     }
 
     /// The name as the `auths` file spells it; a mistake if it has no such user.
-    fn user(&self, name: &str, span: Range<usize>, journal: &mut Journal<'_>) -> String {
+    fn user(&self, name: &str, span: Range<usize>, journal: &mut Journal<'_>) -> Option<String> {
+        if name.is_empty() {
+            let help = "write names with commas between, and no blanks";
+            journal.mistake(span, "a user's name is missing", help);
+            return None;
+        }
         let shown = quoted(name);
         let Some(people) = self.people else {
             let message = format!("user {shown} has no secret: there is no auths file");
             journal.mistake(span, message, NO_AUTHS_FILE);
-            return name.to_owned();
+            return Some(name.to_owned());
         };
         match (people.user(name), people.standing.get(&name.to_ascii_lowercase())) {
-            (Some(user), _) => return user.name.clone(),
+            (Some(user), _) => return Some(user.name.clone()),
             (None, Some(Standing::Mistaken)) => {}
             (None, Some(_)) => journal.mistake(
                 span,
@@ -115,47 +239,25 @@ impl<'a> Keys<'a> {
                 journal.mistake(span, format!("user {shown} is not in {}", people.name), help);
             }
         }
-        name.to_owned()
+        Some(name.to_owned())
     }
+}
 
-    /// What the keys together ask of an initiator. Without any of them, nothing.
-    pub(crate) fn authentication(self, line: &Line, journal: &mut Journal<'_>) -> Authentication {
-        match (self.auth, self.users) {
-            (Some((false, _)), Some((_, span))) => {
-                journal.mistake(
-                    span,
-                    "`users=` has no meaning with `auth=none`, which lets everyone in",
-                    "write `auth=chap`, or leave `users=` out",
-                );
-                Authentication::None
-            }
-            (Some((true, _)) | None, Some((users, _))) => Authentication::Chap { users },
-            (Some((true, span)), None) => {
-                Authentication::Chap { users: all_users(self.people, span, line, journal) }
-            }
-            (Some((false, _)) | None, None) => Authentication::None,
+/// A serial number as the Unit Serial Number page can bear it.
+fn serial(text: &str) -> Result<String, ValueError> {
+    let help = format!("write 1 to {LONGEST_SERIAL} ASCII letters, digits or signs, without blanks");
+    let message = match text {
+        "" => "the serial number is empty".to_owned(),
+        _ if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            format!("{} has a character that cannot be in a serial number", quoted(text))
         }
-    }
+        _ if text.len() > LONGEST_SERIAL => {
+            format!("the serial number {} is longer than {LONGEST_SERIAL} characters", quoted(text))
+        }
+        _ => return Ok(text.to_owned()),
+    };
+    Err(ValueError::whole(text, message, help))
 }
 
-const NO_AUTHS_FILE: &str = "name a file of lines `user:chap:secret` with `--auths FILE`";
-
-fn all_users(
-    people: Option<&People>,
-    span: Range<usize>,
-    line: &Line,
-    journal: &mut Journal<'_>,
-) -> Vec<String> {
-    let users: Vec<String> = people.iter().flat_map(|p| &p.users).map(|user| user.name.clone()).collect();
-    if users.is_empty() && !people.is_some_and(People::in_doubt) && !line.spoiled {
-        let (message, help) = match people {
-            None => ("`auth=chap` needs users, and there is no auths file".to_owned(), NO_AUTHS_FILE),
-            Some(people) => (
-                format!("`auth=chap` needs users, and {} has none with a secret", people.name),
-                "add a line `user:chap:secret` to it",
-            ),
-        };
-        journal.mistake(span, message, help);
-    }
-    users
-}
+/// What to do without a file of users.
+pub(crate) const NO_AUTHS_FILE: &str = "name a file of lines `user:chap:secret` with `--auths FILE`";

@@ -5,13 +5,15 @@
 //! saying at each start and refuses nothing. Both carry a byte range of the text they are about.
 //!
 //! The way of a file: `lines` splits a text into lines of fields, one module for each kind of record
-//! (`extent`, `device`, `target`, `auths`) reads a line into a description, `sharing` and
-//! `served` look at the whole.
+//! (`extent`, `device`, `target`, `auths`) reads a line into a description, with `keys` for what stands after
+//! its last field. `demands`, `served`, `blocks` and `sharing` look at the whole.
 #![forbid(unsafe_code)]
 
 mod access;
 mod auths;
+mod blocks;
 mod configuration;
+mod demands;
 mod device;
 mod extent;
 #[doc(hidden)]
@@ -33,8 +35,8 @@ mod value;
 pub use access::AccessList;
 pub use auths::{User, redacted};
 pub use configuration::{
-    Authentication, Configuration, DEFAULT_IQN_BASE, Device, Extent, Length, Level, Options, Outcome,
-    Storage, Target,
+    Authentication, Configuration, DEFAULT_IQN_BASE, Device, Discovery, Extent, Length, Level, Options,
+    Outcome, Storage, Target,
 };
 pub use journal::{File, Mistake, Notice, Remark, Source};
 pub use name::iscsi_name;

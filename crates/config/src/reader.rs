@@ -1,9 +1,11 @@
 //! The `targets` file: which kind of record a line is, and what names stand for.
 
 use crate::auths::People;
-use crate::configuration::{Authentication, Configuration, Options, Storage, Target};
+use crate::configuration::{Configuration, Discovery, Options, Storage};
+use crate::demands::{Demand, Party};
 use crate::device::Measure;
 use crate::journal::Journal;
+use crate::keys::{Holder, Keys, Said};
 use crate::lines::{Field, Line};
 use crate::nearest::nearest;
 use crate::value::quoted;
@@ -16,11 +18,40 @@ enum Kind {
     Extent,
     Device,
     Target,
+    Discovery,
 }
 
 /// What a record's first word begins with.
-const WORDS: [(&str, Kind); 4] =
-    [("extent", Kind::Extent), ("device", Kind::Device), ("target", Kind::Target), ("lun", Kind::Target)];
+const WORDS: [(&str, Kind); 5] = [
+    ("extent", Kind::Extent),
+    ("device", Kind::Device),
+    ("target", Kind::Target),
+    ("lun", Kind::Target),
+    (DISCOVERY, Kind::Discovery),
+];
+
+/// The word of the one record that has no name. NetBSD passes over a line that begins with it.
+pub(crate) const DISCOVERY: &str = "discovery";
+
+/// What an extent or a device says for the targets that name it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Defaults {
+    pub(crate) serial: Option<String>,
+    pub(crate) block_length: Option<u32>,
+}
+
+impl Defaults {
+    pub(crate) fn of(keys: &Keys<'_>) -> Self {
+        Self {
+            serial: keys.serial.as_ref().map(|said| said.0.clone()),
+            block_length: keys.block.as_ref().map(|said| said.0),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.serial.is_none() && self.block_length.is_none()
+    }
+}
 
 /// Reads records in order into a configuration; mistakes go to the journal.
 pub(crate) struct Reader<'a, 'b> {
@@ -36,10 +67,12 @@ pub(crate) struct Reader<'a, 'b> {
     pub(crate) measures: Vec<Measure>,
     /// The device that each member is in, as an index.
     pub(crate) owners: HashMap<Storage, usize>,
-    /// The iSCSI names of the targets so far, and the lines they are on.
-    iqns: HashMap<String, usize>,
-    /// Where the first target line without `auth=` and `users=` is.
-    first_open_target: Option<Range<usize>>,
+    /// What the extents and devices so far say for their targets.
+    pub(crate) defaults: HashMap<Storage, Defaults>,
+    /// The iSCSI names of the targets so far, with the number and the line of each disk.
+    iqns: HashMap<String, Vec<(Option<u16>, usize)>>,
+    /// What the lines so far say about logins.
+    pub(crate) demands: Vec<Demand>,
     target_lines: usize,
 }
 
@@ -62,6 +95,7 @@ impl<'a, 'b> Reader<'a, 'b> {
             extents: Vec::new(),
             devices: Vec::new(),
             targets: Vec::new(),
+            discovery: Discovery::default(),
             users: Vec::new(),
         };
         Self {
@@ -73,8 +107,9 @@ impl<'a, 'b> Reader<'a, 'b> {
             storages: HashMap::new(),
             measures: Vec::new(),
             owners: HashMap::new(),
+            defaults: HashMap::new(),
             iqns: HashMap::new(),
-            first_open_target: None,
+            demands: Vec::new(),
             target_lines: 0,
         }
     }
@@ -103,27 +138,22 @@ impl<'a, 'b> Reader<'a, 'b> {
         }
         let storage = match (line.spoiled, kind) {
             (true, _) => None,
-            (false, Kind::Extent) => self.extent(line, first, rest).map(|extent| {
-                self.configuration.extents.push(extent);
-                Storage::Extent(self.configuration.extents.len() - 1)
-            }),
-            (false, Kind::Device) => {
-                self.device(line, first, rest).map(|(device, measure)| self.add_device(device, measure))
-            }
+            (false, Kind::Extent) => self.extent(line, first, rest),
+            (false, Kind::Device) => self.device(line, first, rest),
+            (false, Kind::Discovery) => return self.discovery(line, rest),
             (false, Kind::Target) => {
                 let target = self.target(line, first, name, rest);
                 self.configuration.targets.extend(target);
                 return;
             }
         };
-        if kind != Kind::Target {
+        if matches!(kind, Kind::Extent | Kind::Device) {
             self.storages.insert(name.to_owned(), storage);
         }
     }
 
     /// What has to wait for the last line.
-    pub(crate) fn finish(self, text: &str) -> Configuration {
-        let asks = |target: &Target| target.authentication != Authentication::None;
+    pub(crate) fn finish(self, text: &str) -> (Configuration, Vec<Demand>) {
         if self.target_lines == 0 {
             let end = text.trim_end().len();
             self.journal.mistake(
@@ -132,37 +162,57 @@ impl<'a, 'b> Reader<'a, 'b> {
                 "write lines such as `extent0 /path/to/image 0 100MB` and `target0 rw extent0 10.0.0.0/8`",
             );
         }
-        if let (Some(span), Some(people)) = (self.first_open_target, self.people)
-            && !people.users.is_empty()
-            && !self.configuration.targets.iter().any(asks)
-        {
-            self.journal.notice(
-                span,
-                format!("no target asks for a user of {}: everyone may log in without a secret", people.name),
-                "write `auth=chap` after the netmask of each target that is for those users",
-            );
-        }
-        self.configuration
+        (self.configuration, self.demands)
     }
 
-    /// Takes note of a target that says nothing of authentication.
-    pub(crate) fn note_open_target(&mut self, span: &Range<usize>) {
-        self.first_open_target.get_or_insert_with(|| span.clone());
-    }
-
-    /// Keeps `iqn` for the target at `field`; a mistake, and false, if another has it.
-    pub(crate) fn claim_iqn(&mut self, iqn: &str, span: Range<usize>) -> bool {
-        let line = self.journal.line_of(span.start);
-        if let Some(first) = self.iqns.get(iqn) {
+    /// Reads what is asked of those who want to be told of targets.
+    fn discovery(&mut self, line: &Line, rest: &[Field]) {
+        let (keyed, other): (Vec<&Field>, Vec<&Field>) =
+            rest.iter().partition(|field| field.text.contains('='));
+        for field in &other {
             self.journal.mistake(
-                span,
-                format!("the target on line {first} already has the iSCSI name {}", quoted(iqn)),
-                "give each target a name of its own; letter case makes no difference",
+                field.span.clone(),
+                format!("{} is not `key=value`", quoted(&field.text)),
+                "only `auth=`, `users=` and `mutual=` follow `discovery`",
             );
-            return false;
         }
-        self.iqns.insert(iqn.to_owned(), line);
-        true
+        if rest.is_empty() {
+            let help = "write `discovery auth=chap`, or leave the line out";
+            self.journal.mistake(line.span.clone(), "`discovery` asks for nothing", help);
+        }
+        let keys = Keys::read(keyed, Holder::Discovery, self.people, self.journal);
+        self.demands.push(Demand::new(Party::Discovery, keys));
+    }
+
+    /// Keeps `iqn` and `lun` for the disk whose name is at `span`; a mistake, and false, if they are taken.
+    pub(crate) fn claim(&mut self, iqn: &str, lun: &Said<u16>, span: Range<usize>) -> bool {
+        let line = self.journal.line_of(span.start);
+        let disks = self.iqns.entry(iqn.to_owned()).or_default();
+        let number = lun.as_ref().map(|said| said.0);
+        let taken = disks.iter().find(|(other, _)| other.is_none() || number.is_none() || *other == number);
+        let Some((other, earlier)) = taken.copied() else {
+            disks.push((number, line));
+            return true;
+        };
+        match (lun, other) {
+            (Some((lun, span)), Some(_)) => self.journal.mistake(
+                span.clone(),
+                format!("line {earlier} already has disk {lun} of {}", quoted(iqn)),
+                "give each disk of a target a number of its own",
+            ),
+            (Some(_), None) => self.journal.mistake(
+                span,
+                format!("line {earlier} has the same iSCSI name, {}, and no `lun=`", quoted(iqn)),
+                format!("write `lun=0` on line {earlier}: each disk of several has a number"),
+            ),
+            (None, _) => self.journal.mistake(
+                span,
+                format!("the target on line {earlier} already has the iSCSI name {}", quoted(iqn)),
+                "give each target a name of its own, whatever the letter case; or write `lun=1` on one line, \
+                 say, and another number on the other, for two disks of one target",
+            ),
+        }
+        false
     }
 
     /// Whether `name` is an extent or device of an earlier line, be it with a mistake.
@@ -207,7 +257,8 @@ impl<'a, 'b> Reader<'a, 'b> {
         let (word, rest) = first.text.split_at(word_end);
         let help = match nearest(word, WORDS.iter().map(|row| row.0)) {
             Some(near) => format!("write {}", quoted(&format!("{near}{rest}"))),
-            None => "a line begins with `extent0`, `device0`, `target0` or `lun0` (any number), or with `#`"
+            None => "a line begins with `extent0`, `device0`, `target0` or `lun0` (any number), with `discovery`, \
+                     or with `#`"
                 .to_owned(),
         };
         let message = format!("{} is not a kind of line", quoted(&first.text));
@@ -219,16 +270,20 @@ impl<'a, 'b> Reader<'a, 'b> {
         let Some(earlier) = self.first_lines.get(name).copied().filter(|earlier| *earlier < here) else {
             return false;
         };
-        self.journal.mistake(
-            first.span_of(0..name.len()),
-            format!("{} is already defined, on line {earlier}", quoted(name)),
-            "give it another number, or leave one of the two lines out",
-        );
+        let help = match name {
+            DISCOVERY => "write it once, with all that is asked for",
+            _ => "give it another number, or leave one of the two lines out",
+        };
+        let message = format!("{} is already defined, on line {earlier}", quoted(name));
+        self.journal.mistake(first.span_of(0..name.len()), message, help);
         true
     }
 
     /// The manual asks for a number after the word; nothing depends on it.
     fn doubt_name(&mut self, name: &str, first: &Field) {
+        if name == DISCOVERY {
+            return;
+        }
         let word = WORDS.iter().find(|row| name.starts_with(row.0)).map_or("", |row| row.0);
         let number = name.get(word.len()..).unwrap_or("");
         if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -243,7 +298,11 @@ impl<'a, 'b> Reader<'a, 'b> {
 
 /// The kind of a line's first word, and the word.
 fn named(word: &str) -> Option<(Kind, &str)> {
-    WORDS.iter().find(|row| word.starts_with(row.0)).map(|row| (row.1, word))
+    let is_word = |row: &&(&str, Kind)| match row.1 {
+        Kind::Discovery => word == row.0,
+        _ => word.starts_with(row.0),
+    };
+    WORDS.iter().find(is_word).map(|row| (row.1, word))
 }
 
 /// A target's name, without the `=iqn` that may follow it.

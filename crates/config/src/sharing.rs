@@ -9,14 +9,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// share.
 pub(crate) fn check(configuration: &Configuration, journal: &mut Journal<'_>) {
     let users = users(configuration);
-    let devices: HashMap<Storage, &Device> = configuration
-        .devices
-        .iter()
-        .flat_map(|device| device.members.iter().map(move |member| (*member, device)))
-        .collect();
+    // Two targets that share several extents are one mistake.
+    let mut said = HashSet::new();
     for (extent, targets) in &users {
-        two_users(configuration, *extent, targets, &devices, journal);
+        two_users(configuration, *extent, targets, &mut said, journal);
     }
+    members_with_a_writer(configuration, &users, journal);
     let only_read: HashSet<usize> = users
         .iter()
         .filter(|(_, targets)| targets.iter().all(|target| target.read_only))
@@ -36,12 +34,12 @@ fn users(configuration: &Configuration) -> BTreeMap<usize, Vec<&Target>> {
     users
 }
 
-/// Each target on `extent` after the first, unless all of them only read; and a writer on a device's member.
+/// Each target on `extent` after the first, unless all of them only read.
 fn two_users(
     configuration: &Configuration,
     extent: usize,
     targets: &[&Target],
-    devices: &HashMap<Storage, &Device>,
+    said: &mut HashSet<usize>,
     journal: &mut Journal<'_>,
 ) {
     let Some((first, others)) = targets.split_first() else {
@@ -50,25 +48,45 @@ fn two_users(
     let name = configuration.extents.get(extent).map_or("", |extent| extent.name.as_str());
     let all_read = targets.iter().all(|target| target.read_only);
     for target in others.iter().filter(|_| !all_read) {
-        let line = journal.line_of(first.span.start);
-        journal.mistake(
-            target.storage_span.clone(),
-            format!("{} is already used by {}, on line {line}", quoted(name), quoted(&first.name)),
-            "give each target an extent of its own, or make both targets `ro`",
-        );
+        if said.insert(target.span.start) {
+            let line = journal.line_of(first.span.start);
+            journal.mistake(
+                target.storage_span.clone(),
+                format!("{} is already used by {}, on line {line}", quoted(name), quoted(&first.name)),
+                "give each target an extent of its own, or make both targets `ro`",
+            );
+        }
     }
-    let member = Storage::Extent(extent);
-    let Some(device) = devices.get(&member) else {
-        return;
+}
+
+/// A target that writes to a device's member. Where the device has a target too, the two targets are what is
+/// said.
+fn members_with_a_writer(
+    configuration: &Configuration,
+    users: &BTreeMap<usize, Vec<&Target>>,
+    journal: &mut Journal<'_>,
+) {
+    let devices: HashMap<Storage, &Device> = configuration
+        .devices
+        .iter()
+        .flat_map(|device| device.members.iter().map(move |member| (*member, device)))
+        .collect();
+    let is_alone = |target: &Target| {
+        target.extents.iter().all(|extent| users.get(extent).is_some_and(|targets| targets.len() == 1))
     };
-    // Where the device has a target too, the two targets are what was said above.
-    if let ([target], false) = (targets, all_read)
-        && target.storage == member
-    {
+    for target in configuration.targets.iter().filter(|target| !target.read_only && is_alone(target)) {
+        let Some(device) = devices.get(&target.storage) else {
+            continue;
+        };
+        let name = match target.storage {
+            Storage::Extent(index) => configuration.extents.get(index).map(|extent| &extent.name),
+            Storage::Device(index) => configuration.devices.get(index).map(|device| &device.name),
+        };
         let line = journal.line_of(device.span.start);
+        let name = quoted(name.map_or("", String::as_str));
         journal.mistake(
             target.storage_span.clone(),
-            format!("{} is a member of {}, on line {line}", quoted(name), quoted(&device.name)),
+            format!("{name} is a member of {}, on line {line}", quoted(&device.name)),
             "name the device, or an extent that is in no device",
         );
     }

@@ -2,11 +2,12 @@
 
 use crate::access::AccessList;
 use crate::configuration::{Authentication, Target};
-use crate::keys::Keys;
+use crate::demands::{Demand, Party};
+use crate::keys::{Holder, Keys, Said};
 use crate::lines::{Field, Line};
 use crate::name::iscsi_name;
 use crate::nearest::nearest;
-use crate::reader::Reader;
+use crate::reader::{Defaults, Reader};
 use crate::value::quoted;
 
 /// The flags, and whether they make a target read-only.
@@ -40,12 +41,13 @@ impl Reader<'_, '_> {
         rest: &[Field],
     ) -> Option<Target> {
         let mistakes_before = self.journal.mistakes.len();
-        let iqn = self.iqn(first, name);
-        let count = rest.iter().take_while(|field| self.is_positional(field)).count();
-        let (positional, keyed) = rest.split_at(count);
-        self.late_fields(keyed);
-        let keys = Keys::read(keyed, self.people, self.journal);
-        let authentication = keys.authentication(line, self.journal);
+        let (positional, keyed) = self.split_at_keys(rest, "flags, storage and netmask come first");
+        let keys = Keys::read(keyed, Holder::Target, self.people, self.journal);
+        let lun = keys.lun.clone();
+        let iqn = self.iqn(first, name, &lun);
+        let own = Defaults::of(&keys);
+        let party = iqn.clone().map_or(Party::Nobody, Party::Target);
+        self.demands.push(Demand::new(party, keys));
         let parts = self.parts(line, name, positional)?;
         let read_only = match parts.flags {
             Some(flags) => self.flags(flags),
@@ -59,34 +61,50 @@ impl Reader<'_, '_> {
             Some(mask) => self.access(mask),
             None => Some(self.open_to_all(first, name)),
         };
-        if authentication == Authentication::None
-            && !keyed.iter().any(|field| field.text.starts_with("auth="))
-        {
-            self.note_open_target(&first.span);
-        }
         if self.journal.mistakes.len() > mistakes_before {
             return None;
         }
+        let storage = storage?;
+        let given = self.defaults.get(&storage).cloned().unwrap_or_default();
+        let block_length = own.block_length.or(given.block_length);
         Some(Target {
             name: name.to_owned(),
             iqn: iqn?,
+            lun: lun.map_or(0, |said| said.0),
             read_only: read_only?,
-            storage: storage?,
+            storage,
             extents: Vec::new(),
+            block_length: block_length.unwrap_or(self.options.block_length),
+            serial: own.serial.or(given.serial),
             access: access?,
-            authentication,
+            authentication: Authentication::None,
+            mutual: None,
             span: line.span.clone(),
             storage_span: parts.storage.span.clone(),
         })
     }
 
-    /// Whether a field is flags, storage or mask, and not `key=value`.
-    fn is_positional(&self, field: &Field) -> bool {
-        !field.text.contains('=') || self.is_storage(&field.text)
+    /// Splits fields into those that come first and those that are `key=value`. What is known as storage is no
+    /// key.
+    pub(crate) fn split_at_keys<'f>(
+        &mut self,
+        fields: &'f [Field],
+        order: &str,
+    ) -> (&'f [Field], &'f [Field]) {
+        let is_positional = |field: &&Field| !field.text.contains('=') || self.is_storage(&field.text);
+        let (positional, keyed) = fields.split_at(fields.iter().take_while(is_positional).count());
+        for field in keyed.iter().filter(|field| !field.text.contains('=')) {
+            self.journal.mistake(
+                field.span.clone(),
+                format!("{} comes after a `key=value` field", quoted(&field.text)),
+                format!("{order}; values of a key have commas between, and no blanks"),
+            );
+        }
+        (positional, keyed)
     }
 
     /// The iSCSI name: what follows the first `=`, or else the base and the name.
-    fn iqn(&mut self, first: &Field, name: &str) -> Option<String> {
+    fn iqn(&mut self, first: &Field, name: &str, lun: &Said<u16>) -> Option<String> {
         let explicit = first.text.split_once('=').map(|(_, iqn)| iqn);
         let result = match explicit {
             Some(iqn) => iscsi_name(iqn).map_err(|error| {
@@ -100,18 +118,7 @@ impl Reader<'_, '_> {
         };
         let iqn = result.map_err(|(span, message, help)| self.journal.mistake(span, message, help)).ok()?;
         let offset = if explicit.is_some() { name.len() + 1 } else { 0 };
-        self.claim_iqn(&iqn, first.span_of(offset..first.text.len())).then_some(iqn)
-    }
-
-    /// Fields that follow a `key=value` field without being one.
-    fn late_fields(&mut self, keyed: &[Field]) {
-        for field in keyed.iter().filter(|field| !field.text.contains('=')) {
-            self.journal.mistake(
-                field.span.clone(),
-                format!("{} comes after a `key=value` field", quoted(&field.text)),
-                "flags, storage and netmask come first; values of a key have commas between, and no blanks",
-            );
-        }
+        self.claim(&iqn, lun, first.span_of(offset..first.text.len())).then_some(iqn)
     }
 
     /// Tells the fields apart by their number and by what they name.

@@ -3,6 +3,7 @@
 
 mod anything;
 mod authentication;
+mod extensions;
 mod places;
 mod records;
 mod strict;

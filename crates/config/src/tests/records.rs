@@ -69,15 +69,40 @@ fn a_device_of_one_extent_is_that_extent() {
 }
 
 #[test]
-fn other_devices_are_understood_and_a_target_on_one_is_refused_for_now() {
+fn several_members_are_one_after_the_other_however_deep() {
+    let extents = "extent0 /a 0 1MB\nextent1 /b 0 size\nextent2 /c 0 512\n";
+    let text = format!(
+        "{extents}device0 RAID0 extent1 extent0\ndevice1 RAID0 extent2 device0\n\
+                        target0 rw device1 all\n"
+    );
+    assert_eq!(good(&text).targets[0].extents, [2, 1, 0]);
+}
+
+#[test]
+fn a_concatenation_that_netbsd_wrote_is_said_to_be_scrambled_once() {
+    let extents = "extent0 /a 0 1MB\nextent1 /b 0 1MB\nextent2 /c 0 1MB\n";
+    let text = format!(
+        "{extents}device0 RAID0 extent0 extent1\ndevice1 RAID0 device0 extent2\n\
+                        target0 ro device1 all\ntarget1 ro device0 all\n"
+    );
+    let said: Vec<_> = read(&text).notices.iter().map(|n| (n.line, n.message.clone())).collect();
+    let scrambled = |name: &str| format!("what NetBSD's own daemon wrote on `{name}` is scrambled");
+    assert_eq!(said, [(6, scrambled("device1")), (6, scrambled("device0"))]);
+    assert!(read(&text).notices[0].help.as_deref().unwrap().contains("backup"));
+}
+
+#[test]
+fn a_target_on_a_mirror_is_refused_for_now() {
     let extents = "extent0 /a 0 1MB\nextent1 /b 0 1MB\nextent2 /c 0 1MB\n";
     let unused = good(&format!("{extents}device0 RAID1 extent0 extent1\ntarget0 rw extent2 all\n"));
     assert_eq!(unused.devices[0].level, Level::Mirror);
     assert_eq!(unused.devices[0].members, [Storage::Extent(0), Storage::Extent(1)]);
-    for level in ["RAID0", "RAID1"] {
-        let outcome = read(&format!("{extents}device0 {level} extent0 extent1\ntarget0 rw device0 all\n"));
-        assert!(only_mistake(&outcome).contains(&format!("{level} devices are not served yet")));
-        assert_eq!((outcome.mistakes[0].line, outcome.mistakes[0].column), (5, 12));
+    for above in ["target0 rw device0 all\n", "device1 RAID0 device0 extent2\ntarget0 rw device1 all\n"] {
+        let outcome = read(&format!("{extents}device0 RAID1 extent0 extent1\n{above}"));
+        assert!(
+            only_mistake(&outcome).contains("RAID1 devices are not served yet, and `device0` is a mirror")
+        );
+        assert_eq!(outcome.mistakes[0].column, 12);
     }
     let nested = format!("{extents}device0 RAID0 extent0 extent1\ndevice1 RAID1 device0 extent2\n{TARGET}");
     assert_eq!(mistakes(&nested), ["5:23 extent2"], "2 MB and 1 MB");
@@ -104,6 +129,11 @@ fn two_targets_share_an_extent_only_to_read_it() {
     good(&format!("{device}target0 ro extent0 all\ntarget1 ro device0 all\n"));
     let both = format!("{device}target0 rw extent0 all\ntarget1 rw device0 all\n");
     assert_eq!(mistakes(&both), ["4:12 device0"]);
+    let two = "extent0 /a 0 1MB\nextent1 /b 0 1MB\ndevice0 RAID0 extent0 extent1\n";
+    let both = format!("{two}target0 rw device0 all\ntarget1 ro device0 all\n");
+    assert_eq!(mistakes(&both), ["5:12 device0"], "once, and not for each extent");
+    let inner = format!("{two}device1 RAID0 device0\ntarget0 rw device0 all\n");
+    assert_eq!(mistakes(&inner), ["5:12 device0"], "the device it is a member of may be used tomorrow");
 }
 
 #[test]
@@ -168,8 +198,9 @@ fn help_names_the_word_that_was_meant() {
         ("target0 rw extent0 all auth=none auth=none", "once"),
         ("target0 rw extent0 all auth=none any", "come first"),
         ("target0 rw", "`target0 rw extent0 10.0.0.0/8`"),
-        ("target0 rw extent0 all\nextent1 /b 0 100 MB", "multiple"),
-        ("target0 rw extent0 all\nextent1 /b 0 1 KB", "multiple"),
+        ("target0 rw extent0 all\nextent1 /b 0 100 MB", "`100MB`, without a blank"),
+        ("target0 rw extent0 all\nextent1 /b 0 1 KB", "`1KB`, without a blank"),
+        ("target0 rw extent0 all\nextent1 /b 0 100", "`512`"),
         ("target0 rw extent0 all\nextent1 /b 0 512 MB", "`512MB`, without a blank"),
         ("target0 rw extent0 all\nextent1 /b 1MB 1MB", "`1048576`"),
         ("target0 rw extent0 all\nextent1 '/tmp/a b' 0 1MB", "`/tmp/a\\ b`"),
