@@ -132,7 +132,7 @@ pub(crate) fn gather(typed: &ServeOptions) -> Result<Gathered, Unplanned> {
         let outcome = files.parse(&options);
         notices.extend(files.render(&outcome.notices, Level::WARNING));
         match outcome.configuration {
-            Some(configuration) => plan.take(&files, configuration, options.block_length),
+            Some(configuration) => plan.take(&files, configuration),
             None => {
                 notices.extend(files.render(&outcome.mistakes, Level::ERROR));
                 return Err(Unplanned { error: count(outcome.mistakes.len()), remarks: notices });
@@ -179,7 +179,7 @@ fn default_disk(state: &Path, options: &timedisk_config::Options) -> Disk {
 }
 
 impl Plan {
-    fn take(&mut self, files: &Files, configuration: Configuration, block_length: u32) {
+    fn take(&mut self, files: &Files, configuration: Configuration) {
         for target in &configuration.targets {
             let extents = target.extents.iter().filter_map(|index| configuration.extents.get(*index));
             let parts = extents.map(|extent| Part {
@@ -195,16 +195,18 @@ impl Plan {
             self.disks.push(Disk {
                 name: target.name.clone(),
                 iqn: target.iqn.clone(),
-                lun: 0,
+                lun: target.lun,
                 parts: parts.collect(),
                 read_only: target.read_only,
                 access: target.access.clone(),
-                chap: chap(&target.authentication, None),
-                block_length,
-                serial: None,
+                chap: chap(&target.authentication, target.mutual.as_ref()),
+                block_length: target.block_length,
+                serial: target.serial.clone(),
                 origin: Origin::File,
             });
         }
+        let discovery = &configuration.discovery;
+        self.discovery = chap(&discovery.authentication, discovery.mutual.as_ref());
         let users = configuration.users.iter();
         self.users = users.map(|user| (user.name.clone(), user.secret.bytes().to_vec())).collect();
     }
