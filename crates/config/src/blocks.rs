@@ -42,7 +42,7 @@ fn measure(extent: &Extent, (block, target): (u32, Option<&Target>), journal: &m
         }
         _ => {}
     }
-    if extent.start % block_bytes != 0 {
+    if !extent.start.is_multiple_of(block_bytes) {
         journal.notice(
             extent.start_span.clone(),
             format!("the start {} is not a multiple of the block length{whose}, {block}", extent.start),

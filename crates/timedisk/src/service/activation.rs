@@ -15,7 +15,9 @@ pub(crate) fn sockets() -> anyhow::Result<Vec<TcpListener>> {
     for position in 0..passed.len() {
         let socket = passed.take_tcp_listener(position);
         let socket = socket.with_context(|| {
-            format!("socket {position} of those that the service manager passed is no TCP socket; write ListenStream=3260")
+            format!(
+                "socket {position} that the service manager passed is no TCP socket; write ListenStream=3260"
+            )
         })?;
         sockets.extend(socket);
     }
