@@ -41,7 +41,7 @@ pub(crate) fn watch(mut lives: impl FnMut() -> bool + Send + 'static) -> std::io
                 tell(&[NotifyState::Watchdog]);
             } else {
                 tracing::error!(
-                    "a part of the server makes no progress; the service manager is not told that it lives"
+                    "a part of the server stands still: the service manager is not told that it lives"
                 );
             }
         }
