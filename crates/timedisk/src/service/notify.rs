@@ -28,7 +28,7 @@ fn tell(what: &[NotifyState<'_>]) {
     }
 }
 
-/// Tells the service manager again and again that the daemon lives, as long as `lives` says so. A daemon that does not is
+/// Tells the service manager again and again that the daemon lives, as long as `lives` says so. One that does not is
 /// restarted.
 pub(crate) fn watch(mut lives: impl FnMut() -> bool + Send + 'static) -> std::io::Result<()> {
     let Some(limit) = sd_notify::watchdog_enabled() else { return Ok(()) };
