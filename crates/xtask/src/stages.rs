@@ -28,6 +28,7 @@ static STAGES: &[Stage] = &[
     Stage { name: "test", what: "unit, property and integration tests (cargo test)", run: cargo::test },
     Stage { name: "cli", what: "what a person meets at the command line, from the first start on", run: cli },
     Stage { name: "control", what: "a daemon that is looked after, is not there, or hangs", run: control },
+    Stage { name: "service", what: "as a service: files, readiness, watchdog, passed sockets", run: service },
     Stage {
         name: "libiscsi",
         what: "libiscsi's tools and suite, and QEMU's tools, on loopback",
@@ -149,6 +150,10 @@ fn cli(context: &mut Context<'_>) -> Result<()> {
 
 fn control(context: &mut Context<'_>) -> Result<()> {
     script(context, "tests/control/run", Duration::from_secs(4 * 60))
+}
+
+fn service(context: &mut Context<'_>) -> Result<()> {
+    script(context, "tests/service/run", Duration::from_secs(3 * 60))
 }
 
 fn libiscsi(context: &mut Context<'_>) -> Result<()> {
