@@ -10,6 +10,9 @@ use std::sync::Arc;
 use crate::digest::{self, Running};
 use crate::pdu::{HEADER_LENGTH, data_segment_length, padded};
 
+/// About what a PDU in the queue takes besides its data, in bytes.
+const OVERHEAD: usize = 256;
+
 /// The data segment of a PDU to be sent.
 #[derive(Debug)]
 pub enum Segment<B> {
@@ -27,6 +30,15 @@ impl<B: AsRef<[u8]>> Segment<B> {
             Segment::Empty => &[],
             Segment::Owned(bytes) => bytes,
             Segment::Shared(buffer, range) => (**buffer).as_ref().get(range.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Memory that the PDU takes besides buffers of commands, which are accounted for elsewhere. A PDU with a little of
+    /// such a buffer keeps more than that.
+    fn own_bytes(&self) -> usize {
+        match self {
+            Segment::Shared(..) => OVERHEAD.saturating_sub(self.bytes().len()),
+            _ => OVERHEAD + self.bytes().len(),
         }
     }
 }
@@ -61,7 +73,7 @@ pub struct Transmitter<B> {
     queue: VecDeque<Outgoing<B>>,
     /// Bytes of the first PDU in the queue that are gone already.
     sent_of_first: usize,
-    /// Bytes in the queue that are not parts of shared buffers.
+    /// Bytes in the queue that nobody else accounts for.
     own_bytes: usize,
     header_digest: bool,
     data_digest: bool,
@@ -111,9 +123,7 @@ impl<B: AsRef<[u8]>> Transmitter<B> {
                 field.copy_from_slice(&crc.finish());
             }
         }
-        if !matches!(segment, Segment::Shared(..)) {
-            self.own_bytes += data.len() + HEADER_LENGTH;
-        }
+        self.own_bytes += segment.own_bytes();
         self.queue.push_back(Outgoing { head, head_length, segment, tail, tail_length });
     }
 
@@ -122,7 +132,7 @@ impl<B: AsRef<[u8]>> Transmitter<B> {
         self.queue.is_empty()
     }
 
-    /// Bytes that wait and are not parts of shared buffers: what a peer that does not read can make us keep.
+    /// Bytes that wait and that nobody else accounts for: what a peer that does not read can make us keep.
     pub fn own_bytes(&self) -> usize {
         self.own_bytes
     }
@@ -154,9 +164,7 @@ impl<B: AsRef<[u8]>> Transmitter<B> {
                 return;
             }
             self.sent_of_first -= length;
-            if !matches!(first.segment, Segment::Shared(..)) {
-                self.own_bytes -= first.segment.bytes().len() + HEADER_LENGTH;
-            }
+            self.own_bytes -= first.segment.own_bytes();
             self.queue.pop_front();
         }
         debug_assert_eq!(self.sent_of_first, 0, "more was sent than was queued");

@@ -95,6 +95,8 @@ impl DeviceServer {
 
     /// Carries the command out, waiting for the medium where it must.
     ///
+    /// `plan` is what [`plan`](Self::plan) said of the command before its data moved; where the logical unit has
+    /// changed since, so that more is to move, the answer is BUSY.
     /// `data_in` has room for [`Plan::data_in`] bytes or for what the initiator expects, whichever is
     /// less, and `data_out` is what it sent, which may be less than the command takes.
     pub fn execute(
@@ -102,10 +104,11 @@ impl DeviceServer {
         nexus: NexusId,
         lun: [u8; 8],
         cdb: &[u8],
+        plan: Plan,
         data_out: &[u8],
         data_in: &mut [u8],
     ) -> Completion {
-        self.run(Patience::MayWait, nexus, lun, cdb, data_out, data_in)
+        self.run(Patience::MayWait, nexus, lun, cdb, plan, data_out, data_in)
             .unwrap_or_else(|| check_condition(&(&INTERNAL_TARGET_FAILURE).into(), 0))
     }
 
@@ -116,10 +119,11 @@ impl DeviceServer {
         nexus: NexusId,
         lun: [u8; 8],
         cdb: &[u8],
+        plan: Plan,
         data_out: &[u8],
         data_in: &mut [u8],
     ) -> Option<Completion> {
-        self.run(Patience::Now, nexus, lun, cdb, data_out, data_in)
+        self.run(Patience::Now, nexus, lun, cdb, plan, data_out, data_in)
     }
 
     /// The logical unit, if there is one.
@@ -162,6 +166,7 @@ impl DeviceServer {
         nexus: NexusId,
         lun: [u8; 8],
         cdb: &[u8],
+        plan: Plan,
         data_out: &[u8],
         data_in: &mut [u8],
     ) -> Option<Completion> {
@@ -175,13 +180,15 @@ impl DeviceServer {
             data_in,
             returned: 0,
             patience,
+            plan,
         };
         let row = command_table::find(command.cdb);
-        let data_out = row
-            .ok()
-            .and_then(|row| lengths(row, unit.map(|unit| &**unit), command.cdb))
-            .map_or(0, |lengths| lengths.data_out);
-        let outcome = dispatch(row, &mut command);
+        let lengths = row.ok().and_then(|row| lengths(row, unit.map(|unit| &**unit), command.cdb));
+        let (data_out, gathered) = lengths.map_or((0, 0), |lengths| (lengths.data_out, lengths.gathered));
+        let mut outcome = command.check_plan(0, gathered).and_then(|()| dispatch(row, &mut command));
+        if outcome.is_ok() {
+            outcome = command.check_plan(command.returned, 0);
+        }
         match outcome {
             Ok(()) => {
                 let returned = command.returned;
@@ -191,6 +198,9 @@ impl DeviceServer {
                 Some(Completion { status: Status::Good, sense: Vec::new(), data_in: returned, data_out })
             }
             Err(Stop::Sense(sense)) => Some(check_condition(&sense, data_out)),
+            Err(Stop::Busy) => {
+                Some(Completion { status: Status::Busy, sense: Vec::new(), data_in: 0, data_out: 0 })
+            }
             Err(Stop::WouldWait) => None,
         }
     }

@@ -25,9 +25,9 @@ pub fn cdb(data: &[u8]) {
     let plan = server.plan(lun, cdb);
     let mut data_in = vec![0xa5; plan.data_in as usize];
     let taken = &sent[..sent.len().min(plan.data_out as usize)];
-    let prompt = server.execute_now(NexusId(1), lun, cdb, taken, &mut data_in);
+    let prompt = server.execute_now(NexusId(1), lun, cdb, plan, taken, &mut data_in);
     assert!(plan.may_wait || prompt.is_some(), "waits against its plan: {cdb:x?}");
-    let done = server.execute(NexusId(1), lun, cdb, taken, &mut data_in);
+    let done = server.execute(NexusId(1), lun, cdb, plan, taken, &mut data_in);
     assert!(done.data_in <= u64::from(plan.data_in), "more than planned: {cdb:x?}");
 }
 

@@ -1,5 +1,7 @@
 //! READ and WRITE in all lengths (SBC-3 5.10 to 5.13, 5.32 to 5.36).
 
+use timedisk_volume::{Durability, Health};
+
 use crate::LogicalUnit;
 use crate::cdb::Cdb;
 use crate::logical_unit::Extent;
@@ -23,10 +25,12 @@ pub(crate) fn refuse_protection(cdb: Cdb<'_>) -> Result<(), Sense> {
 
 pub(crate) fn read(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     let extent = extent(unit, command.cdb)?;
+    command.check_plan(extent.bytes(), 0)?;
     let length = command.data_in.len().min(usize::try_from(extent.bytes()).unwrap_or(usize::MAX));
     let force_unit_access = command.cdb.access().force_unit_access;
     // With FUA, what comes must be what the medium holds: so it is written there first (SBC-3 5.11).
-    if force_unit_access {
+    // After a failed flush there is no more to be had than what is read: reads go on.
+    if force_unit_access && unit.volume()?.health() == Health::Good {
         command.wait()?;
         unit.volume()?.flush()?;
     }
@@ -44,11 +48,17 @@ pub(crate) fn read(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
 
 pub(crate) fn write(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     let extent = extent(unit, command.cdb)?;
+    command.check_plan(0, extent.bytes())?;
     let data = whole_blocks(unit, command.data_out, &extent);
     command.wait()?;
     if !data.is_empty() {
-        let durability = unit.durability(command.cdb.access().force_unit_access);
+        let force_unit_access = command.cdb.access().force_unit_access;
+        let durability = unit.durability(force_unit_access);
         unit.volume()?.write(extent.offset(), data, durability)?;
+        // The write cache may have been turned off meanwhile, and been flushed before this write.
+        if durability == Durability::Volatile && unit.durability(force_unit_access) == Durability::Durable {
+            unit.volume()?.flush()?;
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use timedisk_volume::VolumeError;
 
 use crate::cdb::{Cdb, Field};
 use crate::sense::{Condition, Sense};
-use crate::{DeviceServer, LogicalUnit, NexusId};
+use crate::{DeviceServer, LogicalUnit, NexusId, Plan};
 
 /// A command with what it needs, while its handler works on it.
 pub(crate) struct Running<'a> {
@@ -20,6 +20,8 @@ pub(crate) struct Running<'a> {
     /// Bytes that the command has to return, at first none.
     pub(crate) returned: u64,
     pub(crate) patience: Patience,
+    /// What was planned before data moved. The logical unit may have been another then: away, smaller, protected.
+    pub(crate) plan: Plan,
 }
 
 /// Whether a command may wait for the medium on this thread.
@@ -38,6 +40,8 @@ pub(crate) enum Stop {
     Sense(Sense),
     /// It must wait for the medium, and has had no effect so far.
     WouldWait,
+    /// Data moved for another state of the logical unit than it is in now: the client is to try again.
+    Busy,
 }
 
 /// How a handler ends.
@@ -62,6 +66,13 @@ impl From<VolumeError> for Stop {
 }
 
 impl Running<'_> {
+    /// Refuses to go on with data that were gathered, or room that was made, when less was planned than the command
+    /// moves now. What did not come was not left out by the client.
+    pub(crate) fn check_plan(&self, data_in: u64, data_out: u64) -> Outcome {
+        let enough = data_in <= u64::from(self.plan.data_in) && data_out <= u64::from(self.plan.data_out);
+        if enough { Ok(()) } else { Err(Stop::Busy) }
+    }
+
     /// From here on the command may wait; all that can be refused without has been refused.
     pub(crate) fn wait(&self) -> Outcome {
         match self.patience {

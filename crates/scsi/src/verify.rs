@@ -42,6 +42,7 @@ pub(crate) fn data_out(unit: &LogicalUnit, cdb: Cdb<'_>) -> Result<u64, Sense> {
 
 pub(crate) fn verify(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     let (extent, check) = extent(unit, command.cdb)?;
+    command.check_plan(0, data_out(unit, command.cdb)?)?;
     command.wait()?;
     let (length, repeated) = match check {
         ByteCheck::None => (extent.bytes(), None),

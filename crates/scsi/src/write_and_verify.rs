@@ -30,6 +30,7 @@ pub(crate) fn data_out(unit: &LogicalUnit, cdb: Cdb<'_>) -> Result<u64, Sense> {
 /// The medium is what is verified, so the write is durable whatever the write cache is set to.
 pub(crate) fn write_and_verify(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     let (extent, compare) = extent(unit, command.cdb)?;
+    command.check_plan(0, extent.bytes())?;
     let data = whole_blocks(unit, command.data_out, &extent);
     command.wait()?;
     if data.is_empty() {

@@ -30,6 +30,9 @@ const LOGOUT_WITHIN: u16 = 2;
 /// How long the commands of a session that is dropped are given to end.
 const DROP_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the last words of a session may take to be sent.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
 /// Serves one connection until it ends. A defect ends this connection only.
 pub(crate) fn serve(house: &Arc<House>, stream: TcpStream, peer: SocketAddr, control: &Arc<Control>) {
     tracing::debug!(target: "net", "{peer}: connected");
@@ -271,7 +274,11 @@ impl<'a> Thread<'a> {
                     }
                 }
                 Event::Refused(reason) => tracing::info!("{}: login refused: {reason}", self.who),
-                Event::LoggedOut => tracing::info!("{}: logged out", self.who),
+                Event::LoggedOut => {
+                    tracing::info!("{}: logged out", self.who);
+                    // A peer that does not read the last words keeps its place no longer than this.
+                    self.close_by = Some(self.now() + LAST_WORDS);
+                }
                 Event::Broken(reason) => tracing::info!("{}: closed: {reason}", self.who),
             }
         }

@@ -134,6 +134,7 @@ impl Executor {
             if state.threads == 0 {
                 tracing::error!("no thread for the disk {}: {error}", self.name());
                 state.queue.drain(..).for_each(|job| job.answer(busy()));
+                self.rest.notify_all();
             }
         }
     }
@@ -151,6 +152,9 @@ impl Executor {
     fn abandon_where(&self, matches: impl Fn(NexusId, TaskId) -> bool) {
         let mut state = self.state();
         state.queue.retain(|job| !matches(job.nexus, job.command.id));
+        if state.queue.is_empty() && state.running.is_empty() {
+            self.rest.notify_all();
+        }
         for running in state.running.iter_mut().filter(|running| matches(running.nexus, running.id)) {
             if !running.abandoned {
                 running.abandoned = true;
@@ -255,7 +259,7 @@ impl Job {
 /// Carries out a command on this thread, whatever it waits for.
 fn execute(server: &DeviceServer, nexus: NexusId, command: &mut Command<Buffer>) -> Outcome<Buffer> {
     let (cdb, data_out, data_in) = parts(&command.cdb, &command.data_out, &mut command.data_in);
-    let completion = server.execute(nexus, command.lun, cdb, data_out, data_in);
+    let completion = server.execute(nexus, command.lun, cdb, planned(command.plan), data_out, data_in);
     outcome(completion, command.data_in.take())
 }
 
@@ -266,8 +270,13 @@ pub(crate) fn execute_now(
     command: &mut Command<Buffer>,
 ) -> Option<Outcome<Buffer>> {
     let (cdb, data_out, data_in) = parts(&command.cdb, &command.data_out, &mut command.data_in);
-    let completion = server.execute_now(nexus, command.lun, cdb, data_out, data_in)?;
+    let completion = server.execute_now(nexus, command.lun, cdb, planned(command.plan), data_out, data_in)?;
     Some(outcome(completion, command.data_in.take()))
+}
+
+/// What was planned when the command came, as the device server has it.
+fn planned(plan: timedisk_iscsi::full_feature::Plan) -> timedisk_scsi::Plan {
+    timedisk_scsi::Plan { data_in: plan.data_in, data_out: plan.data_out, may_wait: true }
 }
 
 fn parts<'a>(

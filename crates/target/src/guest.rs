@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use timedisk_iscsi::chap::Identity;
-use timedisk_iscsi::full_feature::{AsyncEvent, Command, Function, Host, Outcome, Plan, TaskId};
+use timedisk_iscsi::full_feature::{AsyncEvent, Command, Function, Host, Outcome, Plan, TaskId, normal_lun};
 use timedisk_iscsi::login::{self, LoginStatus, NewSession, Policy, TargetAnswer};
 use timedisk_scsi::{Attention, LogicalUnit, NexusId};
 
@@ -144,7 +144,8 @@ impl Guest {
         let told = || Message::Aborted(lun);
         let others = self.house.registry.tell_others(&view.target.name, nexus, abandon, told);
         let units = view.server.units().map(|(number, _)| lun_field(number));
-        for unit in units.filter(|unit| lun.is_none_or(|lun| lun == *unit)) {
+        let is_meant = |unit: &[u8; 8]| lun.is_none_or(|lun| normal_lun(lun) == normal_lun(*unit));
+        for unit in units.filter(is_meant) {
             match function {
                 Function::ClearTaskSet => {
                     others.iter().for_each(|victim| view.server.tasks_cleared(unit, *victim))

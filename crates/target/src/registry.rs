@@ -9,9 +9,7 @@ use timedisk_scsi::NexusId;
 
 use crate::control::{Control, Message};
 use crate::session_record::{SessionRecord, SessionStatus};
-
-/// How many times more connections may be in the middle of their login than may have said nothing valid.
-const DAWDLERS: usize = 4;
+use crate::settings::Limits;
 
 /// Who is connected.
 #[derive(Debug)]
@@ -40,7 +38,7 @@ impl State {
         let too_many_silent = self.strangers.iter().filter(|stranger| silent(stranger)).count() >= limit;
         let position = match too_many_silent {
             true => self.strangers.iter().position(silent)?,
-            false if self.strangers.len() >= limit * DAWDLERS => 0,
+            false if self.strangers.len() >= limit * Limits::LOGINS_FOR_A_STRANGER => 0,
             false => return None,
         };
         self.strangers.remove(position).and_then(|oldest| oldest.upgrade())
@@ -97,6 +95,15 @@ impl Registry {
             oldest.post(Message::Close("it had not got on with its login when too many others came"));
         }
         state.strangers.push_back(Arc::downgrade(control));
+    }
+
+    /// The system has no room for another connection: the oldest that has not logged in has to make some.
+    pub(crate) fn make_room(&self) {
+        let mut state = self.state();
+        state.strangers.retain(|stranger| stranger.upgrade().is_some_and(|control| !control.is_admitted()));
+        if let Some(oldest) = state.strangers.pop_front().and_then(|oldest| oldest.upgrade()) {
+            oldest.post(Message::Close("the system had no room for others, and it had not logged in"));
+        }
     }
 
     /// A connection has ended.
@@ -250,6 +257,6 @@ mod tests {
             registry.arrive(control);
         }
         let closed = controls.iter().filter(|control| !control.take().is_empty()).count();
-        assert_eq!(closed, controls.len() - 2 * DAWDLERS);
+        assert_eq!(closed, controls.len() - 2 * Limits::LOGINS_FOR_A_STRANGER);
     }
 }

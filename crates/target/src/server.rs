@@ -172,6 +172,7 @@ fn accept(house: &Arc<House>, socket: &TcpListener, stopping: &AtomicBool, round
             Ok((stream, peer)) => {
                 if let Err(error) = welcome(house, stream, peer) {
                     tracing::error!("connection from {peer} closed: {error}");
+                    house.registry.make_room();
                     std::thread::sleep(EXHAUSTED);
                 }
             }
@@ -179,6 +180,7 @@ fn accept(house: &Arc<House>, socket: &TcpListener, stopping: &AtomicBool, round
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 tracing::error!("can't accept connections: {error}");
+                house.registry.make_room();
                 std::thread::sleep(EXHAUSTED);
             }
         }

@@ -112,6 +112,16 @@ pub struct Limits {
     pub session_memory: usize,
 }
 
+impl Limits {
+    /// How many times more connections may be in the middle of their login than may have said nothing valid.
+    pub const LOGINS_FOR_A_STRANGER: usize = 4;
+
+    /// Connections that may not have logged in yet.
+    pub fn logins(&self) -> usize {
+        self.strangers * Limits::LOGINS_FOR_A_STRANGER
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Limits {

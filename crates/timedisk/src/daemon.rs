@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use timedisk_scsi::Attention;
-use timedisk_target::{Disk as Served, Limits, Listening, Server, SessionStatus, Stuck};
+use timedisk_target::{Disk as Served, Listening, Server, SessionStatus, Stuck};
 use timedisk_volume::{Health, Volume};
 
 use crate::command_line::ServeOptions;
 use crate::control::{self, DiskState, Refusal, RefusalKind, Reloaded, Status};
+use crate::descriptors;
 use crate::inventory::Inventory;
 use crate::plan::{self, Disk, Part, Plan, Unplanned};
 
@@ -46,7 +47,7 @@ impl Daemon {
         let prepared = inventory.prepare(plan, options.allow_shrink)?;
         inventory.commit(prepared, Instant::now() + PATIENCE)?;
         inventory.warn_of_little_room();
-        let limits = Limits { sessions: options.sessions.into(), ..Limits::default() };
+        let limits = descriptors::limits(options.sessions);
         let server =
             Server::start(listening, inventory.catalogue(), limits).context("can't start a thread")?;
         let shown = RwLock::new(Arc::new(shown(&inventory)));

@@ -8,6 +8,7 @@ mod command_line;
 mod commands;
 mod control;
 mod daemon;
+mod descriptors;
 mod hints;
 mod inventory;
 mod plan;

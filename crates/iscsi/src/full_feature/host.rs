@@ -69,6 +69,8 @@ pub struct Command<B> {
     pub lun: [u8; 8],
     /// 16 bytes, or more with an extended CDB.
     pub cdb: Cdb,
+    /// What was planned when it came. The logical unit may be another by now.
+    pub plan: Plan,
     /// What the initiator sent, and how much of the buffer that is.
     pub data_out: Option<(B, usize)>,
     /// Where to put what the command returns.

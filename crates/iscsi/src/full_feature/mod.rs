@@ -6,6 +6,7 @@
 mod data_out;
 mod exchanges;
 mod host;
+mod lun;
 mod scsi_command;
 mod task;
 mod task_management;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 pub use exchanges::{AsyncEvent, DATA_PATIENCE, IDLE_BEFORE_PING, PING_PATIENCE};
 pub use host::{Cdb, Command, Function, FunctionResponse, Host, Outcome, Plan, TaskId};
+pub use lun::normal_lun;
 pub use window::{CommandWindow, WINDOW_LIMIT, WINDOW_START};
 
 use crate::login::NewSession;
@@ -113,11 +115,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         now: Duration,
         host: &mut impl Host<Buffer = B>,
     ) -> Self {
-        let start = if host.reserve((WINDOW_START as usize - 1) * unsolicited_limit(&parameters)) {
-            WINDOW_START
-        } else {
-            1
-        };
+        // Those who only look for targets have no data to send.
+        let unsolicited = if identity.is_discovery() { 0 } else { unsolicited_limit(&parameters) };
+        let start = if host.reserve((WINDOW_START as usize - 1) * unsolicited) { WINDOW_START } else { 1 };
         Session {
             window: CommandWindow::new(cmd_sn, start),
             text: TextExchange::new(&parameters, &identity),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::host::{Cdb, Command, Host, Outcome, TaskId};
 use super::task::{Attribute, Failure, Gathering, Stage, Task};
 use super::window::Arrival;
-use super::{Current, IMMEDIATE_LIMIT, Session, unsolicited_limit};
+use super::{Current, IMMEDIATE_LIMIT, Session, normal_lun, unsolicited_limit};
 use crate::pdu::{NO_TAG, RejectReason, Response, additional_headers, layout};
 use crate::transmit::{Segment, Transmitter};
 
@@ -32,7 +32,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         let length = layout::BasicHeader::of(&self.header).data_length() as u32;
         let immediate = header.opcode & crate::pdu::IMMEDIATE != 0;
         let tag = header.initiator_task_tag.get();
-        if !immediate && self.window.arrival(header.cmd_sn.get()) == Arrival::Outside {
+        let arrival = self.window.arrival(header.cmd_sn.get());
+        let is_known = || self.ahead.iter().any(|(known, _)| *known == header.cmd_sn.get());
+        // One that came before, ahead of its turn, is as good as outside the window (RFC 7143 §4.2.2.1).
+        if !immediate && (arrival == Arrival::Outside || is_known()) {
             return Current::Drop { reject: None };
         }
         let Some(more) = additional_headers(additional) else {
@@ -49,8 +52,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             .max(task.data.wanted.min(unsolicited_limit(&self.parameters) as u32))
             .min(task.data.wanted);
         if task.data.wanted > 0 {
-            // Not before those that wait already: an older ORDERED one among them would be waited for in turn.
-            let in_turn = self.waiting_for_memory.is_empty();
+            // Not before those that wait already, nor before those that are still to come: an older one among them
+            // might be waited for in turn. And no more than may come unasked, before all of that has come.
+            let is_next = immediate || arrival == Arrival::Next;
+            let in_turn = self.waiting_for_memory.is_empty() && is_next && !task.data.awaits_unsolicited();
             task.data.buffer = if in_turn { host.allocate(task.data.wanted as usize) } else { None };
             if task.data.buffer.is_none() && first > 0 {
                 task.data.buffer = Some(host.allocate_reserved(first as usize));
@@ -106,6 +111,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             plan,
             stage: Stage::Gathering,
             data,
+            data_in: None,
         }
     }
 
@@ -184,7 +190,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             task.stage = Stage::Ready;
             return self.try_start(tag, out, host);
         }
+        if task.data.awaits_unsolicited() {
+            return self.expect_data();
+        }
         if !task.data.has_room_for_all() && task.data.failure.is_none() {
+            if task.delivered.is_none() {
+                return;
+            }
             let wanted = task.data.wanted as usize;
             let Some(larger) = self.allocate_in_turn(tag, wanted, host) else { return };
             if let Some(task) = self.tasks.get_mut(&tag) {
@@ -275,7 +287,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             (Some(other), Some(own)) => other < own,
             (other, _) => other.is_some(),
         };
-        let mut older = self.tasks.values().filter(|other| other.lun == task.lun).filter(is_older);
+        let same_unit = |other: &&Task<B>| normal_lun(other.lun) == normal_lun(task.lun);
+        let mut older = self.tasks.values().filter(same_unit).filter(is_older);
         !older.any(|other| ordered || other.attribute == Attribute::Ordered)
     }
 
@@ -285,22 +298,26 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             let outcome = failed(failure.sense());
             return self.finish(tag, outcome, out, host);
         }
-        if task.delivered.is_none() || !self.is_its_turn(task) {
+        if task.delivered.is_none() {
             return;
         }
+        // Memory before the turn: what is younger and waits for this one must not take it.
         let room = task.plan.data_in.min(task.expected_read) as usize;
-        let data_in = match room {
-            0 => None,
-            _ => match self.allocate_in_turn(tag, room, host) {
-                Some(buffer) => Some(buffer),
-                None => return,
-            },
-        };
+        if room > 0 && task.data_in.is_none() {
+            let Some(buffer) = self.allocate_in_turn(tag, room, host) else { return };
+            if let Some(task) = self.tasks.get_mut(&tag) {
+                task.data_in = Some(buffer);
+            }
+        }
+        if !self.tasks.get(&tag).is_some_and(|task| self.is_its_turn(task)) {
+            return;
+        }
         let Some(task) = self.tasks.get_mut(&tag) else { return };
         task.stage = Stage::Running;
         let length = task.data.received.min(task.data.wanted) as usize;
         let data_out = task.data.buffer.take().map(|buffer| (buffer, length));
-        let command = Command { id: task.id, lun: task.lun, cdb: task.cdb.clone(), data_out, data_in };
+        let (cdb, plan, data_in) = (task.cdb.clone(), task.plan, task.data_in.take());
+        let command = Command { id: task.id, lun: task.lun, cdb, plan, data_out, data_in };
         if let Some(outcome) = host.start(command) {
             self.finish(tag, outcome, out, host);
         }
@@ -338,6 +355,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     /// Takes a task off the books.
     pub(super) fn remove(&mut self, tag: u32) -> Option<Task<B>> {
         let task = self.tasks.remove(&tag)?;
+        // Its number stays known, if it came ahead of its turn; another task of this tag is none of its business.
+        for (_, brought) in self.ahead.iter_mut().filter(|(_, brought)| *brought == Some(tag)) {
+            *brought = None;
+        }
         if task.attribute == Attribute::Ordered {
             self.ordered = self.ordered.saturating_sub(1);
         }

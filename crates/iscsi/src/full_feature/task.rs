@@ -59,6 +59,8 @@ pub(super) struct Task<B> {
     pub(super) plan: Plan,
     pub(super) stage: Stage,
     pub(super) data: Gathering<B>,
+    /// Where to put what it reads, once there is memory for it.
+    pub(super) data_in: Option<B>,
 }
 
 /// Sense of a task that the transport ends (RFC 7143 §11.4.7.2): ABORTED COMMAND with this additional code.
@@ -153,12 +155,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Gathering<B> {
         self.room() >= self.wanted as usize
     }
 
-    /// Exchanges the buffer for a larger one.
+    /// Exchanges the buffer for a larger one. All of the old one moves: a PDU may be half received into it.
     pub(super) fn move_to(&mut self, mut larger: B) {
         if let Some(old) = &self.buffer {
-            let came = old.as_ref().len().min(self.received as usize);
-            if let (Some(to), Some(from)) = (larger.as_mut().get_mut(..came), old.as_ref().get(..came)) {
-                to.copy_from_slice(from);
+            let old = old.as_ref();
+            if let Some(to) = larger.as_mut().get_mut(..old.len()) {
+                to.copy_from_slice(old);
             }
         }
         self.buffer = Some(larger);
@@ -236,9 +238,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Gathering<B> {
         all && self.unsolicited_end.is_none() && self.solicited.is_empty()
     }
 
-    /// Whether data were asked for that have not come.
-    pub(super) fn awaits_solicited(&self) -> bool {
-        !self.solicited.is_empty()
+    /// Whether data were asked for, or announced, that have not come.
+    pub(super) fn awaits_data(&self) -> bool {
+        !self.solicited.is_empty() || self.awaits_unsolicited()
+    }
+
+    /// Whether data were announced that have not come.
+    pub(super) fn awaits_unsolicited(&self) -> bool {
+        self.unsolicited_end.is_some()
     }
 
     /// The next R2T to be sent, if one may be sent now.

@@ -6,7 +6,7 @@
 use super::host::{Function, FunctionResponse, Host};
 use super::task::Stage;
 use super::window::Arrival;
-use super::{ABORTED_LIMIT, Direction, Session};
+use super::{ABORTED_LIMIT, Direction, Session, normal_lun};
 use crate::pdu::{Response, layout};
 use crate::transmit::{Segment, Transmitter};
 
@@ -44,7 +44,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         match function {
             Function::AbortTask => self.abort_task(header, out, host),
             Function::AbortTaskSet => {
-                self.abort_where(|task_lun| task_lun == lun, host);
+                self.abort_where(|task_lun| normal_lun(task_lun) == normal_lun(lun), host);
                 FunctionResponse::Complete
             }
             Function::ClearAca => FunctionResponse::NotSupported,
@@ -53,7 +53,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
                 if !host.manage(function, lun) {
                     return FunctionResponse::NotSupported;
                 }
-                self.abort_where(|task_lun| task_lun == lun, host);
+                self.abort_where(|task_lun| normal_lun(task_lun) == normal_lun(lun), host);
                 FunctionResponse::Complete
             }
             Function::TargetWarmReset | Function::TargetColdReset => {
@@ -102,9 +102,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
 
     fn abort(&mut self, tag: u32, host: &mut impl Host<Buffer = B>) {
         let Some(task) = self.remove(tag) else { return };
-        for (_, brought) in self.ahead.iter_mut().filter(|(_, brought)| *brought == Some(tag)) {
-            *brought = None;
-        }
         if task.stage == Stage::Running {
             host.abandon(task.id);
         }
@@ -124,7 +121,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     /// Another session had the tasks of a logical unit (or of all) aborted. Returns whether any was.
     pub fn aborted_by_another(&mut self, lun: Option<[u8; 8]>, host: &mut impl Host<Buffer = B>) -> bool {
         let before = self.tasks.len();
-        self.abort_where(|task_lun| lun.is_none_or(|lun| lun == task_lun), host);
+        self.abort_where(|task_lun| lun.is_none_or(|lun| normal_lun(lun) == normal_lun(task_lun)), host);
         self.open_window(host);
         self.tasks.len() < before
     }

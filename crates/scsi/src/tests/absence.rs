@@ -24,7 +24,9 @@ fn server(units: &[(u16, &Arc<LogicalUnit>)]) -> DeviceServer {
 }
 
 fn test_unit_ready(server: &DeviceServer, lun: u8) -> Result<(), (u8, u8, u8)> {
-    let done = server.execute(NEXUS, [0, lun, 0, 0, 0, 0, 0, 0], &TEST_UNIT_READY, &[], &mut []);
+    let lun = [0, lun, 0, 0, 0, 0, 0, 0];
+    let plan = server.plan(lun, &TEST_UNIT_READY);
+    let done = server.execute(NEXUS, lun, &TEST_UNIT_READY, plan, &[], &mut []);
     if done.status == Status::Good { Ok(()) } else { Err(triple(&done)) }
 }
 
@@ -119,4 +121,36 @@ fn what_a_disk_did_is_counted() {
     assert_eq!((traffic.reads, traffic.read_bytes), (1, 2 * BLOCK as u64));
     assert_eq!((traffic.writes, traffic.written_bytes), (1, 3 * BLOCK as u64));
     assert_eq!(traffic.flushes, 1);
+}
+
+/// Data move between the plan and the execution; the disk may have become another meanwhile.
+#[test]
+fn a_disk_that_comes_back_while_data_move_loses_none_of_them() {
+    let write = block_cdb(0x2a, 0, 0, 1);
+    let unmap = [0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0];
+    let capacity = [0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    for cdb in [
+        &write[..],
+        &block_cdb(0x28, 0, 0, 1),
+        &block_cdb(0x2e, 0, 0, 1),
+        &block_cdb(0x2f, 2, 0, 1),
+        &unmap,
+        &capacity,
+    ] {
+        let bench = Bench::new();
+        let unit = bench.server.unit(LUN).unwrap();
+        let volume = unit.medium().take(Absence::Exchange).unwrap();
+        let plan = bench.server.plan(LUN, cdb);
+        unit.medium().put(volume);
+        let done = bench.server.execute(NEXUS, LUN, cdb, plan, &[], &mut []);
+        assert_eq!(done.status, Status::Busy, "{cdb:x?}");
+        let plan = bench.server.plan(LUN, &write);
+        unit.set_read_only(true);
+        assert_eq!(bench.server.plan(LUN, &write).data_out, 0);
+        let protected = bench.server.plan(LUN, &write);
+        unit.set_read_only(false);
+        let done = bench.server.execute(NEXUS, LUN, &write, protected, &[], &mut []);
+        assert_eq!(done.status, Status::Busy, "a disk that was protected when the data came");
+        assert_eq!(bench.server.execute(NEXUS, LUN, &write, plan, &[7; BLOCK], &mut []).status, Status::Good);
+    }
 }

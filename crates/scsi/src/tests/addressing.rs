@@ -24,10 +24,17 @@ fn inquiry_of_a_lun_without_a_disk_says_so() {
 fn lun_0_answers_even_where_there_is_no_disk_at_all() {
     let server = DeviceServer::new("iqn.2001-04.com.example:none", 1, vec![]);
     let mut data = [CANARY; 96];
-    let done = server.execute(NEXUS, LUN, &[0x12, 0, 0, 0, 96, 0], &[], &mut data);
+    let done = server.execute(
+        NEXUS,
+        LUN,
+        &[0x12, 0, 0, 0, 96, 0],
+        server.plan(LUN, &[0x12, 0, 0, 0, 96, 0]),
+        &[],
+        &mut data,
+    );
     assert_eq!((done.status, done.data_in, data[0]), (Status::Good, 96, 0x7f));
     let cdb = [0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 96, 0, 0];
-    let done = server.execute(NEXUS, LUN, &cdb, &[], &mut data);
+    let done = server.execute(NEXUS, LUN, &cdb, server.plan(LUN, &cdb), &[], &mut data);
     assert_eq!((done.status, done.data_in), (Status::Good, 8));
     assert_eq!(data[..8], [0; 8]);
 }
@@ -72,7 +79,7 @@ fn report_luns_lists_all_disks_in_the_shortest_addressing() {
     {
         let mut data = [CANARY; 64];
         let cdb = [0xa0, 0, select, 0, 0, 0, 0, 0, 0, 64, 0, 0];
-        let done = server.execute(NEXUS, lun, &cdb, &[], &mut data);
+        let done = server.execute(NEXUS, lun, &cdb, server.plan(lun, &cdb), &[], &mut data);
         assert_eq!(done.status, Status::Good);
         assert_eq!(&data[2..][..expected.len()], expected);
         if select != 1 {

@@ -59,13 +59,13 @@ fn a_command_that_would_wait_consumes_nothing() {
     let bench = settled();
     let read = block_cdb(0x28, 0, 0, 1);
     let mut data = [0; BLOCK];
-    let prompt = bench.server.execute_now(NEXUS, LUN, &read, &[], &mut data);
+    let prompt = bench.server.execute_now(NEXUS, LUN, &read, bench.server.plan(LUN, &read), &[], &mut data);
     assert_eq!(prompt, None);
     bench.server.tasks_cleared(LUN, NEXUS);
     // Now there is something to tell, and that needs no waiting.
-    let prompt = bench.server.execute_now(NEXUS, LUN, &read, &[], &mut data);
+    let prompt = bench.server.execute_now(NEXUS, LUN, &read, bench.server.plan(LUN, &read), &[], &mut data);
     assert_eq!(triple(&prompt.unwrap()), (0x06, 0x2f, 0x00));
-    let prompt = bench.server.execute_now(NEXUS, LUN, &read, &[], &mut data);
+    let prompt = bench.server.execute_now(NEXUS, LUN, &read, bench.server.plan(LUN, &read), &[], &mut data);
     assert_eq!(prompt, None);
 }
 

@@ -28,7 +28,14 @@ fn letters_that_ascii_lacks_do_not_get_in() {
     let unit = LogicalUnit::new(volume, strange, format, None);
     let server = DeviceServer::new("iqn.x", 1, vec![(0, Arc::new(unit))]);
     let mut data = [0; 96];
-    server.execute(NEXUS, LUN, &[0x12, 0, 0, 0, 96, 0], &[], &mut data);
+    server.execute(
+        NEXUS,
+        LUN,
+        &[0x12, 0, 0, 0, 96, 0],
+        server.plan(LUN, &[0x12, 0, 0, 0, 96, 0]),
+        &[],
+        &mut data,
+    );
     assert_eq!(&data[8..32], b"d?sk?   much longer than");
 }
 

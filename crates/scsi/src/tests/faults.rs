@@ -49,7 +49,14 @@ fn settings_that_cannot_be_saved_do_not_apply() {
     let server = DeviceServer::new("iqn.x", 1, vec![(0, unit.clone())]);
     let mut list = [0; 24];
     list[4..6].copy_from_slice(&[0x08, 18]);
-    let done = server.execute(NEXUS, LUN, &[0x15, 0x11, 0, 0, 24, 0], &list, &mut []);
+    let done = server.execute(
+        NEXUS,
+        LUN,
+        &[0x15, 0x11, 0, 0, 24, 0],
+        server.plan(LUN, &[0x15, 0x11, 0, 0, 24, 0]),
+        &list,
+        &mut [],
+    );
     assert_eq!(triple(&done), (0x04, 0x44, 0x00));
     assert!(unit.modes().write_cache);
 }

@@ -144,7 +144,7 @@ fn reads_at_hand_are_served_at_once_and_others_wait() {
     let mut data = vec![0; BLOCK];
     let now = |flags, data: &mut [u8]| {
         let cdb = block_cdb(0x28, flags, 0, 1);
-        bench.server.execute_now(NEXUS, LUN, &cdb, &[], data)
+        bench.server.execute_now(NEXUS, LUN, &cdb, bench.server.plan(LUN, &cdb), &[], data)
     };
     assert_eq!(now(0, &mut data), None);
     bench.volume.cached.store(true, SeqCst);
@@ -268,7 +268,8 @@ fn a_write_and_verify_with_another_byte_check_writes_nothing() {
         assert_eq!(now[BLOCK..], [0; BLOCK]);
         let cdb = block_cdb(code, 0, 0, 1);
         let mut none = [];
-        let prompt = bench.server.execute_now(NEXUS, LUN, &cdb, &pattern(1), &mut none);
+        let prompt =
+            bench.server.execute_now(NEXUS, LUN, &cdb, bench.server.plan(LUN, &cdb), &pattern(1), &mut none);
         assert_eq!(prompt, None);
         bench.server.unit(LUN).unwrap().set_read_only(true);
         assert_eq!(bench.refused_with(&cdb, &pattern(1)), (0x07, 0x27, 0x00));

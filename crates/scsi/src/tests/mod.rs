@@ -86,7 +86,7 @@ impl Bench {
         let room = expected.min(plan.data_in as usize);
         let mut data = vec![CANARY; room + 16];
         let (buffer, beyond) = data.split_at_mut(room);
-        let done = self.server.execute(nexus, lun, cdb, data_out, buffer);
+        let done = self.server.execute(nexus, lun, cdb, plan, data_out, buffer);
         assert_eq!(beyond, [CANARY; 16]);
         assert!(done.data_in <= u64::from(plan.data_in), "{cdb:x?} {done:?} {plan:?}");
         let length = room.min(done.data_in as usize);

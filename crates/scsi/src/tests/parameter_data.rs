@@ -74,7 +74,7 @@ fn every_byte_that_is_claimed_was_written() {
         let plan = bench.server.plan(LUN, &cdb);
         let answers = [0x00, 0xff, CANARY].map(|garbage| {
             let mut data = vec![garbage; plan.data_in as usize];
-            let done = bench.server.execute(NEXUS, LUN, &cdb, &[], &mut data);
+            let done = bench.server.execute(NEXUS, LUN, &cdb, bench.server.plan(LUN, &cdb), &[], &mut data);
             let length = done.data_in as usize;
             assert!(data[length..].iter().all(|byte| *byte == garbage), "{cdb:x?}");
             data.truncate(length);

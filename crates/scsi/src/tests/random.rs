@@ -12,7 +12,7 @@ fn check(bench: &Bench, lun: [u8; 8], cdb: &[u8], data_out: &[u8], room: usize) 
     assert!(plan.data_in == 0 || plan.data_out == 0);
     let sent = &data_out[..data_out.len().min(plan.data_out as usize)];
     let mut data = vec![0; room.min(plan.data_in as usize)];
-    let prompt = bench.server.execute_now(NEXUS, lun, cdb, sent, &mut data);
+    let prompt = bench.server.execute_now(NEXUS, lun, cdb, plan, sent, &mut data);
     assert!(prompt.is_some() || plan.may_wait, "{cdb:x?}");
     let reply = bench.run(NEXUS, lun, cdb, sent, room);
     match reply.done.status {

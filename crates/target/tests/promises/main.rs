@@ -12,6 +12,7 @@ mod discovery;
 mod errors;
 mod full_house;
 mod login;
+mod meanwhile;
 mod memory;
 mod mutual;
 mod stuck_disk;

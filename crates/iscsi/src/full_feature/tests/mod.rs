@@ -3,6 +3,7 @@
 
 mod data;
 mod digests;
+mod hostile;
 mod numbers;
 mod requests;
 
