@@ -4,21 +4,34 @@ use crate::value::{ValueError, quoted};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A list of address prefixes. An address that one of them covers is let in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A list of address prefixes. An address that one of them covers is let in. Lists are equal when their
+/// prefixes are, however they are written.
+#[derive(Debug, Clone)]
 pub struct AccessList {
     prefixes: Vec<Prefix>,
     written: String,
+    complaint: Option<String>,
 }
 
+impl PartialEq for AccessList {
+    fn eq(&self, other: &Self) -> bool {
+        self.prefixes == other.prefixes && self.complaint == other.complaint
+    }
+}
+
+impl Eq for AccessList {}
+
+/// A prefix; the bits of its network after `bits` are zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Prefix {
+pub(crate) enum Prefix {
     /// Every address of both families.
     Everyone,
     V4 {
         network: u32,
         bits: u32,
     },
+    /// Never of no bits, which NetBSD would take for every address of both families: two halves are written
+    /// instead.
     V6 {
         network: u128,
         bits: u32,
@@ -29,7 +42,36 @@ impl AccessList {
     /// The list that lets every address in, written `any`.
     #[must_use]
     pub fn everyone() -> Self {
-        Self { prefixes: vec![Prefix::Everyone], written: "any".to_owned() }
+        Self::of(vec![Prefix::Everyone], "any", None)
+    }
+
+    pub(crate) fn of(prefixes: Vec<Prefix>, written: &str, complaint: Option<String>) -> Self {
+        Self { prefixes, written: written.to_owned(), complaint }
+    }
+
+    /// What NetBSD's daemon says on stderr, without a line feed, at each peer whom a mask refuses that it cannot
+    /// read. Only lists of NetBSD's reading have it.
+    #[must_use]
+    pub fn netbsd_complaint(&self) -> Option<&str> {
+        self.complaint.as_deref()
+    }
+
+    /// The list in its normal form: each prefix as address and length, or `any`, or `none`.
+    pub(crate) fn normal_form(&self) -> String {
+        match self.prefixes.as_slice() {
+            [] => "none".to_owned(),
+            [Prefix::Everyone] => "any".to_owned(),
+            prefixes => prefixes.iter().map(Prefix::to_string).collect::<Vec<_>>().join(","),
+        }
+    }
+
+    /// Whether NetBSD reads the normal form as this list: it knows one prefix, of IPv4.
+    pub(crate) fn is_netbsds(&self) -> bool {
+        match self.prefixes.as_slice() {
+            [Prefix::V4 { bits, .. }] => *bits > 0,
+            [] | [Prefix::Everyone] => true,
+            _ => false,
+        }
     }
 
     /// Reads a mask, or several with commas between: `10.0.0.0/8`, `10/8,fe80::/64`, `any`, `all`, `none`. An
@@ -49,16 +91,16 @@ impl AccessList {
         let mut offset = 0;
         for part in text.split(',') {
             match Prefix::parse(part, list) {
-                Ok(prefix) => {
-                    prefixes.extend(prefix);
-                    doubts.extend(doubt(part, prefix).map(|doubt| doubt.moved(offset)));
+                Ok(read) => {
+                    doubts.extend(doubt(part, read.first().copied()).map(|doubt| doubt.moved(offset)));
+                    prefixes.extend(read);
                 }
                 Err(error) => errors.push(error.moved(offset)),
             }
             offset += part.len() + 1;
         }
         match errors.is_empty() {
-            true => Ok((Self { prefixes, written: text.to_owned() }, doubts)),
+            true => Ok((Self::of(prefixes, text, None), doubts)),
             false => Err(errors),
         }
     }
@@ -90,8 +132,23 @@ impl fmt::Display for AccessList {
 }
 
 impl Prefix {
+    /// The prefix of the first `bits` of an IPv4 address, 32 at most.
+    pub(crate) fn v4(address: u32, bits: u32) -> Self {
+        let mask = u32::MAX.checked_shl(32_u32.saturating_sub(bits)).unwrap_or(0);
+        Self::V4 { network: address & mask, bits }
+    }
+
+    /// The same of an IPv6 address, with 128 bits at most.
+    fn v6(address: u128, bits: u32) -> Vec<Self> {
+        if bits == 0 {
+            return [0, 1 << 127].map(|network| Self::V6 { network, bits: 1 }).to_vec();
+        }
+        let mask = u128::MAX.checked_shl(128_u32.saturating_sub(bits)).unwrap_or(0);
+        vec![Self::V6 { network: address & mask, bits }]
+    }
+
     /// Reads one mask; `none` gives no prefix.
-    fn parse(text: &str, in_list: bool) -> Result<Option<Self>, ValueError> {
+    fn parse(text: &str, in_list: bool) -> Result<Vec<Self>, ValueError> {
         let wrong = |message: &str, help: String| {
             Err(ValueError::whole(text, format!("{} {message}", quoted(text)), help))
         };
@@ -102,8 +159,8 @@ impl Prefix {
             "any" | "all" | "none" if in_list => {
                 return wrong("cannot be one of several masks", format!("write `{text}` alone"));
             }
-            "any" | "all" => return Ok(Some(Self::Everyone)),
-            "none" => return Ok(None),
+            "any" | "all" => return Ok(vec![Self::Everyone]),
+            "none" => return Ok(Vec::new()),
             _ => {}
         }
         let lower = text.to_ascii_lowercase();
@@ -115,7 +172,7 @@ impl Prefix {
             None => (text, None),
         };
         if address.contains(':') {
-            return v6(text, address, length).map(Some);
+            return v6(text, address, length);
         }
         let Some(v4) = padded_v4(address) else {
             return wrong("is not an IPv4 or IPv6 address", address_help(text, address, length));
@@ -126,15 +183,27 @@ impl Prefix {
                 length_help(address, length, v4),
             );
         };
-        Ok(Some(match bits {
+        Ok(vec![match bits {
             0 => Self::Everyone,
-            _ => Self::V4 { network: v4.into(), bits },
-        }))
+            _ => Self::v4(v4.into(), bits),
+        }])
+    }
+}
+
+/// Address and length. All of IPv4 without IPv6 is written as the IPv6 prefix that maps it.
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Everyone => f.write_str("0.0.0.0/0"),
+            Self::V4 { bits: 0, .. } => f.write_str("::ffff:0.0.0.0/96"),
+            Self::V4 { network, bits } => write!(f, "{}/{bits}", Ipv4Addr::from(network)),
+            Self::V6 { network, bits } => write!(f, "{}/{bits}", Ipv6Addr::from(network)),
+        }
     }
 }
 
 /// Reads an IPv6 prefix; one inside `::ffff:0:0/96` is the IPv4 prefix that it maps.
-fn v6(text: &str, address: &str, length: Option<&str>) -> Result<Prefix, ValueError> {
+fn v6(text: &str, address: &str, length: Option<&str>) -> Result<Vec<Prefix>, ValueError> {
     let wrong = |message: &str, help: String| {
         Err(ValueError::whole(text, format!("{} {message}", quoted(text)), help))
     };
@@ -147,12 +216,12 @@ fn v6(text: &str, address: &str, length: Option<&str>) -> Result<Prefix, ValueEr
         return wrong("is not an IPv6 address", help);
     };
     match (prefix_length(length, 128), v6.to_ipv4_mapped()) {
-        (Some(bits @ 97..), Some(v4)) => Ok(Prefix::V4 { network: v4.into(), bits: bits - 96 }),
-        (Some(96), Some(_)) => Ok(Prefix::V4 { network: 0, bits: 0 }),
+        (Some(bits @ 97..), Some(v4)) => Ok(vec![Prefix::v4(v4.into(), bits - 96)]),
+        (Some(96), Some(_)) => Ok(vec![Prefix::v4(0, 0)]),
         (Some(bits), Some(v4)) => {
             wrong("is an IPv4 address with a length below 96", format!("write `{v4}/{}`", bits.min(32)))
         }
-        (Some(bits), None) => Ok(Prefix::V6 { network: v6.into(), bits }),
+        (Some(bits), None) => Ok(Prefix::v6(v6.into(), bits)),
         (None, _) => {
             wrong("does not have a length from 0 to 128 after the `/`", format!("write `{v6}/64`, say"))
         }

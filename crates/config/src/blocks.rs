@@ -6,8 +6,8 @@ use crate::size::format_size;
 use crate::value::quoted;
 use std::collections::HashMap;
 
-/// Finds lengths that are no whole number of blocks, and serial numbers of two disks.
-pub(crate) fn check(configuration: &Configuration, options: &Options, journal: &mut Journal<'_>) {
+/// Finds lengths that are no whole number of blocks.
+pub(crate) fn lengths(configuration: &Configuration, options: &Options, journal: &mut Journal<'_>) {
     let mut served: HashMap<usize, Vec<&Target>> = HashMap::new();
     for target in &configuration.targets {
         for extent in &target.extents {
@@ -21,7 +21,6 @@ pub(crate) fn check(configuration: &Configuration, options: &Options, journal: &
         let largest = lengths.max_by_key(|(length, _)| *length).unwrap_or((options.block_length, None));
         measure(extent, largest, journal);
     }
-    serials(configuration, journal);
 }
 
 /// An extent against the largest of the block lengths, which are powers of two.
@@ -29,7 +28,7 @@ fn measure(extent: &Extent, (block, target): (u32, Option<&Target>), journal: &m
     let block_bytes = u64::from(block.max(1));
     let whose = target.map_or_else(String::new, |target| format!(" of {}", quoted(&target.name)));
     match extent.length {
-        Length::Bytes(bytes) if bytes % block_bytes != 0 => {
+        Length::Bytes(bytes) if !bytes.is_multiple_of(block_bytes) => {
             let down = bytes - bytes % block_bytes;
             let up = down.checked_add(block_bytes).map(format_size);
             let choices = Some(down).filter(|down| *down > 0).map(format_size).into_iter().chain(up);
@@ -51,7 +50,8 @@ fn measure(extent: &Extent, (block, target): (u32, Option<&Target>), journal: &m
     }
 }
 
-fn serials(configuration: &Configuration, journal: &mut Journal<'_>) {
+/// Finds serial numbers of two disks.
+pub(crate) fn serials(configuration: &Configuration, journal: &mut Journal<'_>) {
     let mut first_targets: HashMap<&str, &Target> = HashMap::new();
     for target in &configuration.targets {
         let Some(serial) = target.serial.as_deref() else {

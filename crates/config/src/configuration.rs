@@ -6,7 +6,7 @@ use crate::journal::{File, Journal, Mistake, Notice, Source};
 use crate::lines::{self, Separator};
 use crate::reader::Reader;
 use crate::tree::Tree;
-use crate::{blocks, demands, served, sharing};
+use crate::{blocks, demands, netbsd, served, sharing};
 use std::ops::Range;
 
 /// The iSCSI name that a target's name is put behind, with a `:`, when its line has no `=iqn`.
@@ -15,16 +15,34 @@ pub const DEFAULT_IQN_BASE: &str = "iqn.1994-04.org.netbsd.iscsi-target";
 /// What the command line says about every target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
+    /// How the files are read.
+    pub reading: Reading,
     /// The iSCSI name that a target's name is put behind.
     pub iqn_base: String,
     /// The block length in bytes of disks whose line has no `block=`.
     pub block_length: u32,
 }
 
-/// NetBSD's base, and blocks of 512 bytes.
+/// How files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reading {
+    /// A line that is wrong, or that NetBSD would take for something else than it says, refuses the files.
+    #[default]
+    Strict,
+    /// As NetBSD's own daemon reads them: a line that is wrong is left out, with NetBSD's message. Refused is
+    /// only what NetBSD itself reads in an undefined way, and a mistake in a `key=value` field of ours. Masks
+    /// and CHAP are no weaker than in the strict reading.
+    NetBsd,
+}
+
+/// Tells the size in bytes of the file at a path, as `stat` has it (0 for a device node); `None` where there is
+/// none. Only NetBSD's reading asks.
+pub type FileSize<'a> = &'a dyn Fn(&str) -> Option<u64>;
+
+/// NetBSD's base, blocks of 512 bytes, and the strict reading.
 impl Default for Options {
     fn default() -> Self {
-        Self { iqn_base: DEFAULT_IQN_BASE.to_owned(), block_length: 512 }
+        Self { reading: Reading::Strict, iqn_base: DEFAULT_IQN_BASE.to_owned(), block_length: 512 }
     }
 }
 
@@ -37,6 +55,9 @@ pub struct Outcome {
     pub mistakes: Vec<Mistake>,
     /// Everything worth saying at each start, in the files' order, `targets` first.
     pub notices: Vec<Notice>,
+    /// The lines that NetBSD's daemon prints on stderr as it reads the `targets` file, byte for byte and in
+    /// order; each names file and line. Empty in the strict reading.
+    pub netbsd_messages: Vec<String>,
 }
 
 /// A checked description of the disks, and of who may use them.
@@ -46,7 +67,8 @@ pub struct Configuration {
     pub extents: Vec<Extent>,
     /// The devices, in the file's order.
     pub devices: Vec<Device>,
-    /// The disks, each a target or one of a target's several, in the file's order; at least one.
+    /// The disks, each a target or one of a target's several, in the file's order. At least one, except in
+    /// NetBSD's reading.
     pub targets: Vec<Target>,
     /// What discovery asks for.
     pub discovery: Discovery,
@@ -79,7 +101,8 @@ pub struct Extent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
     /// So many bytes: not zero, and a multiple of the block length of every disk on the extent. Start and
-    /// length fit a file offset (2^63).
+    /// length fit a file offset (2^63). In NetBSD's reading it is any number, what is left of a block is not
+    /// part of a disk, and a disk that cannot be has [`Target::unserved`].
     Bytes(u64),
     /// From the extent's start to the end of the file, which must exist.
     WholeFile,
@@ -92,7 +115,7 @@ pub struct Device {
     pub name: String,
     /// How the members make one.
     pub level: Level,
-    /// The members in written order; at least one, and two for a mirror.
+    /// The members in written order; at least one, and two for a mirror. A member is in no other device.
     pub members: Vec<Storage>,
     /// Where the record is in the `targets` file, in bytes.
     pub span: Range<usize>,
@@ -105,6 +128,20 @@ pub enum Level {
     Concatenation,
     /// Each a copy of the others; NetBSD's RAID1.
     Mirror,
+    /// A level that NetBSD takes and serves nothing of. Only in NetBSD's reading.
+    Other(i32),
+}
+
+impl Level {
+    /// The number after `RAID` in NetBSD's words.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        match self {
+            Self::Concatenation => 0,
+            Self::Mirror => 1,
+            Self::Other(level) => level,
+        }
+    }
 }
 
 /// What a target or a device stands on: an index into the configuration's extents or devices.
@@ -122,7 +159,8 @@ pub enum Storage {
 pub struct Target {
     /// Its name in the `targets` file, without `=iqn`.
     pub name: String,
-    /// The target's iSCSI name, valid and in lower case (RFC 7143 §4.2.7).
+    /// The target's iSCSI name, valid and in lower case (RFC 7143 §4.2.7). In NetBSD's reading a name that is
+    /// not valid stands as it is written.
     pub iqn: String,
     /// The disk's number in its target, from 0 to 16383; 0 where the line has no `lun=`.
     pub lun: u16,
@@ -144,6 +182,8 @@ pub struct Target {
     /// The user of [`Configuration::users`] by whose secret the target proves itself to an initiator that asks
     /// (mutual CHAP). Nobody can log in as that user.
     pub mutual: Option<String>,
+    /// Why this disk cannot be served. Only in NetBSD's reading, where the others are served all the same.
+    pub unserved: Option<Notice>,
     /// Where the record is in the `targets` file, in bytes.
     pub span: Range<usize>,
     /// Where its storage's name is.
@@ -177,24 +217,36 @@ pub enum Authentication {
 impl Configuration {
     /// Reads the two files' texts. Every mistake in both is found.
     #[must_use]
-    pub fn parse(targets: Source<'_>, auths: Option<Source<'_>>, options: &Options) -> Outcome {
-        let mut auths_journal = Journal::new(File::Auths, auths.map_or("", |source| source.text));
-        let people = auths.map(|source| auths::read(source, &mut auths_journal));
-        let mut journal = Journal::new(File::Targets, targets.text);
-        let lines = lines::split(targets.text, Separator::Blanks, &mut journal);
-        let mut reader = Reader::new(options, people.as_ref(), &mut journal, &lines);
-        lines.iter().for_each(|line| reader.record(line));
-        let (mut configuration, demands) = reader.finish(targets.text);
-        demands::settle(&demands, people.as_ref(), &mut configuration, &mut journal);
-        served::resolve(&mut configuration, &mut journal);
-        blocks::check(&configuration, options, &mut journal);
-        sharing::check(&configuration, &mut journal);
-        configuration.users = people.map(|people| people.users).unwrap_or_default();
-        let mistakes = in_order(journal.mistakes, auths_journal.mistakes);
-        Outcome {
-            configuration: mistakes.is_empty().then_some(configuration),
-            mistakes,
-            notices: in_order(journal.notices, auths_journal.notices),
+    pub fn parse(
+        targets: Source<'_>,
+        auths: Option<Source<'_>>,
+        options: &Options,
+        file_size: FileSize<'_>,
+    ) -> Outcome {
+        match options.reading {
+            Reading::Strict => strict(targets, auths, options),
+            Reading::NetBsd => netbsd::read(targets, auths, options, file_size),
+        }
+    }
+
+    /// How long a storage is, in bytes: the sum of a RAID0's members, a mirror's first member, nothing of
+    /// another level. `None` where a whole file is part of it, whose size only the caller knows.
+    #[must_use]
+    pub fn length_of(&self, storage: Storage) -> Option<u64> {
+        match storage {
+            Storage::Extent(index) => match self.extents.get(index)?.length {
+                Length::Bytes(bytes) => Some(bytes),
+                Length::WholeFile => None,
+            },
+            Storage::Device(index) => {
+                let device = self.devices.get(index)?;
+                let mut lengths = device.members.iter().map(|member| self.length_of(*member));
+                match device.level {
+                    Level::Concatenation => lengths.try_fold(0_u64, |sum, length| sum.checked_add(length?)),
+                    Level::Mirror => lengths.next().flatten(),
+                    Level::Other(_) => Some(0),
+                }
+            }
         }
     }
 
@@ -208,6 +260,38 @@ impl Configuration {
     #[must_use]
     pub fn tree(&self) -> Tree<'_> {
         Tree::new(self)
+    }
+}
+
+fn strict(targets: Source<'_>, auths: Option<Source<'_>>, options: &Options) -> Outcome {
+    let mut auths_journal = Journal::new(File::Auths, auths.map_or("", |source| source.text));
+    let people = auths.map(|source| auths::read(source, &mut auths_journal));
+    let mut journal = Journal::new(File::Targets, targets.text);
+    let lines = lines::split(targets.text, Separator::Blanks, &mut journal);
+    let mut reader = Reader::new(options, people.as_ref(), &mut journal, &lines);
+    lines.iter().for_each(|line| reader.record(line));
+    let (mut configuration, demands) = reader.finish(targets.text);
+    demands::settle(&demands, people.as_ref(), &mut configuration, &mut journal);
+    for refusal in served::resolve(&mut configuration, &mut journal) {
+        journal.mistake(refusal.span, refusal.message, refusal.help);
+    }
+    blocks::lengths(&configuration, options, &mut journal);
+    blocks::serials(&configuration, &mut journal);
+    sharing::check(&configuration, &mut journal);
+    configuration.users = people.map(|people| people.users).unwrap_or_default();
+    Outcome::new(configuration, journal, auths_journal)
+}
+
+impl Outcome {
+    /// What came of reading: all remarks in their order.
+    pub(crate) fn new(configuration: Configuration, targets: Journal<'_>, auths: Journal<'_>) -> Self {
+        let mistakes = in_order(targets.mistakes, auths.mistakes);
+        Self {
+            configuration: mistakes.is_empty().then_some(configuration),
+            mistakes,
+            notices: in_order(targets.notices, auths.notices),
+            netbsd_messages: Vec::new(),
+        }
     }
 }
 

@@ -40,6 +40,10 @@ impl Demand {
         Self { party, auth: keys.auth, users: keys.users, mutual: keys.mutual }
     }
 
+    pub(crate) fn is_of_discovery(&self) -> bool {
+        self.party == Party::Discovery
+    }
+
     /// Where the line says anything.
     fn span(&self) -> Option<&Range<usize>> {
         let auth = self.auth.as_ref().map(|said| &said.1);

@@ -90,6 +90,7 @@ impl Reader<'_, '_> {
         let mut lengths = measures.iter().map(|measure| measure.bytes);
         let bytes = match level {
             Level::Mirror => lengths.next().flatten(),
+            Level::Other(_) => Some(0),
             Level::Concatenation => lengths.try_fold(0_u64, |sum, length| sum.checked_add(length?)),
         };
         let deepest = measures.iter().map(|measure| measure.depth).max().unwrap_or(0);

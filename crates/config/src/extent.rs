@@ -8,7 +8,7 @@ use crate::size::parse_size;
 use crate::value::quoted;
 
 /// The end of the longest file: offsets are signed numbers of 64 bits.
-const FILE_END: u64 = i64::MAX as u64;
+pub(crate) const FILE_END: u64 = i64::MAX as u64;
 
 impl Reader<'_, '_> {
     /// Reads an extent, and keeps it if it has no mistake.

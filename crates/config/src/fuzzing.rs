@@ -1,6 +1,8 @@
 //! What a fuzz target calls.
 
-use crate::{AccessList, Configuration, File, Options, Outcome, Source, iscsi_name, parse_size, redacted};
+use crate::{
+    AccessList, Configuration, File, Options, Outcome, Reading, Source, iscsi_name, parse_size, redacted,
+};
 
 /// Reads `data` as a `targets` text and, after the first NUL, an `auths` text, and as single values.
 ///
@@ -17,6 +19,16 @@ pub fn fuzz(data: &[u8]) {
         source("targets", targets),
         auths.map(|text| source("auths", text)),
         &Options::default(),
+        &|_| None,
+    );
+    check(&outcome, targets, auths.unwrap_or(""));
+    assert!(outcome.configuration.is_none_or(|configuration| !configuration.targets.is_empty()));
+    let compatible = Options { reading: Reading::NetBsd, ..Options::default() };
+    let outcome = Configuration::parse(
+        source("targets", targets),
+        auths.map(|text| source("auths", text)),
+        &compatible,
+        &|_| None,
     );
     check(&outcome, targets, auths.unwrap_or(""));
     let _ = (AccessList::parse(targets), parse_size(targets), iscsi_name(targets));
@@ -25,7 +37,9 @@ pub fn fuzz(data: &[u8]) {
 /// The promises about any outcome.
 pub(crate) fn check(outcome: &Outcome, targets: &str, auths: &str) {
     assert_eq!(outcome.configuration.is_some(), outcome.mistakes.is_empty());
-    for remark in outcome.mistakes.iter().chain(&outcome.notices) {
+    let targets_read = outcome.configuration.iter().flat_map(|configuration| &configuration.targets);
+    let unserved = targets_read.filter_map(|target| target.unserved.as_ref());
+    for remark in outcome.mistakes.iter().chain(&outcome.notices).chain(unserved) {
         let text = match remark.file {
             File::Targets => targets,
             File::Auths => auths,
@@ -38,7 +52,6 @@ pub(crate) fn check(outcome: &Outcome, targets: &str, auths: &str) {
     let hidden = redacted(auths);
     assert!(hidden.len() == auths.len() && hidden.matches('\n').count() == auths.matches('\n').count());
     if let Some(configuration) = &outcome.configuration {
-        assert!(!configuration.targets.is_empty());
         for target in &configuration.targets {
             assert!(!target.extents.is_empty());
             assert!(target.extents.iter().all(|index| configuration.extents.get(*index).is_some()));

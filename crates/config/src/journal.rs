@@ -92,7 +92,7 @@ impl<'a> Journal<'a> {
         self.notices.push(notice);
     }
 
-    fn remark(&self, span: Range<usize>, message: String, help: Option<String>) -> Remark {
+    pub(crate) fn remark(&self, span: Range<usize>, message: String, help: Option<String>) -> Remark {
         let start = self.text.floor_char_boundary(span.start);
         let end = self.text.ceil_char_boundary(span.end).max(start);
         let line = self.line_of(start);

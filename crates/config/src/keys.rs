@@ -69,6 +69,17 @@ const LARGEST_LUN: u16 = 0x3fff;
 /// Unit Serial Number page (SPC-4 7.8.15). Blanks are left out: in that page they are padding.
 const LONGEST_SERIAL: usize = 20;
 
+/// Whether a line of that kind takes the key that `field` begins with.
+pub(crate) fn is_key_of(holder: Holder, field: &str) -> bool {
+    field.split_once('=').is_some_and(|(name, _)| find(holder, name).is_some())
+}
+
+/// The key that `field` begins with, but for a letter or two.
+pub(crate) fn nearly(holder: Holder, field: &str) -> Option<&'static str> {
+    let (name, _) = field.split_once('=')?;
+    nearest(name, KEYS.iter().filter(|key| key.holder == holder).map(|key| key.name))
+}
+
 fn find(holder: Holder, name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.holder == holder && key.name == name)
 }

@@ -23,6 +23,7 @@ mod keys;
 mod lines;
 mod name;
 mod nearest;
+pub mod netbsd;
 mod reader;
 mod secret;
 mod served;
@@ -35,8 +36,8 @@ mod value;
 pub use access::AccessList;
 pub use auths::{User, redacted};
 pub use configuration::{
-    Authentication, Configuration, DEFAULT_IQN_BASE, Device, Discovery, Extent, Length, Level, Options,
-    Outcome, Storage, Target,
+    Authentication, Configuration, DEFAULT_IQN_BASE, Device, Discovery, Extent, FileSize, Length, Level,
+    Options, Outcome, Reading, Storage, Target,
 };
 pub use journal::{File, Mistake, Notice, Remark, Source};
 pub use name::iscsi_name;

@@ -40,12 +40,12 @@ pub(crate) struct Field {
 }
 
 impl Field {
-    fn begin(at: usize) -> Self {
+    pub(crate) fn begin(at: usize) -> Self {
         Self { text: String::new(), span: at..at, runs: Vec::new() }
     }
 
     /// Adds `character`, found at `at` in the file.
-    fn push(&mut self, character: char, at: usize) {
+    pub(crate) fn push(&mut self, character: char, at: usize) {
         if self.runs.last().is_none_or(|(text, file)| self.text.len() - text != at.wrapping_sub(*file)) {
             self.runs.push((self.text.len(), at));
         }

@@ -3,7 +3,7 @@
 use crate::value::{ValueError, quoted};
 
 /// The longest iSCSI name, in bytes (RFC 7143 §4.2.7.1).
-const LONGEST: usize = 223;
+pub(crate) const LONGEST: usize = 223;
 
 /// The name in lower case, its normal form (RFC 7143 §4.2.7.1, RFC 3722), when it is a valid iSCSI name: of
 /// type `iqn.` (§4.2.7.4), `eui.` (§4.2.7.5) or `naa.` (§4.2.7.6). Only ASCII letters are taken.

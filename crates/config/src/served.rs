@@ -4,34 +4,53 @@ use crate::configuration::{Configuration, Device, Level, Storage};
 use crate::journal::Journal;
 use crate::value::quoted;
 use std::collections::HashSet;
+use std::ops::Range;
 
-/// Finds the extents behind each target; a mistake where they cannot be served.
-pub(crate) fn resolve(configuration: &mut Configuration, journal: &mut Journal<'_>) {
+/// Why a target cannot be served.
+pub(crate) struct Refusal {
+    /// The target's index.
+    pub(crate) target: usize,
+    pub(crate) span: Range<usize>,
+    pub(crate) message: String,
+    pub(crate) help: &'static str,
+}
+
+/// Finds the extents behind each target, and the targets that cannot be served for their devices.
+pub(crate) fn resolve(configuration: &mut Configuration, journal: &mut Journal<'_>) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
     let Configuration { devices, targets, .. } = configuration;
     let mut named: HashSet<usize> = HashSet::new();
-    for target in targets {
+    for (target_index, target) in targets.iter_mut().enumerate() {
         let behind = behind(devices, target.storage);
         for (index, device) in behind.devices {
-            match device.level {
-                Level::Mirror => {
-                    journal.mistake(
-                        target.storage_span.clone(),
-                        format!("RAID1 devices are not served yet, and {} is a mirror", quoted(&device.name)),
-                        "name a single extent or a RAID0 device",
-                    );
-                    break;
+            let refused = match device.level {
+                Level::Mirror => Some(format!(
+                    "RAID1 devices are not served yet, and {} is a mirror",
+                    quoted(&device.name)
+                )),
+                Level::Other(level) => {
+                    Some(format!("RAID{level} devices are not served, and {} is one", quoted(&device.name)))
                 }
-                Level::Concatenation if device.members.len() > 1 && named.insert(index) => journal.notice(
+                Level::Concatenation => None,
+            };
+            if let Some(message) = refused {
+                let span = target.storage_span.clone();
+                let help = "name a single extent or a RAID0 device";
+                refusals.push(Refusal { target: target_index, span, message, help });
+                break;
+            }
+            if device.members.len() > 1 && named.insert(index) {
+                journal.notice(
                     target.storage_span.clone(),
                     format!("what NetBSD's own daemon wrote on {} is scrambled", quoted(&device.name)),
                     "it put what belongs after the first member into the first member; what timedisk writes \
                      is right. Copy data that NetBSD wrote from a backup, not from these files",
-                ),
-                Level::Concatenation => {}
+                );
             }
         }
         target.extents = behind.extents;
     }
+    refusals
 }
 
 /// What a storage is made of, in written order.

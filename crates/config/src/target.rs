@@ -79,6 +79,7 @@ impl Reader<'_, '_> {
             access: access?,
             authentication: Authentication::None,
             mutual: None,
+            unserved: None,
             span: line.span.clone(),
             storage_span: parts.storage.span.clone(),
         })

@@ -43,7 +43,8 @@ impl Files {
         let source = |(name, text): &(String, String)| -> (String, String) { (name.clone(), text.clone()) };
         let (targets, auths) = (source(&self.targets), self.auths.as_ref().map(source));
         let auths = auths.as_ref().map(|(name, text)| Source { name, text });
-        Configuration::parse(Source { name: &targets.0, text: &targets.1 }, auths, options)
+        let file_size = |path: &str| std::fs::metadata(path).ok().map(|metadata| metadata.len());
+        Configuration::parse(Source { name: &targets.0, text: &targets.1 }, auths, options, &file_size)
     }
 
     /// Remarks as people read them, each with its place underlined. Secrets are not shown.
@@ -96,7 +97,7 @@ fn is_open_to_others(path: &Path) -> bool {
 /// What was typed as options, for the configuration's reader.
 pub(crate) fn options(iqn_base: &str, block_length: u32) -> anyhow::Result<Options> {
     let iqn_base = timedisk_config::iscsi_name(iqn_base).context("the name given with -t")?;
-    Ok(Options { iqn_base, block_length })
+    Ok(Options { iqn_base, block_length, ..Options::default() })
 }
 
 /// `timedisk check`: the tree on stdout, remarks on stderr, failure on a mistake.

@@ -1,6 +1,8 @@
 //! Texts that nobody meant.
 
 use super::read_both;
+use super::vectors::read_as;
+use crate::Reading;
 use crate::fuzzing::fuzz;
 use proptest::prelude::*;
 
@@ -41,6 +43,11 @@ fn field() -> impl Strategy<Value = String> {
         "auth=none",
         "auth=",
         "users=a",
+        "mutual=a",
+        "lun=1",
+        "serial=X",
+        "block=4096",
+        "discovery",
         "users=a,ü,",
         "# c",
         "\\\n",
@@ -65,6 +72,9 @@ fn text() -> impl Strategy<Value = String> {
         "target0 rw extent0 any",
         "target1 ro device0 10/8 auth=chap",
         "a:chap:0123456789ab",
+        "b:chap:ba9876543210",
+        "discovery auth=chap mutual=b",
+        "device2 RAID0 extent0 extent1",
         "ü:none:",
     ]);
     let lines = prop_oneof![line, good.prop_map(str::to_owned)];
@@ -78,11 +88,13 @@ proptest! {
         targets in text(), auths in prop::option::of(text()),
     ) {
         read_both(&targets, auths.as_deref());
+        read_as(Reading::NetBsd, &targets, auths.as_deref());
     }
 
     #[test]
     fn any_text_gives_a_configuration_or_mistakes_within_the_text(targets: String, auths: String) {
         read_both(&targets, Some(&auths));
+        read_as(Reading::NetBsd, &targets, Some(&auths));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod places;
 mod records;
 mod strict;
 mod tree;
+mod vectors;
 
 use crate::{Configuration, Options, Outcome, Source};
 
@@ -21,6 +22,7 @@ fn read_both(targets: &str, auths: Option<&str>) -> Outcome {
         Source { name: "targets", text: targets },
         auths.map(|text| Source { name: "auths", text }),
         &Options::default(),
+        &|_| None,
     );
     crate::fuzzing::check(&outcome, targets, auths.unwrap_or(""));
     outcome

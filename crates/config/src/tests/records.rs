@@ -52,8 +52,9 @@ fn a_record_becomes_what_it_says() {
 
 #[test]
 fn the_base_of_the_names_is_the_callers() {
-    let options = Options { iqn_base: "iqn.2001-04.com.example".to_owned(), block_length: 4096 };
-    let parse = |text| Configuration::parse(Source { name: "t", text }, None, &options);
+    let iqn_base = "iqn.2001-04.com.example".to_owned();
+    let options = Options { iqn_base, block_length: 4096, ..Options::default() };
+    let parse = |text| Configuration::parse(Source { name: "t", text }, None, &options, &|_| None);
     let configuration = parse("extent0 /x 0 4KB\nlun5 rw extent0 any\n").configuration.unwrap();
     assert_eq!(configuration.targets[0].iqn, "iqn.2001-04.com.example:lun5");
     assert!(only_mistake(&parse("extent0 /x 0 5KB\nlun5 rw extent0 any\n")).contains("`4KB` or `8KB`"));
