@@ -108,7 +108,7 @@ impl DeviceServer {
         data_out: &[u8],
         data_in: &mut [u8],
     ) -> Completion {
-        self.run(Patience::MayWait, nexus, lun, cdb, plan, data_out, data_in)
+        self.run(Patience::MayWait, (nexus, lun), cdb, plan, data_out, data_in)
             .unwrap_or_else(|| check_condition(&(&INTERNAL_TARGET_FAILURE).into(), 0))
     }
 
@@ -123,7 +123,7 @@ impl DeviceServer {
         data_out: &[u8],
         data_in: &mut [u8],
     ) -> Option<Completion> {
-        self.run(Patience::Now, nexus, lun, cdb, plan, data_out, data_in)
+        self.run(Patience::Now, (nexus, lun), cdb, plan, data_out, data_in)
     }
 
     /// The logical unit, if there is one.
@@ -163,8 +163,7 @@ impl DeviceServer {
     fn run(
         &self,
         patience: Patience,
-        nexus: NexusId,
-        lun: [u8; 8],
+        (nexus, lun): (NexusId, [u8; 8]),
         cdb: &[u8],
         plan: Plan,
         data_out: &[u8],

@@ -24,7 +24,7 @@ pub(crate) fn to_listen_on(options: &ServeOptions) -> anyhow::Result<Listen> {
     let typed = !options.listen.is_empty();
     let candidates: Vec<(IpAddr, Option<u16>)> = if typed {
         options.listen.clone()
-    } else if options.targets.is_some() {
+    } else if options.targets.is_some() || options.netbsd_compat {
         vec![(Ipv4Addr::UNSPECIFIED.into(), None), (Ipv6Addr::UNSPECIFIED.into(), None)]
     } else if options.ipv6_only {
         vec![(Ipv6Addr::LOCALHOST.into(), None)]

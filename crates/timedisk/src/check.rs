@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use anyhow::{Context, anyhow};
-use timedisk_config::{Configuration, File, Options, Outcome, Remark, Source};
+use timedisk_config::{Configuration, File, Options, Outcome, Reading, Remark, Source};
 
 use crate::command_line::CheckOptions;
 
@@ -95,15 +95,17 @@ fn is_open_to_others(path: &Path) -> bool {
 }
 
 /// What was typed as options, for the configuration's reader.
-pub(crate) fn options(iqn_base: &str, block_length: u32) -> anyhow::Result<Options> {
+pub(crate) fn options(iqn_base: &str, block_length: u32, netbsd_compat: bool) -> anyhow::Result<Options> {
     let iqn_base = timedisk_config::iscsi_name(iqn_base).context("the name given with -t")?;
-    Ok(Options { iqn_base, block_length, ..Options::default() })
+    let reading = if netbsd_compat { Reading::NetBsd } else { Reading::Strict };
+    Ok(Options { reading, iqn_base, block_length })
 }
 
 /// `timedisk check`: the tree on stdout, remarks on stderr, failure on a mistake.
 pub(crate) fn run(typed: &CheckOptions) -> anyhow::Result<ExitCode> {
     let (files, notice) = Files::read(&typed.targets, typed.auths.as_ref())?;
-    let outcome = files.parse(&options(&typed.iqn_base, typed.block_length)?);
+    let outcome = files.parse(&options(&typed.iqn_base, typed.block_length, typed.netbsd_compat)?);
+    outcome.netbsd_messages.iter().for_each(|line| eprintln!("{line}"));
     let notices = files.render(&outcome.notices, Level::WARNING);
     let mistakes = files.render(&outcome.mistakes, Level::ERROR);
     notice.iter().chain(&notices).chain(&mistakes).for_each(|text| eprintln!("{text}"));

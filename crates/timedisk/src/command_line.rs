@@ -63,6 +63,11 @@ pub(crate) struct ServeOptions {
     #[arg(long = "disk", value_name = "PATH[:SIZE][,KEY=VALUE]...")]
     pub(crate) disks: Vec<String>,
 
+    /// Read the files as NetBSD's own daemon does, mistakes and all, and print its start-up text on stdout. Without -f,
+    /// /etc/iscsi/targets is meant. Netmasks and CHAP are enforced all the same.
+    #[arg(long)]
+    pub(crate) netbsd_compat: bool,
+
     /// IPv4 only.
     #[arg(short = '4', conflicts_with = "ipv6_only")]
     pub(crate) ipv4_only: bool,
@@ -142,6 +147,10 @@ pub(crate) struct CheckOptions {
     /// Users and their CHAP secrets [default: `auths` beside TARGETS, if it is there].
     #[arg(long, value_name = "FILE")]
     pub(crate) auths: Option<PathBuf>,
+
+    /// Read the files as NetBSD's own daemon does, mistakes and all.
+    #[arg(long)]
+    pub(crate) netbsd_compat: bool,
 
     /// What the names of targets begin with.
     #[arg(short = 't', value_name = "IQN_BASE", default_value = "iqn.1994-04.org.netbsd.iscsi-target")]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use timedisk_config::{Configuration, Target, netbsd};
 use timedisk_target::{Listening, Server};
 
 use crate::addresses::{reachable, to_listen_on};
@@ -17,7 +18,7 @@ use crate::control::{self, Claim, Endpoint};
 use crate::daemon::Daemon;
 use crate::hints::{Shown, next_steps, url};
 use crate::inventory::Inventory;
-use crate::plan::{self, Disk, Unplanned};
+use crate::plan::{self, Disk, Plan, Unplanned};
 use crate::service::{activation, notify};
 use crate::state_directory;
 
@@ -40,6 +41,9 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
         }
     };
     say(&gathered.notices);
+    if let Some(code) = refuse_as_netbsd(&gathered.plan, options) {
+        return Ok(code);
+    }
     check_ready_file(options.ready_file.as_deref())?;
     // Before any file is made: a port that is taken should leave nothing behind.
     let listening = match activation::sockets()? {
@@ -53,6 +57,7 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     // Before anything is served: a signal in between must not be lost.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("can't wait for signals")?;
     let shown: Vec<Shown> = gathered.plan.disks.iter().map(shown).collect();
+    let netbsd = gathered.plan.netbsd.clone();
     let daemon = Daemon::start(
         listening,
         gathered.plan,
@@ -66,7 +71,10 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
             None
         }
     };
-    announce(daemon.server(), &shown)?;
+    match &netbsd {
+        Some(netbsd) => announce_as_netbsd(&daemon, netbsd, options)?,
+        None => announce(daemon.server(), &shown)?,
+    }
     if let Some(path) = &options.ready_file {
         std::fs::write(path, "ready\n").with_context(|| format!("can't write {}", path.display()))?;
     }
@@ -180,6 +188,40 @@ fn reload(daemon: &Daemon) {
             tracing::error!("not reloaded, all goes on as before: {error:#}");
         }
     }
+}
+
+/// Where NetBSD's reading leaves nothing to serve, NetBSD's own words for that.
+fn refuse_as_netbsd(plan: &Plan, options: &ServeOptions) -> Option<ExitCode> {
+    let (file, configuration) = plan.netbsd.as_deref().filter(|_| plan.disks.is_empty())?;
+    let text = netbsd::start_up(configuration, file, &options.iqn_base, &|_| 0);
+    print!("{}", text.stdout);
+    eprint!("{}", text.stderr);
+    // There may be targets none of which can be served; that was said above.
+    Some(ExitCode::FAILURE)
+}
+
+/// NetBSD's start-up text on stdout, byte for byte, for scripts that read it; the URLs on stderr.
+fn announce_as_netbsd(
+    daemon: &Daemon,
+    (file, configuration): &(String, Configuration),
+    options: &ServeOptions,
+) -> anyhow::Result<()> {
+    let shown = daemon.shown();
+    let size_of = |target: &Target| {
+        let disk = shown.iter().find(|shown| shown.disk.name == target.name);
+        disk.map_or(0, |shown| shown.served.unit().medium().capacity())
+    };
+    let text = netbsd::start_up(configuration, file, &options.iqn_base, &size_of);
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.stdout.as_bytes()).and_then(|()| out.flush()).context("can't write to stdout")?;
+    eprint!("{}", text.stderr);
+    for shown in shown.iter() {
+        let disk = self::shown(&shown.disk);
+        reachable(daemon.server().addresses())
+            .iter()
+            .for_each(|address| eprintln!("{}", url(*address, &disk)));
+    }
+    Ok(())
 }
 
 /// URLs on stdout, one a line and nothing else; on stderr, what to type next.

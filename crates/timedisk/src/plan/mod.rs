@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use annotate_snippets::Level;
-use timedisk_config::{AccessList, Authentication, Configuration, Length};
+use timedisk_config::{AccessList, Authentication, Configuration, Length, netbsd};
 
 use crate::check::{Files, count, options};
 use crate::command_line::ServeOptions;
 use crate::state_directory;
+
+/// Where NetBSD's daemon has its file.
+const NETBSDS_TARGETS: &str = "/etc/iscsi/targets";
 
 /// The default disk's size: that of the tutorial.
 const DEFAULT_SIZE: u64 = 100 << 20;
@@ -79,7 +82,13 @@ impl Disk {
     /// Who may see it.
     pub(crate) fn allows(&self) -> Arc<dyn Fn(IpAddr) -> bool + Send + Sync> {
         let access = self.access.clone();
-        Arc::new(move |address| access.allows(address))
+        Arc::new(move |address| {
+            let allowed = access.allows(address);
+            if let Some(complaint) = access.netbsd_complaint().filter(|_| !allowed) {
+                eprintln!("{complaint}");
+            }
+            allowed
+        })
     }
 
     /// The file that it begins in.
@@ -96,6 +105,8 @@ pub(crate) struct Plan {
     pub(crate) users: Vec<(String, Vec<u8>)>,
     /// What those are asked for who look for targets.
     pub(crate) discovery: Option<Chap>,
+    /// The file's name and what NetBSD's reading made of it, for NetBSD's start-up text.
+    pub(crate) netbsd: Option<Box<(String, Configuration)>>,
 }
 
 /// A plan, and what is worth saying about it.
@@ -125,14 +136,30 @@ impl<E: Into<anyhow::Error>> From<E> for Unplanned {
 pub(crate) fn gather(typed: &ServeOptions) -> Result<Gathered, Unplanned> {
     let mut plan = Plan::default();
     let mut notices = Vec::new();
-    let options = options(&typed.iqn_base, typed.block_length)?;
-    if let Some(targets) = &typed.targets {
-        let (files, more) = Files::read(targets, typed.auths.as_ref())?;
+    let options = options(&typed.iqn_base, typed.block_length, typed.netbsd_compat)?;
+    let netbsds = (typed.netbsd_compat && typed.disks.is_empty()).then(|| Path::new(NETBSDS_TARGETS));
+    if let Some(targets) = typed.targets.as_deref().or(netbsds) {
+        let (files, more) = match Files::read(targets, typed.auths.as_ref()) {
+            Err(_) if typed.netbsd_compat && !targets.exists() => {
+                let text = netbsd::cannot_open(&targets.display().to_string(), "No such file or directory");
+                let error = anyhow::anyhow!("there is nothing to serve");
+                return Err(Unplanned { error, remarks: vec![text.trim_end().to_owned()] });
+            }
+            read => read?,
+        };
         notices.extend(more);
         let outcome = files.parse(&options);
+        notices.extend(outcome.netbsd_messages);
         notices.extend(files.render(&outcome.notices, Level::WARNING));
         match outcome.configuration {
-            Some(configuration) => plan.take(&files, configuration),
+            Some(configuration) => {
+                let unserved: Vec<_> =
+                    configuration.targets.iter().filter_map(|t| t.unserved.clone()).collect();
+                notices.extend(files.render(&unserved, Level::ERROR));
+                plan.take(&files, &configuration);
+                plan.netbsd =
+                    typed.netbsd_compat.then(|| Box::new((files.targets_name().to_owned(), configuration)));
+            }
             None => {
                 notices.extend(files.render(&outcome.mistakes, Level::ERROR));
                 return Err(Unplanned { error: count(outcome.mistakes.len()), remarks: notices });
@@ -153,7 +180,7 @@ pub(crate) fn gather(typed: &ServeOptions) -> Result<Gathered, Unplanned> {
     for text in &typed.disks {
         plan.add_typed(text, &options)?;
     }
-    if plan.disks.is_empty() {
+    if plan.disks.is_empty() && plan.netbsd.is_none() {
         let state = state_directory::choose(typed.state.as_ref())?;
         plan.disks.push(default_disk(&state, &options));
     }
@@ -179,8 +206,8 @@ fn default_disk(state: &Path, options: &timedisk_config::Options) -> Disk {
 }
 
 impl Plan {
-    fn take(&mut self, files: &Files, configuration: Configuration) {
-        for target in &configuration.targets {
+    fn take(&mut self, files: &Files, configuration: &Configuration) {
+        for target in configuration.targets.iter().filter(|target| target.unserved.is_none()) {
             let extents = target.extents.iter().filter_map(|index| configuration.extents.get(*index));
             let parts = extents.map(|extent| Part {
                 path: extent.path.clone().into(),

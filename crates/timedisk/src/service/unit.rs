@@ -113,7 +113,10 @@ impl Unit {
 fn images(targets: &Path) -> Vec<PathBuf> {
     let Ok(text) = std::fs::read_to_string(targets) else { return Vec::new() };
     let name = targets.display().to_string();
-    let outcome = Configuration::parse(Source { name: &name, text: &text }, None, &Options::default());
+    let outcome =
+        Configuration::parse(Source { name: &name, text: &text }, None, &Options::default(), &|path| {
+            std::fs::metadata(path).ok().map(|metadata| metadata.len())
+        });
     let extents = outcome.configuration.map(|configuration| configuration.extents).unwrap_or_default();
     extents.into_iter().map(|extent| PathBuf::from(extent.path)).collect()
 }
