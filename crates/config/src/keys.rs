@@ -60,7 +60,7 @@ const KEYS: [Key; 13] = [
 ];
 
 /// Block lengths that a line can ask for: those that initiators know.
-const BLOCK_LENGTHS: [(&str, u32); 2] = [("512", 512), ("4096", 4096)];
+pub(crate) const BLOCK_LENGTHS: [(&str, u32); 2] = [("512", 512), ("4096", 4096)];
 
 /// The largest LUN of the flat space addressing method (SAM-5 4.7.7.3).
 const LARGEST_LUN: u16 = 0x3fff;

@@ -24,6 +24,7 @@ mod lines;
 mod name;
 mod nearest;
 pub mod netbsd;
+mod print;
 mod reader;
 mod secret;
 mod served;
@@ -41,6 +42,7 @@ pub use configuration::{
 };
 pub use journal::{File, Mistake, Notice, Remark, Source};
 pub use name::iscsi_name;
+pub use print::Printed;
 pub use secret::Secret;
 pub use size::{format_size, parse_size};
 pub use tree::Tree;

@@ -5,12 +5,14 @@
 //! its buffer, or shift by an undefined number of bits, the files are refused.
 
 mod auths;
+mod devices;
 mod lines;
 mod masks;
 mod numbers;
 mod records;
 mod refusals;
 mod start;
+mod targets;
 
 pub use auths::unknown_user;
 pub use start::{StartUp, cannot_open, start_up};

@@ -5,6 +5,7 @@ mod anything;
 mod authentication;
 mod extensions;
 mod places;
+mod printing;
 mod records;
 mod strict;
 mod tree;

@@ -129,6 +129,20 @@ fn our_own_fields_are_honoured_and_a_mistake_in_one_refuses_the_files() {
 }
 
 #[test]
+fn a_line_that_netbsd_leaves_out_still_protects_the_others_of_its_target() {
+    for lines in [
+        "target0=iqn.2001-04.com.example rw extent9 all auth=chap lun=0\n\
+         target1=iqn.2001-04.com.example rw extent0 all lun=1\n",
+        "target1 rw extent0 all\ntarget1 rw extent0 all auth=chap\n",
+    ] {
+        let outcome = read_as(Reading::NetBsd, &format!("extent0 /x 0 1MB\n{lines}"), Some(AUTHS));
+        let targets = outcome.configuration.unwrap().targets;
+        assert_eq!((targets.len(), targets[0].name.as_str()), (1, "target1"));
+        assert!(targets[0].authentication != Authentication::None, "{lines}");
+    }
+}
+
+#[test]
 fn a_field_that_is_nearly_ours_is_passed_over_and_named() {
     let outcome = read_as(Reading::NetBsd, "extent0 /x 0 1MB\ntarget0 rw extent0 all auht=chap a=b\n", None);
     assert_eq!(outcome.configuration.unwrap().targets[0].authentication, Authentication::None);
