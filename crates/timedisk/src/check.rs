@@ -104,12 +104,19 @@ pub(crate) fn options(iqn_base: &str, block_length: u32, netbsd_compat: bool) ->
 /// `timedisk check`: the tree on stdout, remarks on stderr, failure on a mistake.
 pub(crate) fn run(typed: &CheckOptions) -> anyhow::Result<ExitCode> {
     let (files, notice) = Files::read(&typed.targets, typed.auths.as_ref())?;
-    let outcome = files.parse(&options(&typed.iqn_base, typed.block_length, typed.netbsd_compat)?);
+    let options = options(&typed.iqn_base, typed.block_length, typed.netbsd_compat)?;
+    let outcome = files.parse(&options);
     outcome.netbsd_messages.iter().for_each(|line| eprintln!("{line}"));
     let notices = files.render(&outcome.notices, Level::WARNING);
     let mistakes = files.render(&outcome.mistakes, Level::ERROR);
     notice.iter().chain(&notices).chain(&mistakes).for_each(|text| eprintln!("{text}"));
     match outcome.configuration {
+        Some(configuration) if typed.print => {
+            let printed = configuration.print(&options);
+            printed.notices.iter().for_each(|notice| eprintln!("timedisk: {notice}"));
+            print!("{}", printed.text);
+            Ok(ExitCode::SUCCESS)
+        }
         Some(configuration) => {
             print!("{}", configuration.tree());
             Ok(ExitCode::SUCCESS)

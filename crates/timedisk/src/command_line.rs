@@ -152,6 +152,10 @@ pub(crate) struct CheckOptions {
     #[arg(long)]
     pub(crate) netbsd_compat: bool,
 
+    /// Print the file as it is understood, instead of the tree: each line whole, in one form, for another file.
+    #[arg(long)]
+    pub(crate) print: bool,
+
     /// What the names of targets begin with.
     #[arg(short = 't', value_name = "IQN_BASE", default_value = "iqn.1994-04.org.netbsd.iscsi-target")]
     pub(crate) iqn_base: String,
