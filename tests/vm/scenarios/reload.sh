@@ -13,7 +13,7 @@ shut_out() { [ "$(session_state)" != LOGGED_IN ]; }
 no_use() { ! dd "$@" bs=4k count=1 status=none 2>/dev/null; }
 errors() { echo $(($(cat "/sys/block/$1/device/ioerr_cnt"))); }
 pattern() { yes "lun $1 of $IQN" | head -c $((8 << 20)); }
-same_as() { cmp <(dd if="/dev/$1" bs=1M count=8 ${3:+skip="$3"} iflag=direct status=none) <(pattern "$2"); }
+same_as() { cmp <(dd if="/dev/$1" bs=64k count=128 ${3:+skip="$(($3 * 16))"} iflag=direct status=none) <(pattern "$2"); }
 
 discover; login; d=$(disk 0); s=${d##*/}
 pattern 0 | dd of="$d" bs=1M seek=100 iflag=fullblock oflag=direct status=none
@@ -67,7 +67,7 @@ say "== shut out, and let in again"
 # a session that loses its target is kept up by iscsid, which asks again every two seconds; what is read meanwhile waits
 host mask 192.0.2.0/24 || die "host could not change the mask"
 until_true 30 shut_out || die "the session goes on"
-dd if="$d" of=/tmp/late bs=1M skip=100 count=8 iflag=direct status=none & late=$!
+dd if="$d" of=/tmp/late bs=64k skip=1600 count=128 iflag=direct status=none & late=$!
 for _ in $(seq 12); do shut_out || die "the session has come back, though the mask shuts it out"; sleep 0.5; done
 kill -0 $late 2>/dev/null || die "a read has ended while the session was shut out"
 ok "shut out: logged out, and every login since was refused"

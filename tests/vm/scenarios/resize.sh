@@ -31,7 +31,7 @@ mark
 host grow 0 "$NEW0" || die "host could not grow LUN 0"
 told "${d[0]}"; rescan "${d[0]}" "$NEW0"
 since | grep -q "${d[1]}.*Capacity" && die "LUN 1 was told of LUN 0's growth"
-resize2fs "/dev/${d[0]}" 2>&1 | tail -1
+resize2fs "/dev/${d[0]}" 2>&1 | sed '/^$/d' | tail -1
 dd if=/dev/urandom of=/mnt/big bs=1M count=$(( (${NEW0%M} - 256) / 2 )) status=none; sync
 room=$(df -m /mnt | awk 'END{print $2}'); [ "$room" -gt 256 ] || die "the file system has $room MiB"
 (cd /mnt && sha256sum -c --quiet /tmp/sums) || die "checksums"; umount /mnt
