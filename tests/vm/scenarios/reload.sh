@@ -13,7 +13,7 @@ shut_out() { [ "$(session_state)" != LOGGED_IN ]; }
 no_use() { ! dd "$@" bs=4k count=1 status=none 2>/dev/null; }
 errors() { echo $(($(cat "/sys/block/$1/device/ioerr_cnt"))); }
 pattern() { yes "lun $1 of $IQN" | head -c $((8 << 20)); }
-same_as() { cmp <(dd if="/dev/$1" bs=64k count=128 ${3:+skip="$(($3 * 16))"} iflag=direct status=none) <(pattern "$2"); }
+same_as() { cmp -s <(dd if="/dev/$1" bs=64k count=128 ${3:+skip="$(($3 * 16))"} iflag=direct status=none) <(pattern "$2"); }
 
 discover; login; d=$(disk 0); s=${d##*/}
 pattern 0 | dd of="$d" bs=1M seek=100 iflag=fullblock oflag=direct status=none
@@ -73,7 +73,7 @@ kill -0 $late 2>/dev/null || die "a read has ended while the session was shut ou
 ok "shut out: logged out, and every login since was refused"
 host mask 0.0.0.0/0 || die "host could not change the mask back"
 wait_logged_in 60 || die "the session does not come back: $(session_state)"
-wait $late && pattern 0 | cmp - /tmp/late || die "the read that waited for the target was not answered, or not with what was written"
+wait $late && pattern 0 | cmp -s - /tmp/late || die "the read that waited for the target was not answered, or not with what was written"
 ok "the session came back by itself, and a read that had waited was answered"
 
 say "== the same for one who logs in anew"
