@@ -49,8 +49,8 @@ impl AccessList {
         Self { prefixes, written: written.to_owned(), complaint }
     }
 
-    /// What NetBSD's daemon says on stderr, without a line feed, at each peer whom a mask refuses that it cannot
-    /// read. Only lists of NetBSD's reading have it.
+    /// What NetBSD's daemon says on stderr, without a line feed, at each peer whom a mask refuses that it
+    /// cannot read. Only lists of NetBSD's reading have it.
     #[must_use]
     pub fn netbsd_complaint(&self) -> Option<&str> {
         self.complaint.as_deref()

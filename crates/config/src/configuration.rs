@@ -35,8 +35,8 @@ pub enum Reading {
     NetBsd,
 }
 
-/// Tells the size in bytes of the file at a path, as `stat` has it (0 for a device node); `None` where there is
-/// none. Only NetBSD's reading asks.
+/// Tells the size in bytes of the file at a path, as `stat` has it (0 for a device node); `None` where there
+/// is none. Only NetBSD's reading asks.
 pub type FileSize<'a> = &'a dyn Fn(&str) -> Option<u64>;
 
 /// NetBSD's base, blocks of 512 bytes, and the strict reading.
@@ -179,8 +179,8 @@ pub struct Target {
     pub access: AccessList,
     /// What an initiator has to prove to log in to the target.
     pub authentication: Authentication,
-    /// The user of [`Configuration::users`] by whose secret the target proves itself to an initiator that asks
-    /// (mutual CHAP). Nobody can log in as that user.
+    /// The user of [`Configuration::users`] by whose secret the target proves itself to an initiator that
+    /// asks (mutual CHAP). Nobody can log in as that user.
     pub mutual: Option<String>,
     /// Why this disk cannot be served. Only in NetBSD's reading, where the others are served all the same.
     pub unserved: Option<Notice>,

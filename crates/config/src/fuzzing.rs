@@ -22,7 +22,10 @@ pub fn fuzz(data: &[u8]) {
         &|_| None,
     );
     check(&outcome, targets, auths.unwrap_or(""));
-    assert!(outcome.configuration.is_none_or(|configuration| !configuration.targets.is_empty()));
+    if let Some(configuration) = &outcome.configuration {
+        assert!(!configuration.targets.is_empty());
+        check_print(configuration, auths);
+    }
     let compatible = Options { reading: Reading::NetBsd, ..Options::default() };
     let outcome = Configuration::parse(
         source("targets", targets),
@@ -32,6 +35,42 @@ pub fn fuzz(data: &[u8]) {
     );
     check(&outcome, targets, auths.unwrap_or(""));
     let _ = (AccessList::parse(targets), parse_size(targets), iscsi_name(targets));
+}
+
+/// What the strict reader took is printed so that it takes it again for the same.
+fn check_print(configuration: &Configuration, auths: Option<&str>) {
+    let printed = configuration.print(&Options::default());
+    let auths = auths.map(|text| Source { name: "auths", text });
+    let source = Source { name: "printed", text: &printed.text };
+    let again = Configuration::parse(source, auths, &Options::default(), &|_| None);
+    assert!(again.configuration.is_some(), "printed {:?}: {:?}", printed.text, again.mistakes);
+    again.configuration.iter().for_each(|again| assert_equal(configuration, again));
+}
+
+/// That two configurations describe the same, wherever in a text they do.
+pub(crate) fn assert_equal(one: &Configuration, other: &Configuration) {
+    let (one, other) = (placeless(one), placeless(other));
+    assert_eq!(one.extents, other.extents);
+    assert_eq!(one.devices, other.devices);
+    assert_eq!(one.targets, other.targets);
+    assert_eq!(one.discovery, other.discovery);
+}
+
+/// A configuration without the places of its records.
+pub(crate) fn placeless(configuration: &Configuration) -> Configuration {
+    let mut copy = configuration.clone();
+    copy.discovery.span = None;
+    for extent in &mut copy.extents {
+        for span in [&mut extent.span, &mut extent.path_span, &mut extent.start_span, &mut extent.length_span]
+        {
+            *span = 0..0;
+        }
+    }
+    copy.devices.iter_mut().for_each(|device| device.span = 0..0);
+    for target in &mut copy.targets {
+        (target.span, target.storage_span) = (0..0, 0..0);
+    }
+    copy
 }
 
 /// The promises about any outcome.

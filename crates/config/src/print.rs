@@ -16,8 +16,8 @@ const NETBSDS_LONGEST_LINE: usize = 1023;
 /// A configuration as text, and what is to be known of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Printed {
-    /// The lines of a `targets` file: extents, then devices, then targets. What cannot be written so that it is
-    /// read again, or cannot be served, is a comment.
+    /// The lines of a `targets` file: extents, then devices, then targets. What cannot be written so that it
+    /// is read again, or cannot be served, is a comment.
     pub text: String,
     /// What either reading makes otherwise of the text, in sentences for people.
     pub notices: Vec<String>,
@@ -25,8 +25,8 @@ pub struct Printed {
 
 impl Configuration {
     /// Prints the configuration as a `targets` file. With the same `options` and the same `auths` file, the
-    /// strict reader reads an equal configuration from it; NetBSD's reading gives the same disks, save for what
-    /// the notices say, and never lets in more.
+    /// strict reader reads an equal configuration from it; NetBSD's reading gives the same disks, save for
+    /// what the notices say, and never lets in more.
     #[must_use]
     pub fn print(&self, options: &Options) -> Printed {
         let mut printer = Printer { configuration: self, options, printed: Printed::default() };
@@ -190,8 +190,8 @@ fn escaped(field: &str) -> String {
     field.chars().flat_map(|c| [Some('\\').filter(|_| is_blank(c)), Some(c)]).flatten().collect()
 }
 
-/// Whether both readings read the escaped field as it is. A backslash takes the character after it with it, so
-/// only pairs of them can stand before a blank or at the end.
+/// Whether both readings read the escaped field as it is. A backslash takes the character after it with it,
+/// so only pairs of them can stand before a blank or at the end.
 fn can_be_written(field: &str) -> bool {
     let pairs_before = |end: usize| {
         let before = field.get(..end).unwrap_or("");

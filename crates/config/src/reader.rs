@@ -257,7 +257,8 @@ impl<'a, 'b> Reader<'a, 'b> {
         let (word, rest) = first.text.split_at(word_end);
         let help = match nearest(word, WORDS.iter().map(|row| row.0)) {
             Some(near) => format!("write {}", quoted(&format!("{near}{rest}"))),
-            None => "a line begins with `extent0`, `device0`, `target0` or `lun0` (any number), `discovery`, or `#`"
+            None => "a line begins with `extent0`, `device0`, `target0` or `lun0` (any number), `discovery` \
+                     or `#`"
                 .to_owned(),
         };
         let message = format!("{} is not a kind of line", quoted(&first.text));

@@ -85,8 +85,8 @@ impl Reader<'_, '_> {
         })
     }
 
-    /// Splits fields into those that come first and those that are `key=value`. What is known as storage is no
-    /// key.
+    /// Splits fields into those that come first and those that are `key=value`. What is known as storage is
+    /// no key.
     pub(crate) fn split_at_keys<'f>(
         &mut self,
         fields: &'f [Field],

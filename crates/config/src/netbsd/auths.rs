@@ -48,6 +48,7 @@ pub(crate) fn read(source: Source<'_>, journal: &mut Journal<'_>) -> People {
 #[must_use]
 pub fn unknown_user(user: &str, path: &str) -> String {
     format!(
-        "No matching user configuration entry for `{user}' was found\nPlease add an entry for `{user}' to `{path}'\n"
+        "No matching user configuration entry for `{user}' was found\n\
+         Please add an entry for `{user}' to `{path}'\n"
     )
 }

@@ -1,8 +1,8 @@
 //! The files as NetBSD's own daemon reads them.
 //!
-//! What it makes of a text is decided line by line and at once, as there: a line that is wrong is left out with
-//! a message, and the next one is read. Where NetBSD's daemon would crash, take what an earlier line left in
-//! its buffer, or shift by an undefined number of bits, the files are refused.
+//! What it makes of a text is decided line by line and at once, as there: a line that is wrong is left out
+//! with a message, and the next one is read. Where NetBSD's daemon would crash, take what an earlier line
+//! left in its buffer, or shift by an undefined number of bits, the files are refused.
 
 mod auths;
 mod devices;
@@ -57,8 +57,8 @@ fn note_doubts(configuration: &Configuration, options: &Options, text: &str, jou
     journal.notices.append(&mut doubts.notices);
 }
 
-/// A mistake for a line that NetBSD does not read in a defined way. Nothing of the line is quoted: it may hold
-/// a secret.
+/// A mistake for a line that NetBSD does not read in a defined way. Nothing of the line is quoted: it may
+/// hold a secret.
 fn refuse_fault(entry: &Entry, journal: &mut Journal<'_>) {
     let (message, help) = match entry.fault {
         Some(Fault::OutsideTheText) => (

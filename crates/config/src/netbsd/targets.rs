@@ -32,8 +32,8 @@ struct Extensions {
 }
 
 impl Reader<'_, '_> {
-    /// Reads a target. What the line asks of users holds for its iSCSI name even if NetBSD leaves the line out:
-    /// another line of that name must not be open for it.
+    /// Reads a target. What the line asks of users holds for its iSCSI name even if NetBSD leaves the line
+    /// out: another line of that name must not be open for it.
     pub(crate) fn target(&mut self, entry: &Entry, fields: &[Field]) {
         let Some(first) = fields.first() else { return };
         let Some((name, iqn)) = self.target_name(first) else { return };

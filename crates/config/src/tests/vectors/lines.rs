@@ -17,7 +17,8 @@ fn comments_and_extra_fields_are_read_as_netbsd_reads_them() {
         ),
         vector(
             "V15",
-            "extent0 /x 0 1MB # c\nextent1 /y 0 1MB\ndevice0 RAID0 extent0 extent1 # c\ntarget0 rw extent0 # c\n",
+            "extent0 /x 0 1MB # c\nextent1 /y 0 1MB\ndevice0 RAID0 extent0 extent1 # c\n\
+             target0 rw extent0 # c\n",
             &["E(extent0,/x,0,1048576)", "E(extent1,/y,0,1048576)", "T(target0,-,rw,extent0,#)"],
             &["3: Error: no extent or device found for `#'"],
             Reject,
@@ -250,6 +251,8 @@ fn ends_of_lines_are_read_as_netbsd_reads_them() {
             &[],
             Warn,
         ),
+        vector("V37", " \r\n\t\u{b}\u{c}\r\n\r# c\r\n\rextent0 /x 0 1MB\n", &good[..1], &[], Reject)
+            .because("it has no target"),
         vector("V39", "extent0 /x 0 1MB\ntarget0 rw extent0 all", good, &[], Ok),
         vector(
             "V45",

@@ -68,8 +68,9 @@ fn a_disk_that_cannot_be_served_says_why_and_the_others_are_served() {
     let text = "extent0 /a 0 1MB\nextent1 /b 0 1MB\nextent2 /c 0 1MB\nextent3 /d 0 1MB\nextent4 /e 0 1B\n\
                 extent5 /f -512 1MB\nextent6 /g 0 513\nextent7 /h 0 1MB\ndevice0 RAID5 extent0\n\
                 device1 RAID1 extent1 extent2\ndevice2 RAID0 device1\n\
-                target0 rw device0 all\ntarget1 rw device2 all\ntarget2 rw extent4 all\ntarget3 rw extent5 all\n\
-                target4=iqn.2001-04.com.example rw extent6 all\ntarget5=iqn.2001-04.com.EXAMPLE rw extent7 all\n\
+                target0 rw device0 all\ntarget1 rw device2 all\ntarget2 rw extent4 all\n\
+                target3 rw extent5 all\ntarget4=iqn.2001-04.com.example rw extent6 all\n\
+                target5=iqn.2001-04.com.EXAMPLE rw extent7 all\n\
                 target6= ro extent3 all\ntarget7=foo ro extent3 all\n";
     let configuration = compatible(text);
     let reasons: Vec<Option<&str>> = configuration
@@ -78,7 +79,8 @@ fn a_disk_that_cannot_be_served_says_why_and_the_others_are_served() {
         .map(|target| target.unserved.as_ref().map(|remark| remark.message.as_str()))
         .collect();
     let beyond = "`target3` is not served: `extent5` ends beyond the longest file there can be (2^63 bytes)";
-    let twice = "`target5` is not served: the target on line 16 has the same iSCSI name and is the one found at login";
+    let twice = "`target5` is not served: the target on line 16 has the same iSCSI name and is the one found \
+                 at login";
     assert_eq!(
         reasons,
         [

@@ -3,8 +3,7 @@
 use super::{compatible, read_as};
 use crate::{Authentication, Outcome, Reading, netbsd};
 
-/// The secret of a user, as an initiator sends the name: what NetBSD's reading has, and the strict one; `None`
-/// for a user who cannot log in.
+/// What the strict reader makes of a file.
 #[derive(Debug, PartialEq)]
 enum Strict {
     /// The same secret, or none.
@@ -120,8 +119,10 @@ fn our_own_fields_are_honoured_and_a_mistake_in_one_refuses_the_files() {
         "device0 RAID0 extent1 block=8",
         "discovery auth=never",
         "discovery auth=chap\ndiscovery auth=chap",
-        "target0=iqn.2001-04.com.example rw extent0 all lun=1\ntarget1=iqn.2001-04.com.example rw extent1 all",
-        "target0=iqn.2001-04.com.example rw extent0 all lun=1\ntarget1=iqn.2001-04.com.example rw extent1 all lun=1",
+        "target0=iqn.2001-04.com.example rw extent0 all lun=1\n\
+         target1=iqn.2001-04.com.example rw extent1 all",
+        "target0=iqn.2001-04.com.example rw extent0 all lun=1\n\
+         target1=iqn.2001-04.com.example rw extent1 all lun=1",
         "target0 rw extent1 all serial=S\ntarget1 rw extent0 all",
     ] {
         assert_eq!(read(wrong).mistakes.len(), 1, "{wrong}: {:#?}", read(wrong).mistakes);
