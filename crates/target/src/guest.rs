@@ -11,7 +11,7 @@ use timedisk_scsi::{Attention, LogicalUnit, NexusId};
 use crate::control::{Control, Message};
 use crate::disk::Disk;
 use crate::execution::{Job, execute_now, internal_failure};
-use crate::house::{House, PORTAL_GROUP_TAG, View};
+use crate::house::{House, Index, PORTAL_GROUP_TAG, View};
 use crate::memory::{Buffer, Share};
 use crate::registry::Key;
 use crate::session_record::SessionRecord;
@@ -190,27 +190,27 @@ impl Policy for Guest {
     }
 
     fn target(&self, name: &str) -> TargetAnswer {
-        match self.house.catalogue().find(name) {
+        let catalogue = self.house.catalogue();
+        match catalogue.find(name) {
             None => TargetAnswer::NotFound,
             Some(target) if !self.may_see(target) => TargetAnswer::Forbidden,
             Some(target) => TargetAnswer::Found {
                 alias: target.alias.clone(),
-                authentication: method(&target.authentication),
+                authentication: method(&target.authentication, &catalogue),
             },
         }
     }
 
     fn discovery_authentication(&self) -> login::Authentication {
-        method(&self.house.catalogue().discovery)
+        let catalogue = self.house.catalogue();
+        method(&catalogue.discovery, &catalogue)
     }
 
     fn secret(&self, target: Option<&str>, user: &str) -> Option<Vec<u8>> {
         let catalogue = self.house.catalogue();
         let found = catalogue.user(user)?;
-        match catalogue.authentication(target)? {
-            Authentication::None => None,
-            chap => chap.is_satisfied_by(Some(user)).then(|| found.secret.clone()),
-        }
+        // Where nothing is asked for, every user may show who he is.
+        catalogue.authentication(target)?.is_satisfied_by(Some(user)).then(|| found.secret.clone())
     }
 
     fn own_identity(&self, target: Option<&str>) -> Option<Identity> {
@@ -271,9 +271,10 @@ impl Policy for Guest {
     }
 }
 
-/// How it is to be proved.
-fn method(authentication: &Authentication) -> login::Authentication {
+/// How it is to be proved. Where nothing is asked for, initiators that are set up to prove themselves still may.
+fn method(authentication: &Authentication, catalogue: &Index) -> login::Authentication {
     match authentication {
+        Authentication::None if catalogue.has_users() => login::Authentication::Optional,
         Authentication::None => login::Authentication::None,
         Authentication::Chap { .. } => login::Authentication::Chap,
     }

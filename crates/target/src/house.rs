@@ -65,6 +65,10 @@ impl Index {
         self.users.iter().find(|user| user.name.eq_ignore_ascii_case(name))
     }
 
+    pub(crate) fn has_users(&self) -> bool {
+        !self.users.is_empty()
+    }
+
     /// What is asked of those who want this target, or who want to look for targets.
     pub(crate) fn authentication(&self, target: Option<&str>) -> Option<&Authentication> {
         match target {

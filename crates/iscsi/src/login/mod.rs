@@ -378,7 +378,7 @@ impl Login {
 fn begin(stage: Stage, visitor: Visitor) -> Result<State, Refusal> {
     match (stage, visitor.required) {
         (Stage::Security, _) => Ok(State::Security(visitor, Exchange::Open)),
-        (_, Authentication::None) => Ok(State::Operational(visitor)),
+        (_, Authentication::None | Authentication::Optional) => Ok(State::Operational(visitor)),
         (_, Authentication::Chap) => {
             let reason = format!("{} did not authenticate itself", visitor.session.initiator_name);
             Err(Refusal::new(LoginStatus::AUTHENTICATION_FAILURE, reason))

@@ -8,6 +8,8 @@ use crate::chap::Identity;
 pub enum Authentication {
     /// Not at all.
     None,
+    /// Not at all; but those who insist on showing it may, with CHAP.
+    Optional,
     /// With CHAP (RFC 7143 §12.1.3).
     Chap,
 }

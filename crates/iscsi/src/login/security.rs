@@ -38,11 +38,12 @@ struct Counter {
 }
 
 impl Authentication {
-    /// The name of the one method that is good enough and offered for nothing else.
-    fn method(self) -> &'static str {
+    /// The names of the methods that are good enough, the best first.
+    fn methods(self) -> &'static [&'static str] {
         match self {
-            Authentication::None => "None",
-            Authentication::Chap => "CHAP",
+            Authentication::None => &["None"],
+            Authentication::Optional => &["None", "CHAP"],
+            Authentication::Chap => &["CHAP"],
         }
     }
 }
@@ -59,7 +60,7 @@ impl Exchange {
     /// Whether the initiator may go on.
     pub(super) fn is_done(&self, required: Authentication) -> bool {
         match self {
-            Exchange::Open => required == Authentication::None,
+            Exchange::Open => required != Authentication::Chap,
             Exchange::Done { .. } => true,
             Exchange::Algorithm | Exchange::Response(_) => false,
         }
@@ -112,16 +113,13 @@ impl Exchange {
 
 /// Chooses the method.
 fn choose(offer: &str, required: Authentication, out: &mut Writer) -> Result<Exchange, Refusal> {
-    let method = required.method();
-    if !text::list(offer).any(|item| item == method) {
-        let offer = text::shown(offer);
-        return Err(failure(format!("the initiator offers AuthMethod={offer}, where {method} is needed")));
-    }
+    let methods = required.methods();
+    let Some(method) = methods.iter().find(|method| text::list(offer).any(|item| item == **method)) else {
+        let (offer, needed) = (text::shown(offer), methods.join(" or "));
+        return Err(failure(format!("the initiator offers AuthMethod={offer}, where {needed} is needed")));
+    };
     out.pair("AuthMethod", method);
-    Ok(match required {
-        Authentication::None => Exchange::Done { user: None },
-        Authentication::Chap => Exchange::Algorithm,
-    })
+    Ok(if *method == "CHAP" { Exchange::Algorithm } else { Exchange::Done { user: None } })
 }
 
 /// CHAP's first step: the algorithm, and our challenge.

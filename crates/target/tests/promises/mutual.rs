@@ -72,3 +72,13 @@ fn protected_discovery_shows_users_what_they_may_log_in_to() {
     assert_eq!(shown(&mut ann), [full_name("hers"), full_name("open")]);
     assert_eq!(shown(&mut anybody), [""; 0], "who has proved nothing sees nothing any more");
 }
+
+#[test]
+fn where_nothing_is_asked_for_those_who_insist_may_prove_who_they_are() {
+    let lab = Lab::with(vec![target("open", Authentication::None)], people(), Limits::default());
+    let (mut ann, _) = ANN.log_in(&lab, Some("open")).unwrap();
+    ann.check_alive();
+    assert_eq!(lab.server().sessions()[0].user.as_deref(), Some("ann"));
+    assert_eq!(Proof { secret: "not ann's secret", ..ANN }.log_in(&lab, Some("open")).err(), Some(0x0201));
+    lab.session("open", &[]).check_alive();
+}

@@ -247,3 +247,19 @@ fn a_challenge_of_ours_is_not_answered() {
     assert_eq!(status, LoginStatus::AUTHENTICATION_FAILURE);
     assert!(reason.contains("challenge of ours"), "{reason}");
 }
+
+#[test]
+fn where_either_will_do_the_initiator_chooses_and_a_wrong_secret_is_still_wrong() {
+    for (offer, chosen) in [("None", "None"), ("CHAP,None", "None"), ("CHAP", "CHAP")] {
+        let mut bench = Bench::new();
+        let response = bench.ok(STAY_SECURITY, &format!("{} AuthMethod={offer}", names(EITHER)));
+        assert_eq!(value(&response, "AuthMethod"), chosen, "{offer}");
+    }
+    let mut bench = Bench::new();
+    bench.ok(STAY_SECURITY, &format!("{} AuthMethod=CHAP", names(EITHER)));
+    bench.ok(STAY_SECURITY, "CHAP_A=5");
+    let wrong = format!("CHAP_N={USER} CHAP_R=0x{}", "00".repeat(16));
+    assert_eq!(bench.fail(SECURITY_TO_END, &wrong).0, LoginStatus::AUTHENTICATION_FAILURE);
+    let mut bench = Bench::new();
+    assert_eq!(bench.fail(STAY_SECURITY, &format!("{} AuthMethod=SRP", names(EITHER))).0.class(), 2);
+}

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 pub(super) const INITIATOR: &str = "iqn.2001-04.com.example:initiator";
 pub(super) const OPEN: &str = "iqn.2001-04.com.example:open";
 pub(super) const LOCKED: &str = "iqn.2001-04.com.example:locked";
+pub(super) const EITHER: &str = "iqn.2001-04.com.example:either";
 pub(super) const USER: &str = "alice";
 pub(super) const SECRET: &[u8] = b"1234567890123456";
 
@@ -38,6 +39,7 @@ impl Policy for House {
         };
         match name {
             OPEN => found(Some("Time Machine"), Authentication::None),
+            EITHER => found(None, Authentication::Optional),
             LOCKED => found(Some("Vault"), Authentication::Chap),
             "iqn.2001-04.com.example:far" => TargetAnswer::Forbidden,
             _ => TargetAnswer::NotFound,

@@ -35,7 +35,7 @@ impl Proof<'_> {
     ) -> Result<(Initiator, HashMap<String, String>), u16> {
         let mut initiator = Initiator::connect(lab.address);
         let mut keys = initiator.identity(target);
-        keys.extend(owned(&[("AuthMethod", "CHAP,None")]));
+        keys.extend(owned(&[("AuthMethod", "CHAP")]));
         let response = initiator.login_step(SECURITY_TO_OPERATIONAL, &text(&keys));
         assert_eq!(login_status(&response), 0);
         assert!(pairs(&response.data).contains(&("AuthMethod".into(), "CHAP".into())));
