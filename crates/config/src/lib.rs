@@ -6,7 +6,9 @@
 //!
 //! The way of a file: `lines` splits a text into lines of fields, one module for each kind of record
 //! (`extent`, `device`, `target`, `auths`) reads a line into a description, with `keys` for what stands after
-//! its last field. `demands`, `served`, `blocks` and `sharing` look at the whole.
+//! its last field. `demands`, `served`, `blocks` and `sharing` look at the whole. [`netbsd`] reads the same
+//! files as NetBSD's own daemon does, and has what that daemon prints. `print` turns a configuration into a
+//! text again.
 #![forbid(unsafe_code)]
 
 mod access;

@@ -120,7 +120,7 @@ impl Printer<'_> {
         let mut fields = vec![DISCOVERY.to_owned()];
         fields.extend(self.login(&discovery.authentication, discovery.mutual.as_deref()));
         if fields.len() > 1 {
-            self.line(DISCOVERY, &fields);
+            self.login_line(DISCOVERY, &fields, &discovery.authentication);
         }
     }
 
@@ -151,11 +151,24 @@ impl Printer<'_> {
             self.note(&target.name, "is one of a target's several disks, of which NetBSD serves the first");
         }
         match &target.unserved {
-            None => self.line(&target.name, &fields),
+            None => self.login_line(&target.name, &fields, &target.authentication),
             Some(why) => {
                 self.printed.notices.push(format!("{}; its line is a comment", why.message));
                 self.comment(&fields.join(" "));
             }
+        }
+    }
+
+    /// Adds a line that asks for users, by names that have no comma or by `auth=chap` alone.
+    fn login_line(&mut self, name: &str, fields: &[String], authentication: &Authentication) {
+        match authentication {
+            Authentication::Chap { users }
+                if *users != self.all_users() && users.iter().any(|user| user.contains(',')) =>
+            {
+                self.note(name, "asks for a user whose name has a comma, so its line is a comment");
+                self.comment(&fields.join(" "));
+            }
+            _ => self.line(name, fields),
         }
     }
 

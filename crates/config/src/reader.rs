@@ -228,7 +228,8 @@ impl<'a, 'b> Reader<'a, 'b> {
         let shown = quoted(&field.text);
         let here = self.journal.line_of(field.span.start);
         let span = field.span.clone();
-        let storage_word = named(&field.text).is_some_and(|(kind, _)| kind != Kind::Target);
+        let storage_word =
+            named(&field.text).is_some_and(|(kind, _)| matches!(kind, Kind::Extent | Kind::Device));
         match self.first_lines.get(&field.text).copied().filter(|_| storage_word) {
             Some(line) if line > here => self.journal.mistake(
                 span,

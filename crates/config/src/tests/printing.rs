@@ -234,6 +234,15 @@ fn the_text_is_short_and_plain() {
 }
 
 #[test]
+fn a_user_with_a_comma_who_cannot_be_named_makes_the_line_a_comment() {
+    let text = "extent0 /a 0 1MB\ntarget0 rw extent0 all auth=chap\ntarget1 rw extent9 all mutual=server\n";
+    let configuration = read_as(Reading::NetBsd, text, Some(AUTHS)).configuration.unwrap();
+    let Printed { text, notices } = printed(&configuration);
+    assert_eq!(text, "extent0 /a 0 1MB\n# target0 rw extent0 any auth=chap users=alice,b b,c,bob\n");
+    assert!(notices[0].contains("a comma"), "server is nobody's record now, so `auth=chap` would let it in");
+}
+
+#[test]
 fn what_cannot_be_served_or_written_is_a_comment() {
     let text = "extent0 /a 0 1MB\nextent1 #b 0 1MB\nextent2 /c 0 1MB\ndevice0 RAID5 extent0\n\
                 target0 rw device0 all auth=chap\ntarget1 rw extent2 all\n";

@@ -190,6 +190,7 @@ fn help_names_the_word_that_was_meant() {
         ("target0 xyzzy extent0 all", "write `rw`, or `ro`"),
         ("target0 extent0 rw all", "flags come before the storage"),
         ("target0 rw extend0 all", "`extent0`"),
+        ("target0 rw discovery all\ndiscovery auth=none", "define it on an earlier line"),
         ("target0 rw extent0 ALL", "`all`"),
         ("target0 rw extent0 10.0.0.0/8 192.168.0.0/16", "`10.0.0.0/8,192.168.0.0/16`"),
         ("target0 rw extent0 10.0.0.0/8, 192.168.0.0/16", "both sides"),
