@@ -181,7 +181,8 @@ pub(crate) fn with_verb(arguments: impl Iterator<Item = OsString>) -> Vec<OsStri
     arguments
 }
 
-fn listen_address(text: &str) -> Result<(IpAddr, Option<u16>), String> {
+/// Reads an address of this machine, with or without a port.
+pub(crate) fn listen_address(text: &str) -> Result<(IpAddr, Option<u16>), String> {
     if let Ok(address) = text.parse::<std::net::SocketAddr>() {
         return Ok((address.ip(), Some(address.port())));
     }

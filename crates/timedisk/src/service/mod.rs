@@ -3,10 +3,13 @@
 pub(crate) mod activation;
 mod kinds;
 pub(crate) mod notify;
+mod systemd;
 mod unit;
 
 use std::ffi::OsString;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Write;
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -14,7 +17,9 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
 use kinds::Kind;
-use unit::Unit;
+use unit::{Typed, Unit};
+
+use crate::command_line::listen_address;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServiceCommand {
@@ -42,8 +47,8 @@ pub(crate) struct UnitOptions {
     state: PathBuf,
 
     /// Listen on this address. May be given several times [default: all].
-    #[arg(long, value_name = "ADDRESS[:PORT]")]
-    listen: Vec<String>,
+    #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = listen_address)]
+    listen: Vec<(IpAddr, Option<u16>)>,
 }
 
 /// Print the file that `install` would write.
@@ -94,26 +99,40 @@ pub(crate) struct UninstallOptions {
     /// Below this directory instead of /.
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
+
+    /// Also do what is to be typed next.
+    #[arg(long)]
+    now: bool,
 }
 
 pub(crate) fn run(command: &ServiceCommand) -> anyhow::Result<ExitCode> {
     match command {
         ServiceCommand::Print(typed) => {
-            print!("{}", typed.kind.text(&typed.unit.unit()?));
-            Ok(ExitCode::SUCCESS)
+            let text = typed.kind.text(&typed.unit.unit()?);
+            std::io::stdout().write_all(text.as_bytes()).context("can't write to stdout")?;
         }
-        ServiceCommand::Install(typed) => install(typed),
-        ServiceCommand::Uninstall(typed) => uninstall(typed),
+        ServiceCommand::Install(typed) => install(typed)?,
+        ServiceCommand::Uninstall(typed) => uninstall(typed)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 impl UnitOptions {
+    /// What was typed, with absolute paths. What there is to remark goes to stderr.
     fn unit(&self) -> anyhow::Result<Unit> {
         let program = std::env::current_exe().context("can't tell where this program is")?;
         let absolute = |path: &Path| std::path::absolute(path).context("can't tell the current directory");
         let (targets, state) = (absolute(&self.targets)?, absolute(&self.state)?);
         let auths = self.auths.as_deref().map(absolute).transpose()?;
-        Ok(Unit::new(&program, &targets, auths.as_deref(), &state, self.listen.clone()))
+        let unit = Unit::new(&Typed {
+            program: &program,
+            targets: &targets,
+            auths: auths.as_deref(),
+            state: &state,
+            listen: &self.listen,
+        })?;
+        unit.remarks.iter().for_each(|remark| eprintln!("timedisk: {remark}"));
+        Ok(unit)
     }
 }
 
@@ -128,65 +147,97 @@ fn place(kind: Kind, root: &Path) -> PathBuf {
     root.join(kind.file().path.trim_start_matches('/'))
 }
 
-fn install(typed: &InstallOptions) -> anyhow::Result<ExitCode> {
-    let kind = kind(typed.kind)?;
-    let (file, path) = (kind.file(), place(kind, &typed.root));
-    let text = kind.text(&typed.unit.unit()?);
-    match std::fs::read_to_string(&path) {
-        Ok(there) if there == text => println!("{} is as it should be", path.display()),
-        Ok(_) if !typed.force => {
-            bail!("{} is there and differs; look at it, and add --force to write over it", path.display())
-        }
-        _ if typed.dry_run => println!("would write {}", path.display()),
-        _ => {
-            write(&path, &text, file.mode).with_context(|| format!("can't write {}", path.display()))?;
-            println!("wrote {}", path.display());
+/// Steps can be taken only on the machine that the file is for.
+fn check_root(now: bool, root: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !now || root == Path::new("/"),
+        "--now goes without --root: nothing runs below {}",
+        root.display()
+    );
+    Ok(())
+}
+
+fn install(typed: &InstallOptions) -> anyhow::Result<()> {
+    check_root(typed.now, &typed.root)?;
+    let (kind, unit) = (kind(typed.kind)?, typed.unit.unit()?);
+    let mut missing = Vec::new();
+    // All of them are looked at before the first is written.
+    for kind in kind.with_what_it_needs() {
+        let (path, text) = (place(*kind, &typed.root), kind.text(&unit));
+        match std::fs::read(&path) {
+            Ok(there) if there == text.as_bytes() => println!("{} is as it should be", path.display()),
+            Ok(_) if !typed.force => {
+                bail!("{} is there and differs; look at it, and add --force to write over it", path.display())
+            }
+            _ => missing.push((path, text, kind.file().mode)),
         }
     }
-    for words in file.next {
-        match typed.now {
-            false => println!("next: {}", words.join(" ")),
-            true => do_next(words)?,
+    for (path, text, mode) in missing {
+        if typed.dry_run {
+            println!("would write {}", path.display());
+            continue;
         }
+        write(&path, &text, mode).map_err(|error| denied(error, "write", &path))?;
+        println!("wrote {}", path.display());
     }
-    Ok(ExitCode::SUCCESS)
+    steps(kind.file().next, typed.now)
 }
 
 /// Whole or not at all.
 fn write(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
-    use std::io::Write;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
     let mut beside = OsString::from(path);
     beside.push(".new");
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
+    let written = std::fs::File::create(&beside).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    });
+    written.inspect_err(|_| drop(std::fs::remove_file(&beside)))
 }
 
-fn do_next(words: &[&str]) -> anyhow::Result<()> {
-    let Some((program, arguments)) = words.split_first() else { return Ok(()) };
-    println!("{}", words.join(" "));
-    let status = Command::new(program).args(arguments).status();
-    let status = status.with_context(|| format!("can't start {program}"))?;
-    if !status.success() {
-        bail!("`{}` failed ({status})", words.join(" "));
+/// What could not be done, and what to do if that was for want of permission.
+fn denied(error: std::io::Error, what: &str, path: &Path) -> anyhow::Error {
+    let hint = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => "; do it as root",
+        _ => "",
+    };
+    anyhow::anyhow!("can't {what} {}: {error}{hint}", path.display())
+}
+
+/// Lines that are typed next: shown, or done.
+fn steps(lines: &[&str], now: bool) -> anyhow::Result<()> {
+    for line in lines {
+        if !now {
+            println!("next: {line}");
+            continue;
+        }
+        println!("{line}");
+        let status = Command::new("/bin/sh").args(["-c", line]).status().context("can't start /bin/sh")?;
+        if !status.success() {
+            bail!("`{line}` failed ({status})");
+        }
     }
     Ok(())
 }
 
-fn uninstall(typed: &UninstallOptions) -> anyhow::Result<ExitCode> {
+fn uninstall(typed: &UninstallOptions) -> anyhow::Result<()> {
+    check_root(typed.now, &typed.root)?;
     let kind = kind(typed.kind)?;
     let path = place(kind, &typed.root);
     match std::fs::remove_file(&path) {
-        Ok(()) => println!("removed {}; if it runs: {}", path.display(), kind.file().before_removal),
+        Ok(()) => println!("removed {}", path.display()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            println!("{} is not there", path.display())
+            println!("{} is not there", path.display());
+            return Ok(());
         }
-        Err(error) => return Err(error).with_context(|| format!("can't remove {}", path.display())),
+        Err(error) => return Err(denied(error, "remove", &path)),
     }
-    Ok(ExitCode::SUCCESS)
+    steps(kind.file().after_removal, typed.now)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,15 @@
 //! What a service manager is told (sd_notify(3)). Without one that listens, nothing is said.
+//!
+//! `NOTIFY_SOCKET` stays in the environment: timedisk starts no programs that could inherit it, and with
+//! `NotifyAccess=main` systemd would not listen to them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+
+/// From then on parts of the server stand still as they should.
+static STOPPING: AtomicBool = AtomicBool::new(false);
 
 /// The daemon serves.
 pub(crate) fn ready(status: &str) {
@@ -19,6 +26,7 @@ pub(crate) fn reloading() {
 
 /// The daemon is about to end.
 pub(crate) fn stopping() {
+    STOPPING.store(true, Ordering::Relaxed);
     tell(&[NotifyState::Stopping]);
 }
 
@@ -29,7 +37,7 @@ fn tell(what: &[NotifyState<'_>]) {
 }
 
 /// Tells the service manager again and again that the daemon lives, as long as `lives` says so. One that does not is
-/// restarted.
+/// restarted. That ends with [`stopping`]: from there on the service manager has a limit of its own.
 pub(crate) fn watch(mut lives: impl FnMut() -> bool + Send + 'static) -> std::io::Result<()> {
     let Some(limit) = sd_notify::watchdog_enabled() else { return Ok(()) };
     let pause = (limit / 2).max(Duration::from_millis(10));
@@ -37,6 +45,9 @@ pub(crate) fn watch(mut lives: impl FnMut() -> bool + Send + 'static) -> std::io
     thread.spawn(move || {
         loop {
             std::thread::sleep(pause);
+            if STOPPING.load(Ordering::Relaxed) {
+                return;
+            }
             if lives() {
                 tell(&[NotifyState::Watchdog]);
             } else {

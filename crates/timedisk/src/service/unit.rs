@@ -1,46 +1,68 @@
-//! What a service is to run, and what it needs of the machine.
+//! What a service is to run, and what its disks are kept in.
 
-use std::collections::BTreeSet;
-use std::os::unix::fs::FileTypeExt;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use timedisk_config::{Configuration, Options, Source};
+use anyhow::{Context, bail};
+use timedisk_config::Options;
 
-use super::kinds::quoted_for_systemd;
+use crate::check::Files;
 
-/// A daemon as a service manager runs it.
+/// A daemon as a service manager runs it. All paths are absolute, and texts of one line.
 #[derive(Debug)]
 pub(super) struct Unit {
-    /// Absolute.
     pub(super) program: String,
     pub(super) targets: String,
     pub(super) auths: Option<String>,
     pub(super) state: String,
-    pub(super) listen: Vec<String>,
-    images: Vec<PathBuf>,
+    pub(super) listen: Vec<(IpAddr, Option<u16>)>,
+    pub(super) storage: Storage,
+    /// What whoever installs it should know.
+    pub(super) remarks: Vec<String>,
 }
 
-/// Where systemd keeps the state of services.
-const STATES: &str = "/var/lib/";
+/// What the disks are kept in.
+#[derive(Debug, Default)]
+pub(super) struct Storage {
+    /// Files, as the file of targets names them, and where links among them lead.
+    pub(super) files: Vec<String>,
+    /// Block devices, below `/dev`.
+    pub(super) devices: Vec<String>,
+}
+
+/// A daemon as it was typed.
+#[derive(Debug)]
+pub(super) struct Typed<'a> {
+    pub(super) program: &'a Path,
+    pub(super) targets: &'a Path,
+    pub(super) auths: Option<&'a Path>,
+    pub(super) state: &'a Path,
+    pub(super) listen: &'a [(IpAddr, Option<u16>)],
+}
 
 impl Unit {
-    /// Reads the file of targets, where there is one already, for what its disks need.
-    pub(super) fn new(
-        program: &Path,
-        targets: &Path,
-        auths: Option<&Path>,
-        state: &Path,
-        listen: Vec<String>,
-    ) -> Unit {
-        let shown = |path: &Path| path.display().to_string();
-        Unit {
-            program: shown(program),
-            targets: shown(targets),
-            auths: auths.map(shown),
-            state: shown(state),
-            listen,
-            images: images(targets),
+    /// Reads the files that are to be served, where they are there already, for what their disks are kept in.
+    ///
+    /// # Errors
+    /// A path can't stand in a unit file or a script.
+    pub(super) fn new(typed: &Typed<'_>) -> anyhow::Result<Unit> {
+        let mut unit = Unit {
+            program: word(typed.program)?,
+            targets: word(typed.targets)?,
+            auths: typed.auths.map(word).transpose()?,
+            state: word(typed.state)?,
+            listen: typed.listen.to_vec(),
+            storage: Storage::default(),
+            remarks: Vec::new(),
+        };
+        match images(typed.targets, typed.auths) {
+            Ok(images) => images.iter().try_for_each(|image| unit.keep_in(image))?,
+            Err(error) => unit.remarks.push(format!(
+                "{error:#}; the directories of its images are not in the unit yet: install it again when that is mended"
+            )),
         }
+        Ok(unit)
     }
 
     /// The words of the command.
@@ -48,75 +70,74 @@ impl Unit {
         let words = [&self.program, "serve", "-f", &self.targets, "--state", &self.state];
         let mut words: Vec<String> = words.map(str::to_owned).to_vec();
         words.extend(self.auths.iter().flat_map(|auths| ["--auths".to_owned(), auths.clone()]));
-        words.extend(self.listen.iter().flat_map(|address| ["--listen".to_owned(), address.clone()]));
+        words.extend(self.listen.iter().flat_map(|address| ["--listen".to_owned(), shown(*address)]));
         words
     }
 
-    /// For `StateDirectory=`, below systemd's own directory.
-    pub(super) fn state_name(&self) -> String {
-        self.state.strip_prefix(STATES).filter(|name| !name.is_empty()).unwrap_or("timedisk").to_owned()
+    /// Everything that the daemon has to see.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        let own = [&self.program, &self.targets, &self.state];
+        own.into_iter().chain(&self.auths).chain(&self.storage.files).map(Path::new)
     }
 
-    fn is_device(path: &Path) -> bool {
-        path.starts_with("/dev")
-            || std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_block_device())
-    }
-
-    fn folders(&self) -> BTreeSet<PathBuf> {
-        let files = self.images.iter().filter(|path| !Unit::is_device(path));
-        files.filter_map(|path| path.parent()).map(Path::to_path_buf).collect()
-    }
-
-    /// Directories that images are made and kept in; one that is missing must not keep the service from its start.
-    pub(super) fn writable(&self) -> String {
-        let mut folders: Vec<String> = self
-            .folders()
-            .iter()
-            .map(|folder| quoted_for_systemd(&format!("-{}", folder.display())))
-            .collect();
-        if !self.state.starts_with(STATES) {
-            folders.push(quoted_for_systemd(&format!("-{}", self.state)));
+    fn keep_in(&mut self, image: &Path) -> anyhow::Result<()> {
+        let leads_to = std::fs::canonicalize(image).ok();
+        if let Some(device) = device(image, leads_to.as_deref()) {
+            self.storage.devices.push(word(device)?);
+            return Ok(());
         }
-        match folders.is_empty() {
-            true => "#ReadWritePaths=/srv".to_owned(),
-            false => format!("ReadWritePaths={}", folders.join(" ")),
+        self.storage.files.push(word(image)?);
+        if let Some(file) = leads_to.filter(|file| file.parent() != image.parent()) {
+            self.storage.files.push(word(&file)?);
         }
-    }
-
-    /// No devices at all, or those that are disks.
-    pub(super) fn devices(&self) -> String {
-        let devices: Vec<&PathBuf> = self.images.iter().filter(|path| Unit::is_device(path)).collect();
-        if devices.is_empty() {
-            return "PrivateDevices=yes".to_owned();
+        let owned = [Some(image), image.parent()].into_iter().flatten();
+        for path in owned.filter(|path| std::fs::metadata(path).is_ok_and(|metadata| !is_roots(&metadata))) {
+            self.remarks.push(format!(
+                "{} is not root's, and the service is a root that can only use what root may; give it to root, or \
+                 let the service run as its owner (see `User=` in the unit)",
+                path.display()
+            ));
         }
-        let allowed = devices.iter().map(|path| format!("DeviceAllow={} rw", path.display()));
-        std::iter::once("DevicePolicy=closed".to_owned()).chain(allowed).collect::<Vec<String>>().join("\n")
-    }
-
-    fn any_below(&self, roots: &[&str]) -> bool {
-        self.folders().iter().any(|folder| roots.iter().any(|root| folder.starts_with(root)))
-    }
-
-    /// Homes are out of sight, unless an image is in one.
-    pub(super) fn protect_home(&self) -> &'static str {
-        if self.any_below(&["/home", "/root", "/run/user"]) { "read-only" } else { "yes" }
-    }
-
-    /// The tutorial's image is in /tmp.
-    pub(super) fn private_tmp(&self) -> &'static str {
-        if self.any_below(&["/tmp", "/var/tmp"]) { "no" } else { "yes" }
+        Ok(())
     }
 }
 
-/// Files of the extents in a file of targets; none where it can't be read or has mistakes, which are said when it is
-/// served.
-fn images(targets: &Path) -> Vec<PathBuf> {
-    let Ok(text) = std::fs::read_to_string(targets) else { return Vec::new() };
-    let name = targets.display().to_string();
-    let outcome =
-        Configuration::parse(Source { name: &name, text: &text }, None, &Options::default(), &|path| {
-            std::fs::metadata(path).ok().map(|metadata| metadata.len())
-        });
-    let extents = outcome.configuration.map(|configuration| configuration.extents).unwrap_or_default();
-    extents.into_iter().map(|extent| PathBuf::from(extent.path)).collect()
+/// A path as one word of a file of one line for each setting.
+fn word(path: &Path) -> anyhow::Result<String> {
+    let text = path.to_str().with_context(|| format!("{} is not text (UTF-8)", path.display()))?;
+    if text.contains(char::is_control) {
+        bail!("there is a control character in {path:?}, which a service's file can't hold; rename it");
+    }
+    Ok(text.to_owned())
+}
+
+/// An address as `--listen` takes it.
+pub(super) fn shown((ip, port): (IpAddr, Option<u16>)) -> String {
+    port.map_or_else(|| ip.to_string(), |port| SocketAddr::new(ip, port).to_string())
+}
+
+/// The name below `/dev` of an image that is a block device. One that is not there may come with the machine's start.
+fn device<'a>(image: &'a Path, leads_to: Option<&'a Path>) -> Option<&'a Path> {
+    let names = [Some(image), leads_to];
+    let named = names.into_iter().flatten().find(|path| path.starts_with("/dev"))?;
+    let is_device = match std::fs::metadata(image) {
+        Ok(metadata) => metadata.file_type().is_block_device(),
+        Err(_) => !image.starts_with("/dev/shm"),
+    };
+    is_device.then_some(named)
+}
+
+/// Whether a root without capabilities can write there.
+fn is_roots(metadata: &std::fs::Metadata) -> bool {
+    metadata.uid() == 0 || metadata.mode() & 0o002 != 0
+}
+
+/// Files of the extents. A relative path is below `/`, which is where services start.
+fn images(targets: &Path, auths: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
+    let (files, _) = Files::read(targets, auths.map(Path::to_path_buf).as_ref())?;
+    let outcome = files.parse(&Options::default());
+    let configuration = outcome
+        .configuration
+        .with_context(|| format!("there are mistakes (see `timedisk check -f {}`)", targets.display()))?;
+    Ok(configuration.extents.iter().map(|extent| Path::new("/").join(&extent.path)).collect())
 }
