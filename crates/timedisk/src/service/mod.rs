@@ -108,8 +108,11 @@ pub(crate) struct UninstallOptions {
 pub(crate) fn run(command: &ServiceCommand) -> anyhow::Result<ExitCode> {
     match command {
         ServiceCommand::Print(typed) => {
-            let text = typed.kind.text(&typed.unit.unit()?);
-            std::io::stdout().write_all(text.as_bytes()).context("can't write to stdout")?;
+            let unit = typed.unit.unit()?;
+            std::io::stdout()
+                .write_all(typed.kind.text(&unit).as_bytes())
+                .context("can't write to stdout")?;
+            remark(&unit, &[typed.kind]);
         }
         ServiceCommand::Install(typed) => install(typed)?,
         ServiceCommand::Uninstall(typed) => uninstall(typed)?,
@@ -118,21 +121,26 @@ pub(crate) fn run(command: &ServiceCommand) -> anyhow::Result<ExitCode> {
 }
 
 impl UnitOptions {
-    /// What was typed, with absolute paths. What there is to remark goes to stderr.
+    /// What was typed, with absolute paths.
     fn unit(&self) -> anyhow::Result<Unit> {
         let program = std::env::current_exe().context("can't tell where this program is")?;
         let absolute = |path: &Path| std::path::absolute(path).context("can't tell the current directory");
         let (targets, state) = (absolute(&self.targets)?, absolute(&self.state)?);
         let auths = self.auths.as_deref().map(absolute).transpose()?;
-        let unit = Unit::new(&Typed {
+        Unit::new(&Typed {
             program: &program,
             targets: &targets,
             auths: auths.as_deref(),
             state: &state,
             listen: &self.listen,
-        })?;
+        })
+    }
+}
+
+/// What there is to say of a unit, to those who get a file that confines the daemon to what its disks need.
+fn remark(unit: &Unit, kinds: &[Kind]) {
+    if kinds.contains(&Kind::Systemd) {
         unit.remarks.iter().for_each(|remark| eprintln!("timedisk: {remark}"));
-        Ok(unit)
     }
 }
 
@@ -180,6 +188,7 @@ fn install(typed: &InstallOptions) -> anyhow::Result<()> {
         write(&path, &text, mode).map_err(|error| denied(error, "write", &path))?;
         println!("wrote {}", path.display());
     }
+    remark(&unit, kind.with_what_it_needs());
     steps(kind.file().next, typed.now)
 }
 

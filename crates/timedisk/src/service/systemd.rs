@@ -37,7 +37,7 @@ fn folders(unit: &Unit) -> BTreeSet<&Path> {
 fn mounts(unit: &Unit) -> String {
     let folders: Vec<String> = folders(unit).iter().map(|folder| quoted(&folder.to_string_lossy())).collect();
     let mut lines = match folders.is_empty() {
-        true => Vec::new(),
+        true => vec!["#RequiresMountsFor=/srv".to_owned()],
         false => vec![format!("RequiresMountsFor={}", folders.join(" "))],
     };
     for device in &unit.storage.devices {
