@@ -8,8 +8,8 @@ use listenfd::ListenFd;
 /// More than anybody listens on; a number beyond is no number of sockets.
 const MOST: u32 = 1024;
 
-/// The sockets that were passed, in order; none where nobody passed any to this very process. To be called before there
-/// are other threads: the variables that tell of them are taken out of the environment.
+/// The sockets that were passed, in order; none where nobody passed any to this very process. To be called
+/// before there are other threads: the variables that tell of them are taken out of the environment.
 ///
 /// # Errors
 /// One of them is no TCP socket that listens, or the variables make no sense.
@@ -33,7 +33,8 @@ pub(crate) fn sockets() -> anyhow::Result<Vec<TcpListener>> {
     Ok(sockets)
 }
 
-/// How many sockets were passed to the process `own`: the variables may be meant for a parent that left them behind.
+/// How many sockets were passed to the process `own`: the variables may be meant for another one, that left
+/// them behind.
 fn passed_to(own: u32, process: Option<&str>, count: Option<&str>) -> anyhow::Result<u32> {
     let (Some(process), Some(count)) = (process, count) else { return Ok(0) };
     if process.parse() != Ok(own) {

@@ -164,7 +164,8 @@ fn fill(template: &str, values: &[(&str, String)]) -> String {
     text + rest
 }
 
-/// Where a socket unit listens: without an address, on all of IPv4 and IPv6, as far as the machine speaks them.
+/// Where a socket unit listens: without an address, on all of IPv4 and IPv6, as far as the machine speaks
+/// them.
 fn ports(unit: &Unit) -> String {
     const PORT: u16 = 3260;
     let lines = unit.listen.iter().map(|(ip, port)| {

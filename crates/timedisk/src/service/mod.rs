@@ -146,7 +146,7 @@ fn remark(unit: &Unit, kinds: &[Kind]) {
 
 fn kind(typed: Option<Kind>) -> anyhow::Result<Kind> {
     typed.or_else(Kind::of_this_machine).context(
-        "this machine has no service manager that is known; see `timedisk service print --help` for those that are",
+        "this machine has no service manager that is known; `timedisk service print --help` names them",
     )
 }
 

@@ -36,8 +36,8 @@ fn tell(what: &[NotifyState<'_>]) {
     }
 }
 
-/// Tells the service manager again and again that the daemon lives, as long as `lives` says so. One that does not is
-/// restarted. That ends with [`stopping`]: from there on the service manager has a limit of its own.
+/// Tells the service manager again and again that the daemon lives, as long as `lives` says so. One that does
+/// not is restarted. That ends with [`stopping`]: from there on the service manager has a limit of its own.
 pub(crate) fn watch(mut lives: impl FnMut() -> bool + Send + 'static) -> std::io::Result<()> {
     let Some(limit) = sd_notify::watchdog_enabled() else { return Ok(()) };
     let pause = (limit / 2).max(Duration::from_millis(10));

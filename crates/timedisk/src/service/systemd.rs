@@ -1,4 +1,5 @@
-//! What systemd is told of a unit: the settings that depend on what it serves (systemd.exec(5), systemd.unit(5)).
+//! What systemd is told of a unit: the settings that depend on what it serves (systemd.exec(5),
+//! systemd.unit(5)).
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -33,7 +34,8 @@ fn folders(unit: &Unit) -> BTreeSet<&Path> {
     unit.storage.files.iter().filter_map(|file| Path::new(file).parent()).collect()
 }
 
-/// What has to be mounted, or there, first: else an image would be made anew below the place where its disk will be mounted.
+/// What has to be mounted, or there, first: else an image would be made anew below the place where its file
+/// system will be mounted.
 fn mounts(unit: &Unit) -> String {
     let folders: Vec<String> = folders(unit).iter().map(|folder| quoted(&folder.to_string_lossy())).collect();
     let mut lines = match folders.is_empty() {

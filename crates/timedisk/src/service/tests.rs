@@ -86,6 +86,21 @@ fn a_linked_image_is_writable_where_it_is() {
 }
 
 #[test]
+fn an_image_that_the_service_could_not_open_is_remarked() {
+    let place = Place::with("");
+    let image = place.path("x.img");
+    std::fs::write(&image, "").unwrap();
+    // A test that does not run as root makes files that are not root's anyway.
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&image, Some(65534), None).unwrap();
+    }
+    let targets = format!("extent0 {} 0 8MB\ntarget0 rw extent0 any\n", image.display());
+    std::fs::write(place.path("targets"), targets).unwrap();
+    let remarks = place.unit().remarks;
+    assert!(remarks.iter().any(|remark| remark.contains("x.img is not root's")), "{remarks:?}");
+}
+
+#[test]
 fn a_block_device_is_waited_for_and_allowed() {
     let unit = Place::with("extent0 /dev/no-such/a\\ b%c 0 8MB\ntarget0 rw extent0 any\n").unit();
     assert!(has(&unit, "DeviceAllow=\"/dev/no-such/a b%%c\" rw"));

@@ -59,7 +59,8 @@ impl Unit {
         match images(typed.targets, typed.auths) {
             Ok(images) => images.iter().try_for_each(|image| unit.keep_in(image))?,
             Err(error) => unit.remarks.push(format!(
-                "{error:#}; the directories of its images are not in the unit yet: install it again when that is mended"
+                "{error:#}; so the unit does not let the daemon write images anywhere yet: install it again \
+                 when that is mended"
             )),
         }
         Ok(unit)
@@ -93,8 +94,9 @@ impl Unit {
         let owned = [Some(image), image.parent()].into_iter().flatten();
         for path in owned.filter(|path| std::fs::metadata(path).is_ok_and(|metadata| !is_roots(&metadata))) {
             self.remarks.push(format!(
-                "{} is not root's, and the service is a root that can only use what root may; give it to root, or \
-                 let the service run as its owner (see `User=` in the unit)",
+                "{} is not root's, and the service is a root that may use no more than root's own files; \
+                 give it to root, or have the service run as its owner: `systemctl edit timedisk`, and \
+                 User= below [Service]",
                 path.display()
             ));
         }
@@ -116,7 +118,8 @@ pub(super) fn shown((ip, port): (IpAddr, Option<u16>)) -> String {
     port.map_or_else(|| ip.to_string(), |port| SocketAddr::new(ip, port).to_string())
 }
 
-/// The name below `/dev` of an image that is a block device. One that is not there may come with the machine's start.
+/// The name below `/dev` of an image that is a block device. One that is not there may come with the
+/// machine's start.
 fn device<'a>(image: &'a Path, leads_to: Option<&'a Path>) -> Option<&'a Path> {
     let names = [Some(image), leads_to];
     let named = names.into_iter().flatten().find(|path| path.starts_with("/dev"))?;
