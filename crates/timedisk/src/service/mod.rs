@@ -42,6 +42,10 @@ pub(crate) struct UnitOptions {
     #[arg(long, value_name = "FILE")]
     auths: Option<PathBuf>,
 
+    /// Read the files as NetBSD's own daemon does, mistakes and all.
+    #[arg(long)]
+    netbsd_compat: bool,
+
     /// State directory.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/timedisk")]
     state: PathBuf,
@@ -131,6 +135,7 @@ impl UnitOptions {
             program: &program,
             targets: &targets,
             auths: auths.as_deref(),
+            netbsd_compat: self.netbsd_compat,
             state: &state,
             listen: &self.listen,
         })

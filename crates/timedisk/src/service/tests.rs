@@ -31,7 +31,7 @@ impl Place {
 
 fn unit(targets: &Path, state: &str, listen: &[(IpAddr, Option<u16>)]) -> Unit {
     let (program, state) = (Path::new("/usr/bin/timedisk"), Path::new(state));
-    Unit::new(&Typed { program, targets, auths: None, state, listen }).unwrap()
+    Unit::new(&Typed { program, targets, auths: None, netbsd_compat: false, state, listen }).unwrap()
 }
 
 fn has(unit: &Unit, line: &str) -> bool {
@@ -155,9 +155,25 @@ fn a_file_of_targets_that_cannot_be_read_is_remarked() {
 }
 
 #[test]
+fn what_only_netbsd_accepts_is_read_as_it_reads_it() {
+    let place = Place::with("extent0 /srv/a/x.img 0 100XB\ntarget0 rw extent0\n");
+    let (program, state) = (Path::new("/usr/bin/timedisk"), Path::new("/var/lib/timedisk"));
+    let read = |netbsd_compat| {
+        let (targets, listen) = (&*place.path("targets"), &[]);
+        Unit::new(&Typed { program, targets, auths: None, netbsd_compat, state, listen }).unwrap()
+    };
+    assert!(has(&read(true), "ReadWritePaths=-/srv/a"));
+    assert!(read(true).command().contains(&"--netbsd-compat".to_owned()));
+    assert!(
+        !read(false).remarks.is_empty() && !read(false).command().contains(&"--netbsd-compat".to_owned())
+    );
+}
+
+#[test]
 fn a_path_that_would_break_a_line_is_refused() {
     let (program, targets) = (Path::new("/usr/bin/timedisk"), Path::new("/etc/a\nUser=anna"));
-    let typed = Typed { program, targets, auths: None, state: Path::new("/x"), listen: &[] };
+    let state = Path::new("/x");
+    let typed = Typed { program, targets, auths: None, netbsd_compat: false, state, listen: &[] };
     assert!(Unit::new(&typed).unwrap_err().to_string().contains("control character"));
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use timedisk_config::Options;
+use timedisk_config::{Options, Reading};
 
 use crate::check::Files;
 
@@ -15,6 +15,8 @@ pub(super) struct Unit {
     pub(super) program: String,
     pub(super) targets: String,
     pub(super) auths: Option<String>,
+    /// Whether the files are read as NetBSD's own daemon reads them.
+    pub(super) netbsd_compat: bool,
     pub(super) state: String,
     pub(super) listen: Vec<(IpAddr, Option<u16>)>,
     pub(super) storage: Storage,
@@ -37,6 +39,7 @@ pub(super) struct Typed<'a> {
     pub(super) program: &'a Path,
     pub(super) targets: &'a Path,
     pub(super) auths: Option<&'a Path>,
+    pub(super) netbsd_compat: bool,
     pub(super) state: &'a Path,
     pub(super) listen: &'a [(IpAddr, Option<u16>)],
 }
@@ -51,12 +54,13 @@ impl Unit {
             program: word(typed.program)?,
             targets: word(typed.targets)?,
             auths: typed.auths.map(word).transpose()?,
+            netbsd_compat: typed.netbsd_compat,
             state: word(typed.state)?,
             listen: typed.listen.to_vec(),
             storage: Storage::default(),
             remarks: Vec::new(),
         };
-        match images(typed.targets, typed.auths) {
+        match images(typed) {
             Ok(images) => images.iter().try_for_each(|image| unit.keep_in(image))?,
             Err(error) => unit.remarks.push(format!(
                 "{error:#}; so the unit does not let the daemon write images anywhere yet: install it again \
@@ -71,6 +75,7 @@ impl Unit {
         let words = [&self.program, "serve", "-f", &self.targets, "--state", &self.state];
         let mut words: Vec<String> = words.map(str::to_owned).to_vec();
         words.extend(self.auths.iter().flat_map(|auths| ["--auths".to_owned(), auths.clone()]));
+        words.extend(self.netbsd_compat.then(|| "--netbsd-compat".to_owned()));
         words.extend(self.listen.iter().flat_map(|address| ["--listen".to_owned(), shown(*address)]));
         words
     }
@@ -136,9 +141,11 @@ fn is_roots(metadata: &std::fs::Metadata) -> bool {
 }
 
 /// Files of the extents. A relative path is below `/`, which is where services start.
-fn images(targets: &Path, auths: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
-    let (files, _) = Files::read(targets, auths.map(Path::to_path_buf).as_ref())?;
-    let outcome = files.parse(&Options::default());
+fn images(typed: &Typed<'_>) -> anyhow::Result<Vec<PathBuf>> {
+    let (targets, auths) = (typed.targets, typed.auths.map(Path::to_path_buf));
+    let (files, _) = Files::read(targets, auths.as_ref())?;
+    let reading = if typed.netbsd_compat { Reading::NetBsd } else { Reading::Strict };
+    let outcome = files.parse(&Options { reading, ..Options::default() });
     let configuration = outcome
         .configuration
         .with_context(|| format!("there are mistakes (see `timedisk check -f {}`)", targets.display()))?;
