@@ -1,5 +1,6 @@
 //! Reading a configuration, and showing what is wrong with it.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -114,17 +115,23 @@ pub(crate) fn run(typed: &CheckOptions) -> anyhow::Result<ExitCode> {
         Some(configuration) if typed.print => {
             let printed = configuration.print(&options);
             printed.notices.iter().for_each(|notice| eprintln!("timedisk: {notice}"));
-            print!("{}", printed.text);
-            Ok(ExitCode::SUCCESS)
+            out(&printed.text)
         }
-        Some(configuration) => {
-            print!("{}", configuration.tree());
-            Ok(ExitCode::SUCCESS)
-        }
+        Some(configuration) => out(&configuration.tree().to_string()),
         None => {
             eprintln!("timedisk: {}", count(outcome.mistakes.len()));
             Ok(ExitCode::FAILURE)
         }
+    }
+}
+
+/// Prints to stdout. A reader that has seen enough, such as head(1), is no fault.
+fn out(text: &str) -> anyhow::Result<ExitCode> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("can't write to stdout")
+        }
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 

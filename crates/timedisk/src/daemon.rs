@@ -14,6 +14,7 @@ use crate::control::{self, DiskState, Refusal, RefusalKind, Reloaded, Status};
 use crate::descriptors;
 use crate::inventory::Inventory;
 use crate::plan::{self, Disk, Part, Plan, Unplanned};
+use crate::service::notify;
 
 /// How long commands are given to end when a disk is to be taken away.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -74,6 +75,13 @@ impl Daemon {
 
     /// Reads the files again, and serves what they say: all of it, or else goes on as before.
     pub(crate) fn reload_files(&self, allow_shrink: bool) -> Result<Reloaded, Unplanned> {
+        notify::reloading();
+        let result = self.change(allow_shrink);
+        notify::ready(&self.summary());
+        result
+    }
+
+    fn change(&self, allow_shrink: bool) -> Result<Reloaded, Unplanned> {
         let mut inventory = self.inventory();
         let gathered = plan::gather(&self.options)?;
         let result = inventory.prepare(gathered.plan, allow_shrink).and_then(|prepared| {

@@ -82,9 +82,7 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     notify::ready(&daemon.summary());
     let signal = signals.forever().find(|signal| {
         if *signal == SIGHUP {
-            notify::reloading();
             reload(&daemon);
-            notify::ready(&daemon.summary());
         }
         *signal != SIGHUP
     });
