@@ -90,7 +90,7 @@ impl Inventory {
             let action = match unit {
                 Some(unit) => self.what_to_do(*unit, &disk),
                 None if self.waits_for_another(&disk, &current) => Ok(Action::AddLater),
-                None => self.opener.stack(&disk).map(Action::Add),
+                None => self.opener.stack(&disk, &[]).map(Action::Add),
             };
             match action {
                 Ok(action) => steps.push(Step { disk, action }),
@@ -209,8 +209,11 @@ impl Inventory {
         let mut stacks = Vec::new();
         for Step { disk, action } in steps {
             match action {
-                Action::AddLater => *action = Action::Add(self.opener.stack(disk)?),
-                Action::Reopen(unit) => stacks.push((*unit, self.opener.stack(disk)?)),
+                Action::AddLater => *action = Action::Add(self.opener.stack(disk, &[])?),
+                Action::Reopen(unit) => {
+                    let served = self.units.get(*unit).map_or(&[][..], |unit| &unit.disk.parts);
+                    stacks.push((*unit, self.opener.stack(disk, served)?));
+                }
                 _ => {}
             }
         }
@@ -222,7 +225,7 @@ impl Inventory {
         self.opener.allow_shrink = true;
         for position in closed {
             let Some(unit) = self.units.get_mut(*position) else { continue };
-            match self.opener.stack(&unit.disk) {
+            match self.opener.stack(&unit.disk, &unit.disk.parts) {
                 Ok(stack) => {
                     unit.served.unit().medium().put(stack.volume);
                     unit.files = stack.files;

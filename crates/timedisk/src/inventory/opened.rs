@@ -41,21 +41,31 @@ impl Stack {
 }
 
 impl Opener {
-    /// Opens the files of a disk. Every message names the disk and says what to do.
-    pub(super) fn stack(&self, disk: &Disk) -> anyhow::Result<Stack> {
+    /// Opens the files of a disk, and makes those that are not there; but not those of `served`, which were and have to
+    /// be. Every message names the disk and says what to do.
+    pub(super) fn stack(&self, disk: &Disk, served: &[Part]) -> anyhow::Result<Stack> {
         let mut made = Vec::new();
-        let result = self.try_stack(disk, &mut made);
+        let result = self.try_stack(disk, served, &mut made);
         if result.is_err() {
             remove(&made);
         }
         result.with_context(|| format!("the disk of {}", disk.name))
     }
 
-    fn try_stack(&self, disk: &Disk, made: &mut Vec<PathBuf>) -> anyhow::Result<Stack> {
+    fn try_stack(&self, disk: &Disk, served: &[Part], made: &mut Vec<PathBuf>) -> anyhow::Result<Stack> {
         let mut files: Vec<Arc<FileVolume>> = Vec::new();
         for part in &disk.parts {
             let is_new = std::fs::symlink_metadata(&part.path).is_err();
-            let file = self.files.open(self.options(disk, part))?;
+            let state = state_beside(&part.path);
+            anyhow::ensure!(
+                !is_new || !state.exists(),
+                "{} is not there, and {} says that it was served before. Bring it back (is its file system mounted?), \
+                 or remove the latter to have an empty disk made",
+                part.path.display(),
+                state.display()
+            );
+            let create = !served.iter().any(|before| before.path == part.path);
+            let file = self.files.open(OpenOptions { create, ..self.options(disk, part) })?;
             if is_new {
                 made.push(part.path.clone());
             }

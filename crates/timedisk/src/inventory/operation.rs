@@ -113,7 +113,7 @@ impl Inventory {
         let unit = self.units.get(position).context("there is no such disk any more")?;
         ensure!(unit.is_offline(), "{} is online already", unit.disk.name);
         let before = unit.served.unit().medium().capacity();
-        let stack = self.opener.stack(&unit.disk)?;
+        let stack = self.opener.stack(&unit.disk, &unit.disk.parts)?;
         let unit = self.unit_mut(position)?;
         let capacity = stack.volume.capacity();
         unit.files = stack.files;

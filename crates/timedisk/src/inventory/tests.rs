@@ -336,3 +336,24 @@ fn disks_are_found_by_every_name_that_means_one() {
     assert_eq!(targets.len(), 3);
     assert!(Path::new(&shop.path("a")).exists());
 }
+
+#[test]
+fn an_image_that_has_vanished_is_not_made_anew() {
+    let mut shop = Shop::new();
+    let text = "extent0 @/a 0 1MB\ntarget0 rw extent0 any\n";
+    shop.to(text);
+    shop.write("target0", 0, 1);
+    let disk = shop.inventory.find("target0").unwrap();
+    shop.inventory.take_offline(disk, Instant::now() + Duration::from_secs(5)).unwrap();
+    fs::rename(shop.path("a"), shop.path("elsewhere")).unwrap();
+    let refusal = format!("{:#}", shop.inventory.bring_online(disk).unwrap_err());
+    assert!(refusal.contains("is not there") && refusal.contains("mounted"), "{refusal}");
+    fs::remove_file(shop.path("a.timedisk")).unwrap();
+    assert!(shop.inventory.bring_online(disk).is_err(), "not even without its state");
+    shop.inventory = Inventory::new(None);
+    shop.to(text);
+    shop.inventory = Inventory::new(None);
+    fs::remove_file(shop.path("a")).unwrap();
+    assert!(shop.refused(text).contains("a.timedisk says that it was served before"));
+    assert!(!shop.path("a").exists());
+}
