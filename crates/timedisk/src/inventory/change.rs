@@ -1,5 +1,6 @@
 //! From the disks that are open to those of another plan: all of it, or nothing.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -85,11 +86,22 @@ impl Inventory {
             }
         }
         let current: Vec<Option<usize>> = wanted.iter().map(|disk| self.current(disk)).collect();
+        let keeps_files = |position: usize, unit: &Unit| {
+            let mut wanted = wanted.iter().zip(&current);
+            wanted.any(|(disk, own)| *own == Some(position) && same_places(&unit.disk, disk))
+        };
+        let letting_go =
+            self.units.iter().enumerate().filter(|(position, unit)| !keeps_files(*position, unit));
+        let freed: Vec<PathBuf> =
+            letting_go.flat_map(|(_, unit)| &unit.disk.parts).map(|part| part.path.clone()).collect();
         let mut steps: Vec<Step> = Vec::new();
         for (disk, unit) in wanted.into_iter().zip(&current) {
+            let waits =
+                || disk.parts.iter().any(|part| freed.iter().any(|path| is_same_file(path, &part.path)));
             let action = match unit {
                 Some(unit) => self.what_to_do(*unit, &disk),
-                None if self.waits_for_another(&disk, &current) => Ok(Action::AddLater),
+                // Its file is under a unit that goes, or that is to have others.
+                None if waits() => Ok(Action::AddLater),
                 None => self.opener.stack(&disk, &[]).map(Action::Add),
             };
             match action {
@@ -106,16 +118,6 @@ impl Inventory {
     /// The unit that is this disk already.
     fn current(&self, disk: &Disk) -> Option<usize> {
         self.units.iter().position(|unit| Key::of(&unit.disk) == Key::of(disk))
-    }
-
-    /// Whether a file of a new disk is under a unit that is to go or to be opened anew.
-    fn waits_for_another(&self, disk: &Disk, current: &[Option<usize>]) -> bool {
-        let stays = |position: usize| current.contains(&Some(position));
-        let same_file = |unit: &Unit| {
-            let paths = || unit.disk.parts.iter().map(|part| &part.path);
-            disk.parts.iter().any(|part| paths().any(|path| is_same_file(path, &part.path)))
-        };
-        self.units.iter().enumerate().any(|(position, unit)| !stays(position) && same_file(unit))
     }
 
     fn what_to_do(&self, position: usize, disk: &Disk) -> anyhow::Result<Action> {
@@ -236,6 +238,7 @@ impl Inventory {
                 }
             }
         }
+        self.opener.allow_shrink = false;
     }
 
     /// What can't fail.

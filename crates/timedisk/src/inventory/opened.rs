@@ -15,7 +15,7 @@ use crate::plan::{Disk, Origin, Part};
 const PHYSICAL_BLOCK: u32 = 4096;
 
 /// Opens files for disks.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Opener {
     pub(super) files: ImageFiles,
     /// Where state goes that can't be beside an image.

@@ -9,7 +9,7 @@ use timedisk_scsi::{Absence, Attention};
 use timedisk_volume::{FileVolume, Health, Volume};
 
 use super::change::note_served;
-use super::opened::length;
+use super::opened::{Opener, length};
 use super::{Inventory, Unit};
 use crate::plan::Origin;
 
@@ -113,7 +113,8 @@ impl Inventory {
         let unit = self.units.get(position).context("there is no such disk any more")?;
         ensure!(unit.is_offline(), "{} is online already", unit.disk.name);
         let before = unit.served.unit().medium().capacity();
-        let stack = self.opener.stack(&unit.disk, &unit.disk.parts)?;
+        let opener = Opener { allow_shrink: false, ..self.opener.clone() };
+        let stack = opener.stack(&unit.disk, &unit.disk.parts)?;
         let unit = self.unit_mut(position)?;
         let capacity = stack.volume.capacity();
         unit.files = stack.files;

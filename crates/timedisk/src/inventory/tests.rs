@@ -357,3 +357,32 @@ fn an_image_that_has_vanished_is_not_made_anew() {
     assert!(shop.refused(text).contains("a.timedisk says that it was served before"));
     assert!(!shop.path("a").exists());
 }
+
+#[test]
+fn a_member_that_leaves_a_device_becomes_a_disk_of_its_own() {
+    let mut shop = Shop::new();
+    let extents = "extent0 @/a 0 1MB\nextent1 @/b 0 1MB\n";
+    shop.to(&format!("{extents}device0 RAID0 extent0 extent1\ntarget0 rw device0 any\n"));
+    shop.write("target0", MIB, 5);
+    let apart = format!("{extents}target0 rw extent0 any\ntarget1 rw extent1 any\n");
+    assert!(shop.refused(&apart).contains("--allow-shrink"));
+    shop.assert_holds("target0", MIB, 5);
+    shop.change(&apart, true).unwrap();
+    shop.assert_holds("target1", 0, 5);
+    assert_eq!(shop.volume("target0").capacity(), MIB);
+}
+
+#[test]
+fn a_disk_that_comes_back_shorter_stays_offline() {
+    let mut shop = Shop::new();
+    fs::File::create(shop.path("a")).unwrap().set_len(2 * MIB).unwrap();
+    let text = "extent0 @/a 0 size\ntarget0 rw extent0 any\n";
+    shop.change(text, true).unwrap();
+    let disk = shop.inventory.find("target0").unwrap();
+    shop.inventory.take_offline(disk, Instant::now() + Duration::from_secs(5)).unwrap();
+    fs::OpenOptions::new().write(true).open(shop.path("a")).unwrap().set_len(MIB).unwrap();
+    let refusal = format!("{:#}", shop.inventory.bring_online(disk).unwrap_err());
+    assert!(refusal.contains("lose its end"), "{refusal}");
+    fs::OpenOptions::new().write(true).open(shop.path("a")).unwrap().set_len(2 * MIB).unwrap();
+    shop.inventory.bring_online(disk).unwrap();
+}
