@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
-use super::{DaemonOptions, tell};
+use super::{DaemonOptions, say, tell};
 use crate::control::Trouble;
 use crate::state_directory;
 
@@ -64,15 +64,15 @@ pub(crate) struct AcceptLossOptions {
 
 pub(crate) fn resize(typed: &ResizeOptions) -> anyhow::Result<ExitCode> {
     let bytes = timedisk_config::parse_size(&typed.size)?;
-    Ok(tell(typed.daemon.client()?.resize(&typed.disk, bytes), |()| {}))
+    Ok(tell(typed.daemon.client()?.resize(&typed.disk, bytes), |()| String::new()))
 }
 
 pub(crate) fn offline(typed: &DiskOptions) -> anyhow::Result<ExitCode> {
-    Ok(tell(typed.daemon.client()?.offline(&typed.disk), |()| {}))
+    Ok(tell(typed.daemon.client()?.offline(&typed.disk), |()| String::new()))
 }
 
 pub(crate) fn online(typed: &DiskOptions) -> anyhow::Result<ExitCode> {
-    Ok(tell(typed.daemon.client()?.online(&typed.disk), |()| {}))
+    Ok(tell(typed.daemon.client()?.online(&typed.disk), |()| String::new()))
 }
 
 pub(crate) fn accept_loss(typed: &AcceptLossOptions) -> anyhow::Result<ExitCode> {
@@ -85,10 +85,9 @@ pub(crate) fn accept_loss(typed: &AcceptLossOptions) -> anyhow::Result<ExitCode>
         Err(Trouble::Absent(_)) if path.exists() => {
             let state = state_directory::choose(typed.daemon.state.as_ref()).ok();
             let reason = timedisk_volume::accept_loss_offline(path, typed.start, state.as_deref())?;
-            println!("accepted for {}: a flush had failed ({reason})", typed.disk);
-            Ok(ExitCode::SUCCESS)
+            Ok(say(&format!("accepted for {}: a flush had failed ({reason})\n", typed.disk)))
         }
-        result => Ok(tell(result, |()| {})),
+        result => Ok(tell(result, |()| String::new())),
     }
 }
 

@@ -4,6 +4,7 @@ mod disk;
 mod status;
 mod table;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,6 +21,11 @@ const ABSENT: u8 = 3;
 /// It runs, and does not answer.
 const HANGS: u8 = 4;
 
+/// How long a daemon has for something to be done.
+const TO_ACT: Duration = Duration::from_secs(30);
+/// How long a daemon has to say how it is, which nothing it serves can hold up.
+const TO_TELL: Duration = Duration::from_secs(5);
+
 /// Which daemon is meant, and how long it is waited for.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DaemonOptions {
@@ -27,15 +33,21 @@ pub(crate) struct DaemonOptions {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 
-    /// Seconds to wait for its answer.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
-    timeout: u16,
+    /// Seconds to wait for its answer [default: 5 for `status`, else 30].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..))]
+    timeout: Option<u16>,
 }
 
 impl DaemonOptions {
     fn client(&self) -> anyhow::Result<Client> {
+        self.client_within(TO_ACT)
+    }
+
+    /// A client that waits so long unless something else was typed.
+    fn client_within(&self, patience: Duration) -> anyhow::Result<Client> {
         let directory = state_directory::choose(self.state.as_ref())?;
-        Ok(Client::new(directory, Duration::from_secs(self.timeout.into())))
+        let typed = self.timeout.map(|seconds| Duration::from_secs(seconds.into()));
+        Ok(Client::new(directory, typed.unwrap_or(patience)))
     }
 }
 
@@ -63,24 +75,33 @@ pub(crate) struct ReloadOptions {
 }
 
 pub(crate) fn kick(typed: &KickOptions) -> anyhow::Result<ExitCode> {
-    Ok(tell(typed.daemon.client()?.kick(typed.session), |()| {}))
+    Ok(tell(typed.daemon.client()?.kick(typed.session), |()| String::new()))
 }
 
 pub(crate) fn reload(typed: &ReloadOptions) -> anyhow::Result<ExitCode> {
     let result = typed.daemon.client()?.reload(typed.allow_shrink);
     Ok(tell(result, |reloaded| {
         reloaded.notices.iter().for_each(|notice| eprintln!("{notice}"));
-        println!("{}", reloaded.summary());
+        format!("{}\n", reloaded.summary())
     }))
 }
 
-/// Shows an answer, or the trouble; and the status that this ends with.
-fn tell<T>(result: Result<T, Trouble>, show: impl FnOnce(T)) -> ExitCode {
-    match result {
-        Ok(answer) => {
-            show(answer);
-            ExitCode::SUCCESS
+/// Writes to stdout in one piece. Whoever does not read on has seen enough, as with `| head`.
+fn say(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("timedisk: can't write to stdout: {error}");
+            ExitCode::FAILURE
         }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Says what an answer is shown as, or what the trouble is; and the status that this ends with.
+fn tell<T>(result: Result<T, Trouble>, show: impl FnOnce(T) -> String) -> ExitCode {
+    match result {
+        Ok(answer) => say(&show(answer)),
         Err(trouble) => {
             if let Trouble::Refused(refusal) = &trouble {
                 refusal.remarks.iter().for_each(|remark| eprintln!("{remark}"));

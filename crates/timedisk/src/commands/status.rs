@@ -4,10 +4,13 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::table::{Table, age, short};
-use super::{DaemonOptions, tell};
+use super::{DaemonOptions, TO_TELL, tell};
 use crate::control::{Client, Disk, DiskState, Session, Status, Trouble};
 
 /// Show the disks and sessions of a running daemon.
@@ -29,21 +32,22 @@ pub(crate) struct StatusOptions {
 }
 
 pub(crate) fn status(typed: &StatusOptions) -> anyhow::Result<ExitCode> {
-    let client = typed.daemon.client()?;
+    let client = typed.daemon.client_within(TO_TELL)?;
     match typed.watch {
-        None => Ok(tell(client.status(), |status| print!("{}", shown(&status, None, typed.json)))),
+        None => Ok(tell(client.status(), |status| shown(&status, None, typed.json))),
         Some(seconds) => watch(&client, Duration::from_secs(seconds.into()), typed.json),
     }
 }
 
 /// Shows it again and again; ends when there is nothing to show, or nobody to show it to.
 fn watch(client: &Client, pause: Duration, json: bool) -> anyhow::Result<ExitCode> {
+    end_well_on_signals()?;
     let redraws = std::io::stdout().is_terminal() && !json;
     let mut before: Option<(Instant, Status)> = None;
     loop {
         let status = match client.status() {
             Ok(status) => status,
-            Err(trouble) => return Ok(tell(Err::<(), Trouble>(trouble), |()| {})),
+            Err(trouble) => return Ok(tell(Err::<(), Trouble>(trouble), |()| String::new())),
         };
         let now = Instant::now();
         let text = shown(&status, before.as_ref().map(|(then, status)| (now - *then, status)), json);
@@ -56,6 +60,19 @@ fn watch(client: &Client, pause: Duration, json: bool) -> anyhow::Result<ExitCod
         before = Some((now, status));
         std::thread::sleep(pause);
     }
+}
+
+/// Makes Ctrl-C an end like any other: with success, and with nothing cut in the middle.
+fn end_well_on_signals() -> anyhow::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("can't wait for signals")?;
+    std::thread::Builder::new().spawn(move || {
+        if signals.forever().next().is_some() {
+            // Who has this lock is not writing.
+            let _whole = std::io::stdout().lock();
+            std::process::exit(0);
+        }
+    })?;
+    Ok(())
 }
 
 /// What there is to see; with an earlier status, what went on since as well.

@@ -14,7 +14,7 @@ impl Table {
     }
 
     pub(super) fn line(&mut self, cells: Vec<String>) {
-        self.lines.push(cells);
+        self.lines.push(cells.iter().map(|cell| printable(cell)).collect());
     }
 }
 
@@ -46,6 +46,18 @@ impl std::fmt::Display for Table {
         }
         Ok(())
     }
+}
+
+/// A text without anything that a terminal would obey: initiators choose their names themselves.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    shown
 }
 
 /// Bytes, short.
@@ -82,6 +94,13 @@ mod tests {
         table.line(vec!["t".into(), "100GB".into(), "10.0.0.12:99".into()]);
         let expected = "DISK      SIZE  PEER\ntarget0  8.0MB  10.0.0.1:99\nt        100GB  10.0.0.12:99\n";
         assert_eq!(table.to_string(), expected);
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_shown() {
+        let mut table = Table::new(&["INITIATOR"]);
+        table.line(vec!["a\x1b[2Jb\nc\u{9b}d".into()]);
+        assert_eq!(table.to_string(), "INITIATOR\na\\u{1b}[2Jb\\nc\\u{9b}d\n");
     }
 
     #[test]

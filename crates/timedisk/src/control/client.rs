@@ -96,13 +96,15 @@ impl Client {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| garbled(&error))?;
-        let stream = connect(&self.directory).map_err(|error| self.unreachable(&error))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| garbled(&error))?;
         let (status, answer) = runtime.block_on(async {
-            match tokio::time::timeout(self.patience, exchange(stream, request)).await {
-                Ok(Ok(answer)) => Ok(answer),
-                Ok(Err(error)) => Err(garbled(&error)),
+            let asked = async {
+                let stream = connect(&self.directory).await.map_err(|error| self.unreachable(&error))?;
+                exchange(stream, request).await.map_err(|error| garbled(&error))
+            };
+            match tokio::time::timeout(self.patience, asked).await {
+                Ok(answered) => answered,
                 Err(_) => Err(Trouble::Hangs(owner(&self.directory), self.patience)),
             }
         })?;
@@ -121,7 +123,7 @@ impl Client {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => Trouble::Absent(self.directory.clone()),
             ErrorKind::PermissionDenied => Trouble::Forbidden(self.directory.clone()),
             // Its backlog is full, so nobody takes anything out of it.
-            ErrorKind::WouldBlock => Trouble::Hangs(owner(&self.directory), Duration::ZERO),
+            ErrorKind::WouldBlock => Trouble::Hangs(owner(&self.directory), self.patience),
             _ => self.garbled(error),
         }
     }
@@ -146,19 +148,13 @@ fn of_disk(disk: &str, what: &str) -> String {
 
 /// Sends a request and receives the answer's status and body.
 async fn exchange(
-    stream: std::os::unix::net::UnixStream,
+    stream: tokio::net::UnixStream,
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
-    stream.set_nonblocking(true)?;
-    let stream = TokioIo::new(tokio::net::UnixStream::from_std(stream)?);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
-    let answered = async {
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        Ok::<_, hyper::Error>((status, response.into_body().collect().await?.to_bytes()))
-    };
-    tokio::select! {
-        answer = answered => Ok(answer?),
-        ended = connection => Err(ended.err().map_or("it closed the connection".into(), Into::into)),
-    }
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // It ends with the runtime. That the daemon closes the connection after its answer is no failure.
+    tokio::spawn(connection);
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    Ok((status, response.into_body().collect().await?.to_bytes()))
 }

@@ -4,11 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use tokio::net::UnixStream;
 
 const SOCKET: &str = "control.sock";
 const LOCK: &str = "control.lock";
@@ -42,8 +44,10 @@ impl Endpoint {
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut lock =
             options.open(&lock_path).with_context(|| format!("can't open {}", lock_path.display()))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Ok(Claim::Taken(process(&mut lock)));
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Ok(Claim::Taken(process(&mut lock))),
+            Err(error) => return Err(error).with_context(|| format!("can't lock {}", lock_path.display())),
         }
         lock.set_len(0)?;
         writeln!(lock, "{}", std::process::id())?;
@@ -54,7 +58,8 @@ impl Endpoint {
             }
             _ => {}
         }
-        let listener = with_short_path(directory, |short| UnixListener::bind(short))
+        let listener = ShortPath::of(directory)
+            .and_then(|short| UnixListener::bind(&short.path))
             .with_context(|| format!("can't make {}", path.display()))?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
@@ -73,9 +78,10 @@ impl Drop for Endpoint {
     }
 }
 
-/// Connects to the daemon of a state directory.
-pub(crate) fn connect(directory: &Path) -> std::io::Result<UnixStream> {
-    with_short_path(directory, |short| UnixStream::connect(short))
+/// Connects to the daemon of a state directory. Does not wait, as a blocking socket would where the queue is full.
+pub(crate) async fn connect(directory: &Path) -> std::io::Result<UnixStream> {
+    let short = ShortPath::of(directory)?;
+    UnixStream::connect(&short.path).await
 }
 
 /// The process that has the socket of a state directory, if there is one.
@@ -96,11 +102,20 @@ fn process(lock: &mut File) -> Option<u32> {
 }
 
 /// The socket's path, by way of a descriptor of its directory where it is too long for an address.
-fn with_short_path<T>(directory: &Path, act: impl FnOnce(&Path) -> std::io::Result<T>) -> std::io::Result<T> {
-    let path = directory.join(SOCKET);
-    if path.as_os_str().len() <= LONGEST {
-        return act(&path);
+struct ShortPath {
+    path: PathBuf,
+    /// The path holds good only as long as this is open.
+    _directory: Option<File>,
+}
+
+impl ShortPath {
+    fn of(directory: &Path) -> std::io::Result<ShortPath> {
+        let path = directory.join(SOCKET);
+        if path.as_os_str().len() <= LONGEST {
+            return Ok(ShortPath { path, _directory: None });
+        }
+        let opened = File::open(directory)?;
+        let path = Path::new("/proc/self/fd").join(opened.as_raw_fd().to_string()).join(SOCKET);
+        Ok(ShortPath { path, _directory: Some(opened) })
     }
-    let opened = File::open(directory)?;
-    act(&Path::new("/proc/self/fd").join(opened.as_raw_fd().to_string()).join(SOCKET))
 }

@@ -2,12 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::{Read, Write};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::endpoint::{connect, owner};
+use super::endpoint::owner;
 use super::*;
 
 /// Writes down what it is asked for. It refuses what has to do with the disk `no`.
@@ -76,7 +76,7 @@ fn client(directory: &Path) -> Client {
 
 /// The answer to a request in plain HTTP: its first line and its end.
 fn raw(directory: &Path, request: &str) -> String {
-    let mut stream = connect(directory).unwrap();
+    let mut stream = UnixStream::connect(directory.join("control.sock")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     // A server that refuses a request unread closes the connection before all of it is sent.
     let _ = stream.write_all(request.as_bytes());
@@ -212,4 +212,32 @@ fn a_directory_with_a_long_name_is_as_good_as_another() {
     std::fs::create_dir_all(&deep).unwrap();
     let (_endpoint, _promises) = served(&deep);
     assert_eq!(client(&deep).status().unwrap().process, 7);
+}
+
+#[test]
+fn a_daemon_whose_queue_is_full_hangs_too_and_keeps_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let endpoint = claimed(directory.path());
+    let waiting = fill_the_queue(directory.path());
+    let (told, tell) = std::sync::mpsc::channel();
+    let client = Client::new(directory.path().to_path_buf(), Duration::from_millis(200));
+    std::thread::spawn(move || told.send(client.status().map(|_| ())));
+    let answer = tell.recv_timeout(Duration::from_secs(5)).expect("it waits for a place in the queue");
+    assert!(matches!(answer, Err(Trouble::Hangs(Some(_), _))), "{answer:?}");
+    drop((waiting, endpoint));
+}
+
+/// Connects until nobody else can.
+fn fill_the_queue(directory: &Path) -> Vec<rustix::fd::OwnedFd> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    let address = SocketAddrUnix::new(directory.join("control.sock")).unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        if connect(&socket, &address).is_err() {
+            return waiting;
+        }
+        waiting.push(socket);
+    }
 }
