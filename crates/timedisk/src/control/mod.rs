@@ -4,6 +4,7 @@
 //! still, and is waited for only so long.
 
 mod client;
+mod connection;
 mod endpoint;
 mod server;
 mod types;

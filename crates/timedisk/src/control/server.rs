@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State, connect_info::Connected};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::serve::IncomingStream;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
+use serde::de::DeserializeOwned;
 use tokio::net::UnixListener as Listener;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout, timeout_at};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::connection::{self, Peer};
 use super::types::{
     Disk, DiskState, Refusal, RefusalKind, ReloadRequest, Reloaded, ResizeRequest, Session, Status,
 };
@@ -28,26 +31,26 @@ const LARGEST: usize = 64 * 1024;
 /// How long the daemon is waited for: a little more than it waits for its disks itself.
 const PATIENCE: Duration = Duration::from_secs(25);
 
-/// Requests that may be under way at once.
-const AT_ONCE: usize = 32;
+/// How long a request's body may take to arrive, and its answer to leave.
+const TRANSFER: Duration = Duration::from_secs(5);
+
+/// Questions that the daemon is asked at once.
+const QUESTIONS: usize = 4;
+
+/// Changes that it is told of at once.
+const CHANGES: usize = 4;
 
 /// What handlers share.
 #[derive(Clone)]
 struct House {
     daemon: Arc<dyn Daemon>,
-    places: Arc<Semaphore>,
+    /// Places for questions and for changes. Changes that hang leave those for questions free.
+    questions: Arc<Semaphore>,
+    changes: Arc<Semaphore>,
+    patience: Duration,
+    transfer: Duration,
     /// Who may ask, besides root.
     owner: u32,
-}
-
-/// The other end of a connection.
-#[derive(Clone, Copy, Debug)]
-struct Peer(Option<u32>);
-
-impl Connected<IncomingStream<'_, Listener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
-        Peer(stream.io().peer_cred().ok().map(|credentials| credentials.uid()))
-    }
 }
 
 #[derive(OpenApi)]
@@ -65,24 +68,40 @@ struct Document;
 /// # Errors
 /// There is no thread, or no runtime for it.
 pub(crate) fn serve(endpoint: &Endpoint, daemon: Arc<dyn Daemon>, owner: u32) -> anyhow::Result<()> {
+    serve_within(endpoint, daemon, owner, PATIENCE, TRANSFER)
+}
+
+/// As [`serve`], with other limits of time.
+pub(super) fn serve_within(
+    endpoint: &Endpoint,
+    daemon: Arc<dyn Daemon>,
+    owner: u32,
+    patience: Duration,
+    transfer: Duration,
+) -> anyhow::Result<()> {
     let listener = endpoint.listener()?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(AT_ONCE).build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(QUESTIONS + CHANGES)
+        .build();
     let runtime = runtime.context("can't start the control side")?;
+    let (questions, changes) = (Semaphore::new(QUESTIONS), Semaphore::new(CHANGES));
+    let (questions, changes) = (Arc::new(questions), Arc::new(changes));
+    let house = House { daemon, questions, changes, patience, transfer, owner };
     let thread = std::thread::Builder::new().name("control".into());
     thread.spawn(move || {
-        if let Err(error) = runtime.block_on(run(listener, daemon, owner)) {
+        if let Err(error) = runtime.block_on(run(listener, house)) {
             tracing::error!("the control socket has failed: {error}; restart timedisk to have it back");
         }
     })?;
     Ok(())
 }
 
-async fn run(listener: UnixListener, daemon: Arc<dyn Daemon>, owner: u32) -> std::io::Result<()> {
-    let house = House { daemon, places: Arc::new(Semaphore::new(AT_ONCE)), owner };
+async fn run(listener: UnixListener, house: House) -> std::io::Result<()> {
+    let transfer = house.transfer;
     let (router, _) = routes(house);
-    let service = router.into_make_service_with_connect_info::<Peer>();
-    axum::serve(Listener::from_std(listener)?, service).await
+    connection::accept(Listener::from_std(listener)?, router, transfer).await;
+    Ok(())
 }
 
 fn open_api() -> (Router<House>, utoipa::openapi::OpenApi) {
@@ -102,6 +121,9 @@ fn routes(house: House) -> (Router, utoipa::openapi::OpenApi) {
     let shown = description.clone();
     let router = router
         .route("/v1/openapi.json", axum::routing::get(async move || Json(shown)))
+        .method_not_allowed_fallback(async || {
+            misunderstood(StatusCode::METHOD_NOT_ALLOWED, "not with this method; see /v1/openapi.json".into())
+        })
         .fallback(async || Refusal::new(RefusalKind::NotFound, "there is no such path; see /v1/openapi.json"))
         .layer(DefaultBodyLimit::max(LARGEST))
         .layer(from_fn_with_state(house.clone(), admit))
@@ -114,10 +136,10 @@ pub(super) fn is_admitted(user: Option<u32>, owner: u32) -> bool {
     user.is_some_and(|user| user == 0 || user == owner)
 }
 
-/// Lets root and the daemon's own user in, and not too many at once.
+/// Lets root and the daemon's own user in.
 async fn admit(
     State(house): State<House>,
-    ConnectInfo(Peer(user)): ConnectInfo<Peer>,
+    Extension(Peer(user)): Extension<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -129,10 +151,7 @@ async fn admit(
         let error = format!("this daemon is looked after by root and by user {}", house.owner);
         return Refusal::new(RefusalKind::Forbidden, error).into_response();
     }
-    match house.places.acquire().await {
-        Ok(_place) => next.run(request).await,
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-    }
+    next.run(request).await
 }
 
 impl IntoResponse for Refusal {
@@ -143,6 +162,7 @@ impl IntoResponse for Refusal {
             RefusalKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             RefusalKind::Forbidden => StatusCode::FORBIDDEN,
             RefusalKind::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            RefusalKind::Busy => StatusCode::SERVICE_UNAVAILABLE,
         };
         (status, Json(self)).into_response()
     }
@@ -151,31 +171,87 @@ impl IntoResponse for Refusal {
 /// Asks the daemon on a thread that may wait, and waits for that only so long.
 async fn ask<T: Send + 'static>(
     house: House,
+    places: Arc<Semaphore>,
     question: impl FnOnce(&dyn Daemon) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
-    let asked = tokio::task::spawn_blocking(move || question(&*house.daemon));
-    match tokio::time::timeout(PATIENCE, asked).await {
+    let patience = house.patience;
+    let deadline = Instant::now() + patience;
+    let Ok(Ok(place)) = timeout_at(deadline, places.acquire_owned()).await else {
+        let error = "other requests are under way that do not end; look for a disk whose storage hangs";
+        return Err(Refusal::new(RefusalKind::Busy, error));
+    };
+    let asked = tokio::task::spawn_blocking(move || {
+        // Kept for as long as this lasts, not only for as long as somebody waits for it.
+        let _place = place;
+        question(&*house.daemon)
+    });
+    match timeout_at(deadline, asked).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => {
             Err(Refusal::new(RefusalKind::Conflict, "a defect ended this request; the daemon goes on"))
         }
         Err(_) => {
-            let error = format!("it was not done within {} seconds, and may be done yet", PATIENCE.as_secs());
+            let error = format!("it was not done within {} seconds, and may be done yet", patience.as_secs());
             Err(Refusal::new(RefusalKind::TimedOut, error))
         }
     }
 }
 
+/// Asks it for a change.
+async fn change<T: Send + 'static>(
+    house: House,
+    change: impl FnOnce(&dyn Daemon) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let places = Arc::clone(&house.changes);
+    ask(house, places, change).await
+}
+
+/// The part of a path that says who is meant. What is wrong with it is said as JSON, like everything else.
+struct Named<T>(T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<House> for Named<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, house: &House) -> Result<Self, Response> {
+        match Path::from_request_parts(parts, house).await {
+            Ok(Path(name)) => Ok(Named(name)),
+            Err(rejection) => Err(misunderstood(rejection.status(), rejection.body_text())),
+        }
+    }
+}
+
+/// What comes with a request, as JSON and in time.
+struct Sent<T>(T);
+
+impl<T: DeserializeOwned> FromRequest<House> for Sent<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, house: &House) -> Result<Self, Response> {
+        match timeout(house.transfer, Json::from_request(request, house)).await {
+            Ok(Ok(Json(sent))) => Ok(Sent(sent)),
+            Ok(Err(rejection)) => Err(misunderstood(rejection.status(), rejection.body_text())),
+            Err(_) => {
+                Err(misunderstood(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time".into()))
+            }
+        }
+    }
+}
+
+fn misunderstood(status: StatusCode, error: String) -> Response {
+    (status, Json(Refusal::new(RefusalKind::Invalid, error))).into_response()
+}
+
 #[utoipa::path(get, path = "/v1/status", responses((status = 200, body = Status)))]
 async fn status(State(house): State<House>) -> Result<Json<Status>, Refusal> {
-    ask(house, |daemon| Ok(daemon.status())).await.map(Json)
+    let places = Arc::clone(&house.questions);
+    ask(house, places, |daemon| Ok(daemon.status())).await.map(Json)
 }
 
 #[utoipa::path(post, path = "/v1/sessions/{session}/kick",
     params(("session" = u16, Path, description = "The session's id")),
     responses((status = 204), (status = 404, body = Refusal)))]
-async fn kick(State(house): State<House>, Path(session): Path<u16>) -> Result<StatusCode, Refusal> {
-    ask(house, move |daemon| daemon.kick(session)).await?;
+async fn kick(State(house): State<House>, Named(session): Named<u16>) -> Result<StatusCode, Refusal> {
+    change(house, move |daemon| daemon.kick(session)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -183,9 +259,9 @@ async fn kick(State(house): State<House>, Path(session): Path<u16>) -> Result<St
     responses((status = 200, body = Reloaded), (status = 409, body = Refusal), (status = 422, body = Refusal)))]
 async fn reload(
     State(house): State<House>,
-    Json(wanted): Json<ReloadRequest>,
+    Sent(wanted): Sent<ReloadRequest>,
 ) -> Result<Json<Reloaded>, Refusal> {
-    ask(house, move |daemon| daemon.reload(wanted.allow_shrink)).await.map(Json)
+    change(house, move |daemon| daemon.reload(wanted.allow_shrink)).await.map(Json)
 }
 
 #[utoipa::path(post, path = "/v1/disks/{disk}/resize", request_body = ResizeRequest,
@@ -193,33 +269,33 @@ async fn reload(
     responses((status = 204), (status = 404, body = Refusal), (status = 409, body = Refusal)))]
 async fn resize(
     State(house): State<House>,
-    Path(disk): Path<String>,
-    Json(wanted): Json<ResizeRequest>,
+    Named(disk): Named<String>,
+    Sent(wanted): Sent<ResizeRequest>,
 ) -> Result<StatusCode, Refusal> {
-    ask(house, move |daemon| daemon.resize(&disk, wanted.bytes)).await?;
+    change(house, move |daemon| daemon.resize(&disk, wanted.bytes)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 #[utoipa::path(post, path = "/v1/disks/{disk}/offline",
     params(("disk" = String, Path, description = "As for resize")),
     responses((status = 204), (status = 404, body = Refusal), (status = 409, body = Refusal)))]
-async fn offline(State(house): State<House>, Path(disk): Path<String>) -> Result<StatusCode, Refusal> {
-    ask(house, move |daemon| daemon.offline(&disk)).await?;
+async fn offline(State(house): State<House>, Named(disk): Named<String>) -> Result<StatusCode, Refusal> {
+    change(house, move |daemon| daemon.offline(&disk)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 #[utoipa::path(post, path = "/v1/disks/{disk}/online",
     params(("disk" = String, Path, description = "As for resize")),
     responses((status = 204), (status = 404, body = Refusal), (status = 409, body = Refusal)))]
-async fn online(State(house): State<House>, Path(disk): Path<String>) -> Result<StatusCode, Refusal> {
-    ask(house, move |daemon| daemon.online(&disk)).await?;
+async fn online(State(house): State<House>, Named(disk): Named<String>) -> Result<StatusCode, Refusal> {
+    change(house, move |daemon| daemon.online(&disk)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 #[utoipa::path(post, path = "/v1/disks/{disk}/accept-loss",
     params(("disk" = String, Path, description = "As for resize")),
     responses((status = 204), (status = 404, body = Refusal), (status = 409, body = Refusal)))]
-async fn accept_loss(State(house): State<House>, Path(disk): Path<String>) -> Result<StatusCode, Refusal> {
-    ask(house, move |daemon| daemon.accept_loss(&disk)).await?;
+async fn accept_loss(State(house): State<House>, Named(disk): Named<String>) -> Result<StatusCode, Refusal> {
+    change(house, move |daemon| daemon.accept_loss(&disk)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -160,6 +160,8 @@ pub(crate) enum RefusalKind {
     Forbidden,
     /// It took too long; whether it was done is not known.
     TimedOut,
+    /// Too much is under way.
+    Busy,
 }
 
 impl Refusal {
