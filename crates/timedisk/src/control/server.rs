@@ -34,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(25);
 /// How long a request's body may take to arrive, and its answer to leave.
 const TRANSFER: Duration = Duration::from_secs(5);
 
+/// How long a request waits for a place among those that the daemon deals with. It holds a connection meanwhile.
+const TO_GET_A_PLACE: Duration = Duration::from_secs(1);
+
 /// Questions that the daemon is asked at once.
 const QUESTIONS: usize = 4;
 
@@ -176,8 +179,8 @@ async fn ask<T: Send + 'static>(
 ) -> Result<T, Refusal> {
     let patience = house.patience;
     let deadline = Instant::now() + patience;
-    let Ok(Ok(place)) = timeout_at(deadline, places.acquire_owned()).await else {
-        let error = "other requests are under way that do not end; look for a disk whose storage hangs";
+    let Ok(Ok(place)) = timeout(patience.min(TO_GET_A_PLACE), places.acquire_owned()).await else {
+        let error = "too many other requests are under way; if they do not end, look for a disk that hangs";
         return Err(Refusal::new(RefusalKind::Busy, error));
     };
     let asked = tokio::task::spawn_blocking(move || {
