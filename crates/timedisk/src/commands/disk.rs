@@ -64,15 +64,15 @@ pub(crate) struct AcceptLossOptions {
 
 pub(crate) fn resize(typed: &ResizeOptions) -> anyhow::Result<ExitCode> {
     let bytes = timedisk_config::parse_size(&typed.size)?;
-    Ok(tell(typed.daemon.client()?.resize(&typed.disk, bytes), |()| String::new()))
+    Ok(tell(typed.daemon.client()?.resize(&named(&typed.disk), bytes), |()| String::new()))
 }
 
 pub(crate) fn offline(typed: &DiskOptions) -> anyhow::Result<ExitCode> {
-    Ok(tell(typed.daemon.client()?.offline(&typed.disk), |()| String::new()))
+    Ok(tell(typed.daemon.client()?.offline(&named(&typed.disk)), |()| String::new()))
 }
 
 pub(crate) fn online(typed: &DiskOptions) -> anyhow::Result<ExitCode> {
-    Ok(tell(typed.daemon.client()?.online(&typed.disk), |()| String::new()))
+    Ok(tell(typed.daemon.client()?.online(&named(&typed.disk)), |()| String::new()))
 }
 
 pub(crate) fn accept_loss(typed: &AcceptLossOptions) -> anyhow::Result<ExitCode> {
@@ -81,13 +81,23 @@ pub(crate) fn accept_loss(typed: &AcceptLossOptions) -> anyhow::Result<ExitCode>
     }
     let client = typed.daemon.client()?;
     let path = Path::new(&typed.disk);
-    match client.accept_loss(&typed.disk) {
+    match client.accept_loss(&named(&typed.disk)) {
         Err(Trouble::Absent(_)) if path.exists() => {
             let state = state_directory::choose(typed.daemon.state.as_ref()).ok();
             let reason = timedisk_volume::accept_loss_offline(path, typed.start, state.as_deref())?;
             Ok(say(&format!("accepted for {}: a flush had failed ({reason})\n", typed.disk)))
         }
         result => Ok(tell(result, |()| String::new())),
+    }
+}
+
+/// What the daemon is to look for: a file that is named from this directory, by its whole path, for the daemon may have
+/// been started in another. Links stay as they are written.
+fn named(disk: &str) -> String {
+    let path = Path::new(disk);
+    match std::path::absolute(path) {
+        Ok(absolute) if disk.contains('/') && path.exists() => absolute.display().to_string(),
+        _ => disk.to_owned(),
     }
 }
 

@@ -10,7 +10,7 @@ use timedisk_scsi::{Absence, Attention, LogicalUnit};
 use timedisk_volume::{ErrorKind, Growth, Health, Volume};
 
 use super::opened::{Stack, length, remove};
-use super::{Inventory, Key, Unit, same_places};
+use super::{Inventory, Key, Unit, is_same_file, same_places};
 use crate::plan::{Disk, Plan};
 
 /// What a change came to.
@@ -337,8 +337,4 @@ fn take_back(steps: Vec<Step>) {
             remove(&made);
         }
     }
-}
-
-fn is_same_file(one: &std::path::Path, other: &std::path::Path) -> bool {
-    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }

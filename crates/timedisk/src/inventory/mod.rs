@@ -8,7 +8,7 @@ mod room;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use timedisk_target::{Authentication, Catalogue, Disk as Served, Mount, Target, User};
@@ -71,6 +71,11 @@ fn same_places(one: &Disk, other: &Disk) -> bool {
     one.parts.iter().map(place).eq(other.parts.iter().map(place))
 }
 
+/// Whether two paths lead to one file.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
 impl Inventory {
     /// With no disk. `state` is where state goes that can't be beside an image.
     pub(crate) fn new(state: Option<PathBuf>) -> Inventory {
@@ -95,7 +100,7 @@ impl Inventory {
         by(&|disk| disk.name == name)
             .or_else(|| by(&|disk| disk.iqn == name))
             .or_else(|| by(&|disk| format!("{}/{}", disk.iqn, disk.lun) == name))
-            .or_else(|| by(&|disk| disk.parts.iter().any(|part| part.path.as_os_str() == name)))
+            .or_else(|| by(&|disk| disk.parts.iter().any(|part| is_same_file(&part.path, Path::new(name)))))
     }
 
     pub(crate) fn unit(&self, index: usize) -> Option<&Unit> {
