@@ -33,6 +33,15 @@ pub enum Event {
     Broken(String),
 }
 
+/// How far [`Connection::proceed`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// All that was received has been gone through.
+    AllDone,
+    /// There may be more; something is to be sent before.
+    Stopped,
+}
+
 #[derive(Debug)]
 enum Phase<B> {
     Login {
@@ -136,8 +145,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Connection<B> {
     }
 
     /// Takes note of `count` bytes received to [`receive_space`](Connection::receive_space), whose first part had
-    /// `direct` bytes.
-    pub fn received(&mut self, count: usize, direct: usize, now: Duration, host: &mut impl Host<Buffer = B>) {
+    /// `direct` bytes. [`proceed`](Connection::proceed) is to be called then.
+    pub fn received(&mut self, count: usize, direct: usize, now: Duration) {
         let placed = count.min(direct);
         if let Phase::FullFeature(session) = &mut self.phase {
             session.heard(now);
@@ -146,10 +155,18 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Connection<B> {
             }
         }
         self.receiver.took(count - placed);
+    }
+
+    /// Goes through what was received. Stops early, and says so, once so many bytes wait to be sent: an initiator that
+    /// gets its first answers early can go on with them at the same time.
+    pub fn proceed(&mut self, most: usize, now: Duration, host: &mut impl Host<Buffer = B>) -> Progress {
         loop {
+            if self.transmitter.queued() >= most {
+                return Progress::Stopped;
+            }
             match &mut self.phase {
                 Phase::Login { header, text, misplaced, .. } => match self.receiver.advance() {
-                    Ok(Incoming::Nothing) => return,
+                    Ok(Incoming::Nothing) => return Progress::AllDone,
                     Ok(Incoming::Header(bytes, _)) => {
                         *header = *bytes;
                         *misplaced = Request::of(bytes[0]) != Some(Request::Login);
@@ -157,10 +174,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Connection<B> {
                     }
                     Ok(Incoming::Data(bytes)) => text.extend_from_slice(bytes),
                     Ok(Incoming::End { .. }) => self.end_login_request(now, host),
-                    Err(error) => return self.break_off(error, host),
+                    Err(error) => {
+                        self.break_off(error, host);
+                        return Progress::AllDone;
+                    }
                 },
                 Phase::FullFeature(session) => match self.receiver.advance() {
-                    Ok(Incoming::Nothing) => return,
+                    Ok(Incoming::Nothing) => return Progress::AllDone,
                     Ok(Incoming::Header(bytes, more)) => {
                         session.header(bytes, more, &mut self.transmitter, host)
                     }
@@ -169,9 +189,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Connection<B> {
                         session.end(intact, now, &mut self.transmitter, host);
                         self.follow_session(host);
                     }
-                    Err(error) => return self.break_off(error, host),
+                    Err(error) => {
+                        self.break_off(error, host);
+                        return Progress::AllDone;
+                    }
                 },
-                Phase::Ending | Phase::Over => return,
+                Phase::Ending | Phase::Over => return Progress::AllDone,
             }
         }
     }
@@ -305,7 +328,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Connection<B> {
                     established.cmd_sn,
                     established.stat_sn,
                     now,
-                    host,
                 );
                 self.phase = Phase::FullFeature(Box::new(session));
             }

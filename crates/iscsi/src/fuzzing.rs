@@ -5,13 +5,16 @@
 
 use std::time::Duration;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Progress};
 use crate::full_feature::{Command, Function, Host, Outcome, Plan, TaskId, WINDOW_LIMIT};
 use crate::login::{Authentication, LoginStatus, NewSession, Policy, TargetAnswer, Wishes};
 use crate::pdu::{HEADER_LENGTH, Request, data_segment_length, layout};
 
 /// Memory that the fuzzed host gives out.
 const MEMORY: usize = 1 << 20;
+
+/// Answers that may wait before the first of them are sent.
+const SEND_EARLY: usize = 4096;
 
 /// A house with one target, open to all, that answers every other command at once.
 pub(crate) struct AnyHost {
@@ -65,10 +68,10 @@ impl Host for AnyHost {
         self.memory = self.memory.checked_sub(length)?;
         Some(vec![0; length])
     }
-    fn allocate_reserved(&mut self, length: usize) -> Vec<u8> {
-        vec![0; length]
+    fn allocate_unsolicited(&mut self, length: usize) -> Option<Vec<u8>> {
+        Some(vec![0; length])
     }
-    fn reserve(&mut self, _: usize) -> bool {
+    fn reserve(&mut self, _: usize, _: usize) -> bool {
         true
     }
     fn start(&mut self, command: Command<Vec<u8>>) -> Option<Outcome<Vec<u8>>> {
@@ -128,8 +131,11 @@ impl Bench {
             }
             assert!(first + second > 0, "there is always room for more");
             let direct_length = direct.len();
-            self.connection.received(first + second, direct_length, self.now, &mut self.host);
+            self.connection.received(first + second, direct_length, self.now);
             bytes = rest;
+            while self.connection.proceed(SEND_EARLY, self.now, &mut self.host) == Progress::Stopped {
+                self.settle();
+            }
             self.settle();
         }
     }

@@ -6,8 +6,9 @@ use crate::running::{Outcome, Running};
 use crate::sense::{INVALID_COMMAND_OPERATION_CODE, Sense};
 use crate::traffic::Effect;
 use crate::{
-    LogicalUnit, capacity, inquiry, lba_status, mode_select, mode_sense, read_write, readiness, report_luns,
-    request_sense, supported_operation_codes, synchronize_cache, unmap, verify, write_and_verify, write_same,
+    LogicalUnit, Wait, capacity, inquiry, lba_status, mode_select, mode_sense, read_write, readiness,
+    report_luns, request_sense, supported_operation_codes, synchronize_cache, unmap, verify,
+    write_and_verify, write_same,
 };
 
 /// A row of the table.
@@ -53,8 +54,8 @@ pub(crate) enum Handler {
 /// What is to be known of a command before it runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Traits {
-    /// It may wait for the medium.
-    pub(crate) waits: bool,
+    /// What it may wait for.
+    pub(crate) wait: Wait,
     /// It changes the medium, so that write protection forbids it.
     pub(crate) writes: bool,
     /// It needs a medium to be there.
@@ -64,19 +65,21 @@ pub(crate) struct Traits {
 }
 
 /// Touches nothing but memory.
-const PROMPT: Traits = Traits { waits: false, writes: false, medium: false, effect: Effect::None };
+const PROMPT: Traits = Traits { wait: Wait::Nothing, writes: false, medium: false, effect: Effect::None };
 /// Asks about the medium, without waiting for it.
 const ASKS: Traits = Traits { medium: true, ..PROMPT };
 /// May wait for the medium, if it is there.
-const MAY_WAIT: Traits = Traits { waits: true, ..PROMPT };
+const MAY_WAIT: Traits = Traits { wait: Wait::Long, ..PROMPT };
 /// Waits for the medium.
-const WAITS: Traits = Traits { waits: true, ..ASKS };
+const WAITS: Traits = Traits { wait: Wait::Long, ..ASKS };
 /// Returns blocks.
-const READS: Traits = Traits { effect: Effect::Read, ..WAITS };
+const READS: Traits = Traits { wait: Wait::Read, effect: Effect::Read, ..ASKS };
 /// Makes what was written last.
-const FLUSHES: Traits = Traits { effect: Effect::Flush, ..WAITS };
+const FLUSHES: Traits = Traits { wait: Wait::Flush, effect: Effect::Flush, ..ASKS };
+/// Takes blocks.
+const WRITES: Traits = Traits { wait: Wait::Write, ..CHANGES };
 /// Changes the medium.
-const WRITES: Traits = Traits { writes: true, effect: Effect::Write, ..WAITS };
+const CHANGES: Traits = Traits { writes: true, effect: Effect::Write, ..WAITS };
 
 const fn data(allocation_length: Field, most: u32) -> Transfer {
     Transfer::ParameterData { allocation_length, most }
@@ -148,14 +151,14 @@ pub(crate) static COMMANDS: &[Command] = &[
         Transfer::Fixed(capacity::LENGTH_10), ASKS, Handler::Unit(capacity::read_capacity_10)),
     row(0x28, "READ(10)", USAGE_10, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0x2a, "WRITE(10)", USAGE_10, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
-    row(0x2e, "WRITE AND VERIFY(10)", VERIFY_10, WRITE_AND_VERIFY_OUT, WRITES,
+    row(0x2e, "WRITE AND VERIFY(10)", VERIFY_10, WRITE_AND_VERIFY_OUT, CHANGES,
         Handler::Unit(write_and_verify::write_and_verify)),
     row(0x2f, "VERIFY(10)", VERIFY_10, VERIFY_OUT, WAITS, Handler::Unit(verify::verify)),
     row(0x35, "SYNCHRONIZE CACHE(10)", SYNCHRONIZE_10,
         Transfer::None, FLUSHES, Handler::Unit(synchronize_cache::synchronize_cache)),
-    row(0x41, "WRITE SAME(10)", WRITE_SAME_10, WRITE_SAME_OUT, WRITES, Handler::Unit(write_same::write_same)),
+    row(0x41, "WRITE SAME(10)", WRITE_SAME_10, WRITE_SAME_OUT, CHANGES, Handler::Unit(write_same::write_same)),
     row(0x42, "UNMAP", &[0xff, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
-        Transfer::ParameterList(unmap::PARAMETER_LIST_LENGTH), WRITES, Handler::Unit(unmap::unmap)),
+        Transfer::ParameterList(unmap::PARAMETER_LIST_LENGTH), CHANGES, Handler::Unit(unmap::unmap)),
     row(0x55, "MODE SELECT(10)", &[0xff, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
         Transfer::ParameterList(mode_select::PARAMETER_LIST_LENGTH_10), MAY_WAIT,
         Handler::Unit(mode_select::mode_select_10)),
@@ -163,12 +166,12 @@ pub(crate) static COMMANDS: &[Command] = &[
         data(mode_sense::ALLOCATION_LENGTH_10, 65_535), PROMPT, Handler::Unit(mode_sense::mode_sense_10)),
     row(0x88, "READ(16)", USAGE_16, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0x8a, "WRITE(16)", USAGE_16, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
-    row(0x8e, "WRITE AND VERIFY(16)", VERIFY_16, WRITE_AND_VERIFY_OUT, WRITES,
+    row(0x8e, "WRITE AND VERIFY(16)", VERIFY_16, WRITE_AND_VERIFY_OUT, CHANGES,
         Handler::Unit(write_and_verify::write_and_verify)),
     row(0x8f, "VERIFY(16)", VERIFY_16, VERIFY_OUT, WAITS, Handler::Unit(verify::verify)),
     row(0x91, "SYNCHRONIZE CACHE(16)", SYNCHRONIZE_16,
         Transfer::None, FLUSHES, Handler::Unit(synchronize_cache::synchronize_cache)),
-    row(0x93, "WRITE SAME(16)", WRITE_SAME_16, WRITE_SAME_OUT, WRITES,
+    row(0x93, "WRITE SAME(16)", WRITE_SAME_16, WRITE_SAME_OUT, CHANGES,
         Handler::Unit(write_same::write_same)),
     action(0x10, row(0x9e, "READ CAPACITY(16)", CAPACITY_16,
         data(capacity::ALLOCATION_LENGTH_16, 32), ASKS, Handler::Unit(capacity::read_capacity_16))),
@@ -183,7 +186,7 @@ pub(crate) static COMMANDS: &[Command] = &[
         Handler::Unit(supported_operation_codes::supported_operation_codes))),
     row(0xa8, "READ(12)", USAGE_12, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0xaa, "WRITE(12)", USAGE_12, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
-    row(0xae, "WRITE AND VERIFY(12)", VERIFY_12, WRITE_AND_VERIFY_OUT, WRITES,
+    row(0xae, "WRITE AND VERIFY(12)", VERIFY_12, WRITE_AND_VERIFY_OUT, CHANGES,
         Handler::Unit(write_and_verify::write_and_verify)),
     row(0xaf, "VERIFY(12)", VERIFY_12, VERIFY_OUT, WAITS, Handler::Unit(verify::verify)),
 ];

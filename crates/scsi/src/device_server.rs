@@ -4,15 +4,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use timedisk_volume::Durability;
+
 use crate::cdb::Cdb;
 use crate::command_table::{self, Command, Handler, Transfer};
+use crate::flush_debt::{Begun, FlushDebt};
 use crate::running::{Outcome, Patience, Running, Stop};
 use crate::sense::{
     BUS_DEVICE_RESET, COMMANDS_CLEARED, INTERNAL_TARGET_FAILURE, LOGICAL_UNIT_NOT_SUPPORTED,
     POWER_ON_OR_RESET, Sense,
 };
+use crate::traffic::Effect;
 use crate::{
-    Attention, Completion, LogicalUnit, NexusId, Plan, Status, lun, mode_pages::ModeParameters, read_write,
+    Attention, Completion, LogicalUnit, NexusId, Plan, Status, Wait, lun, mode_pages::ModeParameters,
+    read_write,
 };
 
 /// The logical units of one target that one nexus may use, by LUN.
@@ -24,7 +29,7 @@ pub struct DeviceServer {
 }
 
 /// The plan for commands that will be refused.
-const REFUSED: Plan = Plan { data_in: 0, data_out: 0, may_wait: false };
+const REFUSED: Plan = Plan { data_in: 0, data_out: 0, wait: Wait::Nothing };
 
 impl DeviceServer {
     /// `target_name` is the iSCSI name. LUNs go from 0 to 16383; of two units with the same one the later
@@ -89,16 +94,31 @@ impl DeviceServer {
         Plan {
             data_in: whole(lengths.data_in),
             data_out: whole(lengths.gathered),
-            may_wait: command.traits.waits,
+            wait: wait(command, unit.map(|unit| &**unit), cdb),
         }
     }
 
-    /// Carries the command out, waiting for the medium where it must.
+    /// Carries the command out, waiting for the medium where it must. What is left then, at most, is a flush that many
+    /// commands can share.
     ///
     /// `plan` is what [`plan`](Self::plan) said of the command before its data moved; where the logical unit has
     /// changed since, so that more is to move, the answer is BUSY.
     /// `data_in` has room for [`Plan::data_in`] bytes or for what the initiator expects, whichever is
     /// less, and `data_out` is what it sent, which may be less than the command takes.
+    pub fn begin(
+        &self,
+        nexus: NexusId,
+        lun: [u8; 8],
+        cdb: &[u8],
+        plan: Plan,
+        data_out: &[u8],
+        data_in: &mut [u8],
+    ) -> Begun {
+        self.run(Patience::MayWait, (nexus, lun), cdb, plan, data_out, data_in)
+            .unwrap_or_else(|| Begun::Ended(check_condition(&(&INTERNAL_TARGET_FAILURE).into(), 0)))
+    }
+
+    /// The same, with a flush of its own where one is owed.
     pub fn execute(
         &self,
         nexus: NexusId,
@@ -108,12 +128,17 @@ impl DeviceServer {
         data_out: &[u8],
         data_in: &mut [u8],
     ) -> Completion {
-        self.run(Patience::MayWait, (nexus, lun), cdb, plan, data_out, data_in)
-            .unwrap_or_else(|| check_condition(&(&INTERNAL_TARGET_FAILURE).into(), 0))
+        match self.begin(nexus, lun, cdb, plan, data_out, data_in) {
+            Begun::Ended(completion) => completion,
+            Begun::OwesFlush(debt) => {
+                let flushed = debt.volume().flush().map_err(|error| error.kind);
+                debt.settle(flushed)
+            }
+        }
     }
 
-    /// The same, unless it would wait: then `None`, with the content of `data_in` unspecified and no
-    /// other effect, and [`execute`](Self::execute) is to be called where waiting harms nobody.
+    /// Like [`begin`](Self::begin), unless it would wait: then `None`, with the content of `data_in` unspecified and no
+    /// other effect, and [`begin`](Self::begin) is to be called where waiting harms nobody.
     pub fn execute_now(
         &self,
         nexus: NexusId,
@@ -123,7 +148,11 @@ impl DeviceServer {
         data_out: &[u8],
         data_in: &mut [u8],
     ) -> Option<Completion> {
-        self.run(Patience::Now, (nexus, lun), cdb, plan, data_out, data_in)
+        match self.run(Patience::Now, (nexus, lun), cdb, plan, data_out, data_in)? {
+            Begun::Ended(completion) => Some(completion),
+            // What owes a flush has said before that it would wait.
+            Begun::OwesFlush(_) => None,
+        }
     }
 
     /// The logical unit, if there is one.
@@ -168,7 +197,7 @@ impl DeviceServer {
         plan: Plan,
         data_out: &[u8],
         data_in: &mut [u8],
-    ) -> Option<Completion> {
+    ) -> Option<Begun> {
         let unit = self.unit(lun);
         let mut command = Running {
             server: self,
@@ -180,6 +209,7 @@ impl DeviceServer {
             returned: 0,
             patience,
             plan,
+            owed: None,
         };
         let row = command_table::find(command.cdb);
         let lengths = row.ok().and_then(|row| lengths(row, unit.map(|unit| &**unit), command.cdb));
@@ -190,15 +220,26 @@ impl DeviceServer {
         }
         match outcome {
             Ok(()) => {
-                let returned = command.returned;
-                if let (Some(unit), Ok(row)) = (unit, row) {
-                    unit.counters().count(row.traits.effect, returned, data_out);
-                }
-                Some(Completion { status: Status::Good, sense: Vec::new(), data_in: returned, data_out })
+                let data_in = command.returned;
+                let effect = row.map_or(Effect::None, |row| row.traits.effect);
+                Some(match (unit, command.owed) {
+                    (Some(unit), Some(owed)) => {
+                        let unit = Arc::clone(unit);
+                        Begun::OwesFlush(FlushDebt { owed, unit, effect, data_in, data_out })
+                    }
+                    (unit, _) => {
+                        if let Some(unit) = unit {
+                            unit.counters().count(effect, data_in, data_out);
+                        }
+                        let (status, sense) = (Status::Good, Vec::new());
+                        Begun::Ended(Completion { status, sense, data_in, data_out })
+                    }
+                })
             }
-            Err(Stop::Sense(sense)) => Some(check_condition(&sense, data_out)),
+            Err(Stop::Sense(sense)) => Some(Begun::Ended(check_condition(&sense, data_out))),
             Err(Stop::Busy) => {
-                Some(Completion { status: Status::Busy, sense: Vec::new(), data_in: 0, data_out: 0 })
+                let (status, sense) = (Status::Busy, Vec::new());
+                Some(Begun::Ended(Completion { status, sense, data_in: 0, data_out: 0 }))
             }
             Err(Stop::WouldWait) => None,
         }
@@ -228,8 +269,18 @@ fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome 
     }
 }
 
-fn check_condition(sense: &Sense, data_out: u64) -> Completion {
+pub(crate) fn check_condition(sense: &Sense, data_out: u64) -> Completion {
     Completion { status: Status::CheckCondition, sense: sense.fixed().to_vec(), data_in: 0, data_out }
+}
+
+/// What a command may wait for.
+fn wait(command: &Command, unit: Option<&LogicalUnit>, cdb: Cdb<'_>) -> Wait {
+    let force_unit_access = cdb.access().force_unit_access;
+    match (command.traits.wait, unit) {
+        (Wait::Read, _) if force_unit_access => Wait::Long,
+        (Wait::Write, Some(unit)) if unit.durability(force_unit_access) == Durability::Durable => Wait::Flush,
+        (wait, _) => wait,
+    }
 }
 
 /// What a command moves, in bytes.

@@ -26,7 +26,7 @@ pub fn cdb(data: &[u8]) {
     let mut data_in = vec![0xa5; plan.data_in as usize];
     let taken = &sent[..sent.len().min(plan.data_out as usize)];
     let prompt = server.execute_now(NexusId(1), lun, cdb, plan, taken, &mut data_in);
-    assert!(plan.may_wait || prompt.is_some(), "waits against its plan: {cdb:x?}");
+    assert!(plan.wait != crate::Wait::Nothing || prompt.is_some(), "waits against its plan: {cdb:x?}");
     let done = server.execute(NexusId(1), lun, cdb, plan, taken, &mut data_in);
     assert!(done.data_in <= u64::from(plan.data_in), "more than planned: {cdb:x?}");
 }

@@ -6,7 +6,7 @@
 //!
 //! A [`DeviceServer`] serves one target. Before data move, [`plan`](DeviceServer::plan) tells how much;
 //! then [`execute_now`](DeviceServer::execute_now) does what needs no waiting, and
-//! [`execute`](DeviceServer::execute) the rest.
+//! [`begin`](DeviceServer::begin) the rest, up to a flush that many commands can share.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ mod capacity;
 mod cdb;
 mod command_table;
 mod device_server;
+mod flush_debt;
 #[doc(hidden)]
 pub mod fuzzing;
 mod inquiry;
@@ -47,9 +48,10 @@ mod tests;
 
 pub use command_table::command_name;
 pub use device_server::DeviceServer;
+pub use flush_debt::{Begun, FlushDebt};
 pub use logical_unit::{BlockFormat, Identity, LogicalUnit, SettingsStore};
 pub use medium::{Absence, Medium};
 pub use sense::describe_sense;
-pub use task::{Completion, NexusId, Plan, Status};
+pub use task::{Completion, NexusId, Plan, Status, Wait};
 pub use traffic::{Counters, Traffic};
 pub use unit_attention::Attention;

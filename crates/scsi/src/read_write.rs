@@ -1,9 +1,12 @@
 //! READ and WRITE in all lengths (SBC-3 5.10 to 5.13, 5.32 to 5.36).
 
+use std::sync::Arc;
+
 use timedisk_volume::{Durability, Health};
 
 use crate::LogicalUnit;
 use crate::cdb::Cdb;
+use crate::flush_debt::Owed;
 use crate::logical_unit::Extent;
 use crate::running::{Outcome, Patience, Running, Stop};
 use crate::sense::Sense;
@@ -52,12 +55,14 @@ pub(crate) fn write(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     let data = whole_blocks(unit, command.data_out, &extent);
     command.wait()?;
     if !data.is_empty() {
-        let force_unit_access = command.cdb.access().force_unit_access;
-        let durability = unit.durability(force_unit_access);
-        unit.volume()?.write(extent.offset(), data, durability)?;
+        let durability = || unit.durability(command.cdb.access().force_unit_access);
+        let before = durability();
+        let volume = unit.volume()?;
+        let owed = Owed::new(Arc::clone(&volume));
+        volume.write(extent.offset(), data, Durability::Volatile)?;
         // The write cache may have been turned off meanwhile, and been flushed before this write.
-        if durability == Durability::Volatile && unit.durability(force_unit_access) == Durability::Durable {
-            unit.volume()?.flush()?;
+        if before == Durability::Durable || durability() == Durability::Durable {
+            command.owed = Some(owed);
         }
     }
     Ok(())

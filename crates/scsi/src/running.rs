@@ -5,6 +5,7 @@ use std::sync::Arc;
 use timedisk_volume::VolumeError;
 
 use crate::cdb::{Cdb, Field};
+use crate::flush_debt::Owed;
 use crate::sense::{Condition, Sense};
 use crate::{DeviceServer, LogicalUnit, NexusId, Plan};
 
@@ -22,6 +23,8 @@ pub(crate) struct Running<'a> {
     pub(crate) patience: Patience,
     /// What was planned before data moved. The logical unit may have been another then: away, smaller, protected.
     pub(crate) plan: Plan,
+    /// What has to be flushed before the command ends.
+    pub(crate) owed: Option<Owed>,
 }
 
 /// Whether a command may wait for the medium on this thread.

@@ -14,8 +14,24 @@ pub struct Plan {
     /// command takes. They differ for WRITE SAME, which must notice if it is sent more than its block. 0
     /// where the command will be refused whatever its data say.
     pub data_out: u32,
-    /// Whether it may wait for the medium; if not, it is done in microseconds.
-    pub may_wait: bool,
+    /// What it may wait for.
+    pub wait: Wait,
+}
+
+/// What a command may wait for, beyond memory and the processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wait {
+    /// Nothing: it is done in microseconds.
+    #[default]
+    Nothing,
+    /// Blocks that may have to come from the device.
+    Read,
+    /// Room in the system's cache for what it writes.
+    Write,
+    /// The device, until what was written lasts.
+    Flush,
+    /// Any of these, and for as long as it likes.
+    Long,
 }
 
 /// How a command ended.

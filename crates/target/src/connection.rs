@@ -8,21 +8,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use timedisk_iscsi::connection::{Connection, Event};
+use timedisk_iscsi::connection::{Connection, Event, Progress};
 use timedisk_iscsi::full_feature::AsyncEvent;
 use timedisk_iscsi::login::Wishes;
+use timedisk_scsi::Wait;
 
-use crate::control::{Control, Message};
+use crate::control::{Control, Ended, Mail, Message};
+use crate::execution::Executor;
 use crate::guest::{Adoption, Guest};
-use crate::house::House;
+use crate::house::Presence;
+use crate::job::{Job, Round};
 use crate::listener::prepare;
 use crate::memory::Buffer;
 
 /// Slices given to one send: what the kernel takes at once is 1024.
 const SLICES: usize = 256;
 
-/// Receives in a row before answers are sent and mail is looked at.
-const RECEIVES: usize = 16;
+/// So many bytes of answers are sent before the rest of what came is looked at: the initiator can go on meanwhile.
+const SEND_EARLY: usize = 128 * 1024;
+
+/// A flush waits for no more than so many commands.
+const FLUSH_FOR: usize = 128;
 
 /// Seconds that an initiator is given to log out when the server stops.
 const LOGOUT_WITHIN: u16 = 2;
@@ -33,90 +39,172 @@ const DROP_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the last words of a session may take to be sent.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
+/// A connection that has nothing to do for so long gives back the memory that it keeps at hand.
+const REST: Duration = Duration::from_secs(1);
+
 /// Serves one connection until it ends. A defect ends this connection only.
-pub(crate) fn serve(house: &Arc<House>, stream: TcpStream, peer: SocketAddr, control: &Arc<Control>) {
+pub(crate) fn serve(stream: TcpStream, peer: SocketAddr, control: &Arc<Control>, presence: Presence) {
     tracing::debug!(target: "net", "{peer}: connected");
-    let served = catch_unwind(AssertUnwindSafe(|| {
-        let mut thread = Thread::new(house, &stream, peer, control)?;
-        thread.run()
-    }));
-    match served {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(target: "net", "{peer}: the connection has ended: {error}"),
-        Err(_) => tracing::error!("a defect ended the connection from {peer}; the others go on"),
+    match Serving::new(presence, stream, peer, control) {
+        Ok(serving) => go_on(Box::new(serving), peer),
+        Err(error) => tracing::debug!(target: "net", "{peer}: the connection has ended: {error}"),
     }
 }
 
-struct Thread<'a> {
-    stream: &'a TcpStream,
+/// Goes on with a connection whose thread has worked for a disk for too long.
+pub(crate) fn take_over(control: &Control) {
+    let Some(mut serving) = control.berth.take_up() else { return };
+    if let Some(executor) = serving.works_for.take() {
+        executor.has_stumbled();
+    }
+    let peer = serving.peer;
+    go_on(serving, peer);
+}
+
+fn go_on(serving: Box<Serving>, peer: SocketAddr) {
+    if catch_unwind(AssertUnwindSafe(|| run(serving))).is_err() {
+        tracing::error!("a defect ended the connection from {peer}; the others go on");
+    }
+}
+
+/// Turns until the connection ends, or another thread goes on with it.
+fn run(mut serving: Box<Serving>) {
+    let (mut work, mut round, mut ended) = (Vec::new(), Round::default(), Vec::new());
+    let control = Arc::clone(&serving.control);
+    let lookout = Arc::clone(&serving.guest.house().lookout);
+    loop {
+        match serving.turn(&mut work) {
+            Ok(Turn::GoOn) => {}
+            Ok(Turn::Over) => return serving.end(None),
+            Err(error) => return serving.end(Some(&error)),
+            Ok(Turn::Work(executor)) => {
+                serving.works_for = Some(Arc::clone(&executor));
+                lookout.lay(&control, serving);
+                executor.run_here(&mut work, &mut round, &mut ended);
+                let Some(taken_up) = control.berth.take_up() else { return control.post_ended(&mut ended) };
+                serving = taken_up;
+                serving.complete(&mut ended);
+            }
+        }
+    }
+}
+
+/// What a turn has led to.
+enum Turn {
+    GoOn,
+    /// Commands are to be carried out on this thread, for this disk.
+    Work(Arc<Executor>),
+    Over,
+}
+
+/// A connection with all that belongs to it. One thread at a time has it.
+pub(crate) struct Serving {
+    stream: TcpStream,
     peer: SocketAddr,
-    control: &'a Arc<Control>,
+    control: Arc<Control>,
     guest: Guest,
     connection: Connection<Buffer>,
+    mail: Mail,
     began: Instant,
     login_limit: Duration,
+    /// When something came or went last.
+    active: Duration,
     /// The socket takes nothing more for now.
     send_blocked: bool,
+    /// The last receive brought all that there was room for: there may be more.
+    more_came: bool,
     draining: bool,
     /// When a session that is dropped is closed, whatever still runs.
     close_by: Option<Duration>,
+    /// The disk that its thread works for, while it lies in its berth.
+    works_for: Option<Arc<Executor>>,
     /// For the log: who it is, once that is known.
     who: String,
+    _presence: Presence,
 }
 
-impl<'a> Thread<'a> {
+impl Serving {
     fn new(
-        house: &Arc<House>,
-        stream: &'a TcpStream,
+        presence: Presence,
+        stream: TcpStream,
         peer: SocketAddr,
-        control: &'a Arc<Control>,
+        control: &Arc<Control>,
     ) -> io::Result<Self> {
-        prepare(stream)?;
+        prepare(&stream)?;
+        let house = presence.house();
         let guest = Guest::new(house, control, peer, stream.local_addr()?);
         let random = Box::new(|bytes: &mut [u8]| fill_random(bytes));
-        Ok(Thread {
+        Ok(Serving {
             stream,
             peer,
-            control,
+            control: Arc::clone(control),
             guest,
             connection: Connection::new(Wishes::default(), random),
+            mail: Mail::default(),
             began: Instant::now(),
             login_limit: house.limits.login,
+            active: Duration::ZERO,
             send_blocked: false,
+            more_came: false,
             draining: false,
             close_by: None,
+            works_for: None,
             who: format!("{peer}"),
+            _presence: presence,
         })
     }
 
-    fn run(&mut self) -> io::Result<()> {
-        let result = self.serve();
-        if let (Err(error), Some(_)) = (&result, self.connection.session()) {
-            tracing::info!("{}: the connection is gone: {error}", self.who);
+    fn end(mut self: Box<Self>, error: Option<&io::Error>) {
+        if let Some(error) = error {
+            match self.connection.session() {
+                Some(_) => tracing::info!("{}: the connection is gone: {error}", self.who),
+                None => tracing::debug!(target: "net", "{}: the connection has ended: {error}", self.who),
+            }
         }
         self.connection.close(&mut self.guest);
         self.guest.leave();
-        result
     }
 
-    fn serve(&mut self) -> io::Result<()> {
-        while !self.connection.is_over() {
-            let readable = self.wait()?;
-            self.read_mail();
-            self.look_at_the_clock();
-            if readable && !self.draining {
-                self.receive()?;
+    /// Goes through what has come, answers, and waits for more. Commands for this thread go into `work`.
+    fn turn(&mut self, work: &mut Vec<Job>) -> io::Result<Turn> {
+        let mut progress = self.proceed();
+        // A flush is worth more the more it is for: first comes what has arrived already.
+        while self.guest.awaits_flush(FLUSH_FOR) && self.more_came && progress == Progress::AllDone {
+            if !self.receive()? {
+                break;
             }
-            self.send()?;
-            self.tell();
-            if let (Some(session), Some(record)) = (self.connection.session(), self.guest.record()) {
-                record.gauge(session.in_flight(), session.window());
-            }
-            if self.draining && !self.connection.wants_to_send() && !self.has_running() {
-                return Ok(());
-            }
+            progress = self.proceed();
         }
-        Ok(())
+        if let Some(executor) = self.guest.exchange_work(work) {
+            if work.iter().any(|job| job.wait == Wait::Flush) {
+                self.send()?;
+            }
+            return Ok(Turn::Work(executor));
+        }
+        self.send()?;
+        self.tell();
+        if let (Some(session), Some(record)) = (self.connection.session(), self.guest.record()) {
+            record.gauge(session.in_flight(), session.window());
+        }
+        let is_drained = self.draining && !self.connection.wants_to_send() && !self.has_running();
+        if is_drained || self.connection.is_over() {
+            return Ok(Turn::Over);
+        }
+        if progress == Progress::Stopped && !self.send_blocked {
+            return Ok(Turn::GoOn);
+        }
+        let ready = match self.more_came {
+            true => Ready { socket: true, mail: self.control.has_mail() },
+            false => self.wait()?,
+        };
+        if ready.mail {
+            self.read_mail();
+        }
+        self.look_at_the_clock();
+        if ready.socket {
+            self.receive()?;
+        }
+        Ok(Turn::GoOn)
     }
 
     fn now(&self) -> Duration {
@@ -127,8 +215,8 @@ impl<'a> Thread<'a> {
         self.connection.session().is_some_and(|session| session.running().next().is_some())
     }
 
-    /// Waits for the socket, for mail or for time to pass. Says whether there may be something to receive.
-    fn wait(&self) -> io::Result<bool> {
+    /// Waits for the socket, for mail or for time to pass.
+    fn wait(&mut self) -> io::Result<Ready> {
         let mut interest = PollFlags::empty();
         if self.connection.wants_to_receive() && !self.draining {
             interest |= PollFlags::IN;
@@ -136,11 +224,17 @@ impl<'a> Thread<'a> {
         if self.send_blocked && self.connection.wants_to_send() {
             interest |= PollFlags::OUT;
         }
+        let now = self.now();
         let due = match self.connection.is_logging_in() {
             true => Some(self.login_limit),
             false => self.connection.next_timeout().into_iter().chain(self.close_by).min(),
         };
-        let left = due.map(|due| due.saturating_sub(self.now()) + Duration::from_millis(1));
+        let rest = self.guest.keeps_memory().then(|| self.active + REST);
+        if rest.is_some_and(|rest| now >= rest) {
+            self.guest.rest();
+        }
+        let due = due.into_iter().chain(rest.filter(|rest| now < *rest)).min();
+        let left = due.map(|due| due.saturating_sub(now) + Duration::from_millis(1));
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         let event = self.control.event();
         let mut polled =
@@ -149,21 +243,29 @@ impl<'a> Thread<'a> {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let [socket, _] = &polled;
+        let [socket, mail] = &polled;
         let seen = socket.revents();
         if interest.is_empty() && seen.intersects(PollFlags::ERR | PollFlags::HUP) {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
-        Ok(seen.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR))
+        let socket = seen.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
+        Ok(Ready { socket, mail: mail.revents().intersects(PollFlags::IN) })
+    }
+
+    /// Takes the outcomes of commands, leaving nothing in `ended`.
+    fn complete(&mut self, ended: &mut Vec<Ended>) {
+        for (id, outcome) in ended.drain(..) {
+            self.guest.count(&outcome);
+            self.connection.complete(id, outcome, &mut self.guest);
+        }
     }
 
     fn read_mail(&mut self) {
-        for message in self.control.take() {
+        let mut mail = std::mem::take(&mut self.mail);
+        self.control.exchange(&mut mail);
+        self.complete(&mut mail.ended);
+        for message in mail.messages.drain(..) {
             match message {
-                Message::Completed(id, outcome) => {
-                    self.guest.count(&outcome);
-                    self.connection.complete(id, *outcome, &mut self.guest);
-                }
                 Message::MemoryAvailable => self.connection.memory_available(&mut self.guest),
                 Message::Aborted(lun) => drop(self.connection.aborted_by_another(lun, &mut self.guest)),
                 Message::AskForLogout => {
@@ -187,6 +289,7 @@ impl<'a> Thread<'a> {
                 }
             }
         }
+        self.mail = mail;
     }
 
     /// Says goodbye, lets end what has begun, and closes.
@@ -209,31 +312,36 @@ impl<'a> Thread<'a> {
         }
     }
 
-    fn receive(&mut self) -> io::Result<()> {
-        for _ in 0..RECEIVES {
-            if !self.connection.wants_to_receive() {
-                return Ok(());
-            }
-            let [direct, staging] = self.connection.receive_space();
-            let (direct_length, room) = (direct.len(), direct.len() + staging.len());
-            let mut slices = [IoSliceMut::new(direct), IoSliceMut::new(staging)];
-            let received = match (&mut &*self.stream).read_vectored(&mut slices) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(received) => received,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            let now = self.now();
-            self.connection.received(received, direct_length, now, &mut self.guest);
-            if self.connection.is_known() {
-                self.control.mark_known();
-            }
-            if received < room {
-                return Ok(());
-            }
+    fn proceed(&mut self) -> Progress {
+        // Who does not take his answers may have to send before he can.
+        let most = if self.send_blocked { usize::MAX } else { SEND_EARLY };
+        self.connection.proceed(most, self.now(), &mut self.guest)
+    }
+
+    /// Whether anything was received.
+    fn receive(&mut self) -> io::Result<bool> {
+        self.more_came = false;
+        if self.draining || !self.connection.wants_to_receive() {
+            return Ok(false);
         }
-        Ok(())
+        let [direct, staging] = self.connection.receive_space();
+        let (direct_length, room) = (direct.len(), direct.len() + staging.len());
+        let mut slices = [IoSliceMut::new(direct), IoSliceMut::new(staging)];
+        let received = match (&self.stream).read_vectored(&mut slices) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(received) => received,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        self.more_came = received == room;
+        self.active = self.now();
+        self.connection.received(received, direct_length, self.active);
+        if self.connection.is_known() {
+            self.control.mark_known();
+        }
+        Ok(true)
     }
 
     fn send(&mut self) -> io::Result<()> {
@@ -241,7 +349,7 @@ impl<'a> Thread<'a> {
         while self.connection.wants_to_send() {
             let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(SLICES);
             self.connection.slices(SLICES, &mut slices);
-            match (&mut &*self.stream).write_vectored(&slices) {
+            match (&self.stream).write_vectored(&slices) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(sent) => {
                     drop(slices);
@@ -283,6 +391,12 @@ impl<'a> Thread<'a> {
             }
         }
     }
+}
+
+/// What has something for the connection.
+struct Ready {
+    socket: bool,
+    mail: bool,
 }
 
 /// Random bytes from the operating system.

@@ -9,13 +9,12 @@ use rustix::event::{EventfdFlags, eventfd};
 use timedisk_iscsi::full_feature::{Outcome, TaskId};
 use timedisk_scsi::{Attention, LogicalUnit};
 
+use crate::berth::Berth;
 use crate::memory::Buffer;
 
 /// What a connection is told.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// A command has ended.
-    Completed(TaskId, Box<Outcome<Buffer>>),
     /// It is worth asking for memory again.
     MemoryAvailable,
     /// Another session had the tasks of a logical unit (or of all) aborted.
@@ -34,11 +33,30 @@ pub(crate) enum Message {
     Close(&'static str),
 }
 
-/// A connection's mailbox.
+/// A command that has ended.
+pub(crate) type Ended = (TaskId, Outcome<Buffer>);
+
+/// What a connection has been told, and which of its commands have ended elsewhere.
+#[derive(Debug, Default)]
+pub(crate) struct Mail {
+    pub(crate) messages: Vec<Message>,
+    pub(crate) ended: Vec<Ended>,
+}
+
+impl Mail {
+    fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.ended.is_empty()
+    }
+}
+
+/// A connection's mailbox, and where it can be found.
 #[derive(Debug)]
 pub(crate) struct Control {
     event: OwnedFd,
-    mail: Mutex<Vec<Message>>,
+    mail: Mutex<Mail>,
+    has_mail: AtomicBool,
+    /// Where the connection lies while its thread works for a disk.
+    pub(crate) berth: Berth,
     /// Set when another session has taken this one's place: it may start nothing more.
     replaced: AtomicBool,
     /// A valid login request has come.
@@ -51,27 +69,63 @@ impl Control {
     pub(crate) fn new() -> io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let no = || AtomicBool::new(false);
-        Ok(Control { event, mail: Mutex::default(), replaced: no(), known: no(), admitted: no() })
+        let berth = Berth::default();
+        Ok(Control {
+            event,
+            mail: Mutex::default(),
+            has_mail: no(),
+            berth,
+            replaced: no(),
+            known: no(),
+            admitted: no(),
+        })
     }
 
     pub(crate) fn post(&self, message: Message) {
+        self.put(|mail| mail.messages.push(message));
+    }
+
+    /// Takes the outcomes out of `ended`.
+    pub(crate) fn post_ended(&self, ended: &mut Vec<Ended>) {
+        if !ended.is_empty() {
+            self.put(|mail| mail.ended.append(ended));
+        }
+    }
+
+    fn put(&self, put: impl FnOnce(&mut Mail)) {
         let was_empty = {
             let mut mail = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
-            mail.push(message);
-            mail.len() == 1
+            let was_empty = mail.is_empty();
+            put(&mut mail);
+            was_empty
         };
         if was_empty {
+            self.has_mail.store(true, Ordering::Release);
             // It can only fail where the counter is full, and then the event is set anyway.
             let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
         }
     }
 
-    /// What was posted, and resets the event.
-    pub(crate) fn take(&self) -> Vec<Message> {
+    /// Exchanges what has come for `mail`, which is empty, and resets the event.
+    pub(crate) fn exchange(&self, mail: &mut Mail) {
         let mut counter = [0; 8];
         // Would block where nothing was posted.
         let _ = rustix::io::read(&self.event, &mut counter);
-        std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner))
+        self.has_mail.store(false, Ordering::Release);
+        std::mem::swap(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner), mail);
+    }
+
+    /// Whether something has come; soon after it has, where there was nothing before.
+    pub(crate) fn has_mail(&self) -> bool {
+        self.has_mail.load(Ordering::Acquire)
+    }
+
+    /// The messages that have come.
+    #[cfg(test)]
+    pub(crate) fn take(&self) -> Vec<Message> {
+        let mut mail = Mail::default();
+        self.exchange(&mut mail);
+        mail.messages
     }
 
     pub(crate) fn event(&self) -> BorrowedFd<'_> {

@@ -1,20 +1,21 @@
-//! Where commands that may wait for a disk are carried out: on threads of that disk's own, so that one
-//! stuck disk holds up nobody but its own users.
+//! Where commands are carried out that may wait for a disk: on the thread of their connection as long as the disk is
+//! brisk, else on threads of that disk's own, so that one stuck disk holds up nobody but its own users.
 //!
 //! A command that nobody waits for any more (aborted, or its session is gone) can't be taken back once it
 //! runs. Until it ends nothing else starts on its disk: whatever comes later can rely on not being overtaken by it.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use timedisk_iscsi::full_feature::{Cdb, Command, Outcome, TaskId};
-use timedisk_scsi::{Completion, DeviceServer, LogicalUnit, NexusId};
+use timedisk_iscsi::full_feature::{Outcome, TaskId};
+use timedisk_scsi::{LogicalUnit, NexusId, Wait};
 
-use crate::control::{Control, Message};
+use crate::control::{Control, Ended};
+use crate::job::{Job, Round};
 use crate::memory::Buffer;
+use crate::pace::Pace;
 
 /// Threads that one disk may have at once.
 const THREADS: usize = 16;
@@ -30,14 +31,6 @@ const MEDIUM_ERROR: u8 = 0x03;
 const HARDWARE_ERROR: u8 = 0x04;
 const SPACE_ALLOCATION_FAILED: [u8; 2] = [0x27, 0x07];
 
-/// A command on its way to a disk.
-pub(crate) struct Job {
-    pub(crate) server: Arc<DeviceServer>,
-    pub(crate) nexus: NexusId,
-    pub(crate) command: Command<Buffer>,
-    pub(crate) reply: Arc<Control>,
-}
-
 /// Carries out the commands of one disk.
 pub(crate) struct Executor {
     name: RwLock<String>,
@@ -48,6 +41,7 @@ pub(crate) struct Executor {
     /// Nothing runs and nothing is queued.
     rest: Condvar,
     abandoned: AtomicUsize,
+    pace: Pace,
     complained: Mutex<Option<Instant>>,
 }
 
@@ -80,6 +74,7 @@ impl Executor {
             work: Condvar::new(),
             rest: Condvar::new(),
             abandoned: AtomicUsize::new(0),
+            pace: Pace::default(),
             complained: Mutex::new(None),
         })
     }
@@ -139,6 +134,35 @@ impl Executor {
         }
     }
 
+    /// Whether commands that wait like this come to an end so soon that another thread is not worth its while.
+    pub(crate) fn is_brisk(&self, wait: Wait) -> bool {
+        self.pace.is_brisk(wait)
+    }
+
+    /// A command took so long that the connection was taken from its thread.
+    pub(crate) fn has_stumbled(&self) {
+        self.pace.stumble();
+    }
+
+    /// Carries commands of one session out on this thread, and puts those that somebody waits for into `ended`. Behind
+    /// an abandoned one they are queued instead, and their outcomes are posted.
+    pub(crate) fn run_here(self: &Arc<Self>, jobs: &mut Vec<Job>, round: &mut Round, ended: &mut Vec<Ended>) {
+        let may_run = {
+            let mut state = self.state();
+            let may_run = !self.has_abandoned();
+            jobs.retain(|job| !job.reply.is_replaced());
+            if may_run {
+                state.running.extend(jobs.iter().map(Running::new));
+            }
+            may_run
+        };
+        if !may_run {
+            return jobs.drain(..).for_each(|job| self.submit(job));
+        }
+        round.carry_out(jobs, &self.pace);
+        self.end(round, |_, task| ended.push(task));
+    }
+
     /// Nobody waits for this command any more.
     pub(crate) fn abandon(&self, nexus: NexusId, id: TaskId) {
         self.abandon_where(|job_nexus, job_id| (job_nexus, job_id) == (nexus, id));
@@ -177,13 +201,13 @@ impl Executor {
     }
 
     fn work(self: Arc<Self>) {
-        while let Some(job) = self.next_job() {
-            let (nexus, id) = (job.nexus, job.command.id);
-            let (reply, outcome) = job.carry_out();
-            self.complain(&outcome.sense);
-            if !self.end(nexus, id) {
-                reply.post(Message::Completed(id, Box::new(outcome)));
-            }
+        let (mut jobs, mut round, mut ended) = (Vec::new(), Round::default(), Vec::new());
+        while self.next_jobs(&mut jobs) {
+            round.carry_out(&mut jobs, &self.pace);
+            self.end(&mut round, |reply, task| {
+                ended.push(task);
+                reply.post_ended(&mut ended);
+            });
         }
     }
 
@@ -201,14 +225,21 @@ impl Executor {
         }
     }
 
-    fn next_job(&self) -> Option<Job> {
+    /// The next job, and with one that waits for a flush all others in the queue that do. `false` if nothing is to be
+    /// done any more.
+    fn next_jobs(&self, jobs: &mut Vec<Job>) -> bool {
         let mut state = self.state();
         loop {
             if !self.has_abandoned()
                 && let Some(job) = state.queue.pop_front()
             {
-                state.running.push(Running { nexus: job.nexus, id: job.command.id, abandoned: false });
-                return Some(job);
+                let flushes = job.wait == Wait::Flush;
+                jobs.push(job);
+                if flushes {
+                    take_flushes(&mut state.queue, jobs);
+                }
+                state.running.extend(jobs.iter().map(Running::new));
+                return true;
             }
             state.idle += 1;
             let (after, timeout) =
@@ -217,98 +248,48 @@ impl Executor {
             state.idle -= 1;
             if timeout.timed_out() && state.queue.is_empty() {
                 state.threads -= 1;
-                return None;
+                return false;
             }
         }
     }
 
-    /// Takes a command off the books and says whether it was abandoned.
-    fn end(&self, nexus: NexusId, id: TaskId) -> bool {
+    /// Takes the commands of a round off the books, and hands on those that were not abandoned.
+    fn end(&self, round: &mut Round, mut hand_on: impl FnMut(Arc<Control>, Ended)) {
+        round.done().iter().for_each(|done| self.complain(&done.outcome.sense));
         let mut state = self.state();
-        let position = state.running.iter().position(|running| (running.nexus, running.id) == (nexus, id));
-        let abandoned = position.is_some_and(|position| state.running.swap_remove(position).abandoned);
-        if abandoned && self.abandoned.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.work.notify_all();
+        for done in round.done().drain(..) {
+            let key = (done.nexus, done.id);
+            let position = state.running.iter().position(|running| (running.nexus, running.id) == key);
+            let abandoned = position.is_some_and(|position| state.running.swap_remove(position).abandoned);
+            if !abandoned {
+                hand_on(done.reply, (done.id, done.outcome));
+            } else if self.abandoned.fetch_sub(1, Ordering::AcqRel) == 1 {
+                self.work.notify_all();
+            }
         }
         if state.queue.is_empty() && state.running.is_empty() {
             self.rest.notify_all();
         }
-        abandoned
     }
 }
 
-impl Job {
-    fn carry_out(self) -> (Arc<Control>, Outcome<Buffer>) {
-        let Job { server, nexus, mut command, reply } = self;
-        let outcome = catch_unwind(AssertUnwindSafe(|| execute(&server, nexus, &mut command)));
-        let outcome = outcome.unwrap_or_else(|_| {
-            tracing::error!(
-                "a defect ended the command {:02X}h",
-                command.cdb.bytes().first().copied().unwrap_or(0)
-            );
-            internal_failure()
-        });
-        (reply, outcome)
-    }
-
-    fn answer(self, outcome: Outcome<Buffer>) {
-        self.reply.post(Message::Completed(self.command.id, Box::new(outcome)));
+impl Running {
+    fn new(job: &Job) -> Self {
+        Running { nexus: job.nexus, id: job.command.id, abandoned: false }
     }
 }
 
-/// Carries out a command on this thread, whatever it waits for.
-fn execute(server: &DeviceServer, nexus: NexusId, command: &mut Command<Buffer>) -> Outcome<Buffer> {
-    let (cdb, data_out, data_in) = parts(&command.cdb, &command.data_out, &mut command.data_in);
-    let completion = server.execute(nexus, command.lun, cdb, planned(command.plan), data_out, data_in);
-    outcome(completion, command.data_in.take())
-}
-
-/// Carries out a command on this thread if it waits for nothing. `None`, with nothing done, if it may.
-pub(crate) fn execute_now(
-    server: &DeviceServer,
-    nexus: NexusId,
-    command: &mut Command<Buffer>,
-) -> Option<Outcome<Buffer>> {
-    let (cdb, data_out, data_in) = parts(&command.cdb, &command.data_out, &mut command.data_in);
-    let completion = server.execute_now(nexus, command.lun, cdb, planned(command.plan), data_out, data_in)?;
-    Some(outcome(completion, command.data_in.take()))
-}
-
-/// What was planned when the command came, as the device server has it.
-fn planned(plan: timedisk_iscsi::full_feature::Plan) -> timedisk_scsi::Plan {
-    timedisk_scsi::Plan { data_in: plan.data_in, data_out: plan.data_out, may_wait: true }
-}
-
-fn parts<'a>(
-    cdb: &'a Cdb,
-    data_out: &'a Option<(Buffer, usize)>,
-    data_in: &'a mut Option<Buffer>,
-) -> (&'a [u8], &'a [u8], &'a mut [u8]) {
-    let out =
-        data_out.as_ref().and_then(|(buffer, length)| buffer.as_ref().get(..*length)).unwrap_or_default();
-    (cdb.bytes(), out, data_in.as_mut().map(|buffer| buffer.as_mut()).unwrap_or_default())
-}
-
-fn outcome(completion: Completion, data_in: Option<Buffer>) -> Outcome<Buffer> {
-    if !completion.sense.is_empty() {
-        let words = timedisk_scsi::describe_sense(&completion.sense).unwrap_or("unknown sense");
-        tracing::debug!(target: "scsi", "CHECK CONDITION: {words}");
-    }
-    Outcome {
-        status: completion.status as u8,
-        sense: completion.sense,
-        data_in_length: completion.data_in,
-        data_out_length: completion.data_out,
-        data_in,
+/// Takes from the queue all that waits for a flush.
+fn take_flushes(queue: &mut VecDeque<Job>, jobs: &mut Vec<Job>) {
+    let mut index = 0;
+    while let Some(job) = queue.get(index) {
+        match job.wait == Wait::Flush {
+            true => jobs.extend(queue.remove(index)),
+            false => index += 1,
+        }
     }
 }
 
 fn busy() -> Outcome<Buffer> {
-    Outcome { status: 0x08, sense: Vec::new(), data_in_length: 0, data_out_length: 0, data_in: None }
-}
-
-/// HARDWARE ERROR, INTERNAL TARGET FAILURE (SPC-4 4.5.6).
-pub(crate) fn internal_failure() -> Outcome<Buffer> {
-    let sense = vec![0x70, 0, 0x04, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x44, 0, 0, 0, 0, 0];
-    Outcome { status: 0x02, sense, data_in_length: 0, data_out_length: 0, data_in: None }
+    Outcome::of_status(0x08, Vec::new())
 }

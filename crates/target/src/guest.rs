@@ -6,12 +6,13 @@ use std::sync::Arc;
 use timedisk_iscsi::chap::Identity;
 use timedisk_iscsi::full_feature::{AsyncEvent, Command, Function, Host, Outcome, Plan, TaskId, normal_lun};
 use timedisk_iscsi::login::{self, LoginStatus, NewSession, Policy, TargetAnswer};
-use timedisk_scsi::{Attention, LogicalUnit, NexusId};
+use timedisk_scsi::{Attention, LogicalUnit, NexusId, Wait};
 
 use crate::control::{Control, Message};
 use crate::disk::Disk;
-use crate::execution::{Job, execute_now, internal_failure};
+use crate::execution::Executor;
 use crate::house::{House, Index, PORTAL_GROUP_TAG, View};
+use crate::job::{Job, execute_now, internal_failure};
 use crate::memory::{Buffer, Share};
 use crate::registry::Key;
 use crate::session_record::SessionRecord;
@@ -27,6 +28,8 @@ pub(crate) struct Guest {
     share: Share,
     /// Once logged in.
     session: Option<Admitted>,
+    /// Commands that this thread is to carry out itself.
+    work: Vec<Job>,
 }
 
 /// What a guest has once it is logged in.
@@ -63,6 +66,7 @@ impl Guest {
             local: canonical(local),
             share: Share::new(&house.pool, control, house.limits.session_memory),
             session: None,
+            work: Vec::new(),
         }
     }
 
@@ -85,6 +89,7 @@ impl Guest {
 
     /// The session, if there was one, is over.
     pub(crate) fn leave(&mut self) {
+        self.work.clear();
         let Some(session) = self.session.take() else { return };
         let in_view = session.view.iter().flat_map(|view| view.disks.iter().map(|(_, disk)| disk));
         in_view.chain(&session.former).for_each(|disk| disk.executor().abandon_nexus(session.nexus));
@@ -92,6 +97,37 @@ impl Guest {
             view.server.nexus_lost(session.nexus);
         }
         self.house.registry.dismiss(session.nexus);
+    }
+
+    /// Commands that the connection's thread is to carry out itself, all of one disk, are exchanged for `work`, which
+    /// is empty.
+    pub(crate) fn exchange_work(&mut self, work: &mut Vec<Job>) -> Option<Arc<Executor>> {
+        let executor = Arc::clone(&self.work.first()?.executor);
+        if self.work.iter().all(|job| Arc::ptr_eq(&job.executor, &executor)) {
+            std::mem::swap(&mut self.work, work);
+        } else {
+            work.extend(self.work.extract_if(.., |job| Arc::ptr_eq(&job.executor, &executor)));
+        }
+        Some(executor)
+    }
+
+    /// Whether this thread has a flush to wait for, and it is for fewer commands than that.
+    pub(crate) fn awaits_flush(&self, commands: usize) -> bool {
+        self.work.len() < commands && self.work.last().is_some_and(|job| job.wait == Wait::Flush)
+    }
+
+    /// Whether memory is kept that is not in use.
+    pub(crate) fn keeps_memory(&self) -> bool {
+        self.share.keeps_memory()
+    }
+
+    /// Gives back what is not in use.
+    pub(crate) fn rest(&mut self) {
+        self.share.rest();
+    }
+
+    pub(crate) fn house(&self) -> &Arc<House> {
+        &self.house
     }
 
     /// The house has another catalogue.
@@ -238,6 +274,7 @@ impl Policy for Guest {
         let target = session.target.as_deref();
         let (nexus, former) = (admission.nexus, Vec::new());
         self.session = Some(Admitted { nexus, record, view: None, former });
+        self.house.lookout.watch(&self.control);
         let view = match catalogue.authentication(target).map(|asked| asked.is_satisfied_by(self.user())) {
             None => Err(LoginStatus::NOT_FOUND),
             Some(false) => Err(LoginStatus::AUTHENTICATION_FAILURE),
@@ -293,12 +330,12 @@ impl Host for Guest {
         self.share.allocate(length)
     }
 
-    fn allocate_reserved(&mut self, length: usize) -> Buffer {
-        self.share.allocate_reserved(length)
+    fn allocate_unsolicited(&mut self, length: usize) -> Option<Buffer> {
+        self.share.allocate_unsolicited(length)
     }
 
-    fn reserve(&mut self, bytes: usize) -> bool {
-        self.share.reserve(bytes)
+    fn reserve(&mut self, pieces: usize, length: usize) -> bool {
+        self.share.reserve(pieces, length)
     }
 
     fn start(&mut self, mut command: Command<Buffer>) -> Option<Outcome<Buffer>> {
@@ -308,9 +345,12 @@ impl Host for Guest {
             record.command_started();
         }
         let disk = view.server.unit(command.lun).and_then(|unit| view.disk(unit));
+        let wait = view.server.plan(command.lun, command.cdb.bytes()).wait;
         // Behind an abandoned command waits what it might overtake, and not what the medium has no part in.
-        let free = || !view.server.plan(command.lun, command.cdb.bytes()).may_wait;
-        if (disk.is_none_or(|disk| !disk.executor().has_abandoned()) || free())
+        let free = disk.is_none_or(|disk| !disk.executor().has_abandoned()) || wait == Wait::Nothing;
+        let is_long = matches!(wait, Wait::Write | Wait::Flush);
+        if free
+            && !is_long
             && let Some(outcome) = execute_now(&view.server, nexus, &mut command)
         {
             self.count(&outcome);
@@ -318,11 +358,17 @@ impl Host for Guest {
         }
         let Some(disk) = disk else { return Some(internal_failure()) };
         let (server, reply) = (Arc::clone(&view.server), Arc::clone(&self.control));
-        disk.executor().submit(Job { server, nexus, command, reply });
+        let executor = Arc::clone(disk.executor());
+        let job = Job { executor, server, nexus, command, wait, reply };
+        match free && job.executor.is_brisk(wait) {
+            true => self.work.push(job),
+            false => disk.executor().submit(job),
+        }
         None
     }
 
     fn abandon(&mut self, id: TaskId) {
+        self.work.retain(|job| job.command.id != id);
         let Some(session) = &self.session else { return };
         let in_view = session.view.iter().flat_map(|view| view.disks.iter().map(|(_, disk)| disk));
         in_view.chain(&session.former).for_each(|disk| disk.executor().abandon(session.nexus, id));

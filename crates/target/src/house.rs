@@ -5,6 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use timedisk_scsi::{DeviceServer, LogicalUnit};
 
+use crate::berth::Lookout;
+use crate::control::Control;
 use crate::disk::Disk;
 use crate::memory::Pool;
 use crate::registry::Registry;
@@ -20,6 +22,28 @@ pub(crate) struct House {
     pub(crate) registry: Registry,
     pub(crate) pool: Arc<Pool>,
     pub(crate) limits: Limits,
+    pub(crate) lookout: Arc<Lookout>,
+}
+
+/// A connection counts as being there for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Presence(Arc<House>);
+
+impl Presence {
+    pub(crate) fn new(house: &Arc<House>, control: &Arc<Control>) -> Self {
+        house.registry.arrive(control);
+        Presence(Arc::clone(house))
+    }
+
+    pub(crate) fn house(&self) -> &Arc<House> {
+        &self.0
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.registry.leave();
+    }
 }
 
 /// A catalogue, to look things up in.
@@ -31,13 +55,14 @@ pub(crate) struct Index {
 }
 
 impl House {
-    pub(crate) fn new(catalogue: Catalogue, limits: Limits) -> Self {
-        House {
+    pub(crate) fn new(catalogue: Catalogue, limits: Limits) -> std::io::Result<Self> {
+        Ok(House {
             catalogue: RwLock::new(Arc::new(Index::new(catalogue))),
             registry: Registry::new(limits.sessions, limits.strangers),
             pool: Pool::new(limits.memory),
             limits,
-        }
+            lookout: Lookout::start()?,
+        })
     }
 
     /// The catalogue as it is now.

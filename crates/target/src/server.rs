@@ -14,7 +14,7 @@ use timedisk_scsi::{Attention, LogicalUnit};
 use crate::connection;
 use crate::control::{Control, Message};
 use crate::disk::{Disk, Unrest};
-use crate::house::House;
+use crate::house::{House, Presence};
 use crate::listener::Listening;
 use crate::session_record::SessionStatus;
 use crate::settings::{Catalogue, Limits};
@@ -53,7 +53,7 @@ impl Server {
     /// # Errors
     /// The system has no more threads.
     pub fn start(listening: Listening, catalogue: Catalogue, limits: Limits) -> std::io::Result<Server> {
-        let house = Arc::new(House::new(catalogue, limits));
+        let house = Arc::new(House::new(catalogue, limits)?);
         let stopping = Arc::new(AtomicBool::new(false));
         let mut server = Server {
             house,
@@ -189,14 +189,7 @@ fn accept(house: &Arc<House>, socket: &TcpListener, stopping: &AtomicBool, round
 
 fn welcome(house: &Arc<House>, stream: std::net::TcpStream, peer: SocketAddr) -> std::io::Result<()> {
     let control = Arc::new(Control::new()?);
-    house.registry.arrive(&control);
-    let own = Arc::clone(house);
-    let spawned = std::thread::Builder::new().name(format!("client {peer}")).spawn(move || {
-        connection::serve(&own, stream, peer, &control);
-        own.registry.leave();
-    });
-    if spawned.is_err() {
-        house.registry.leave();
-    }
-    spawned.map(drop)
+    let presence = Presence::new(house, &control);
+    let thread = std::thread::Builder::new().name(format!("client {peer}"));
+    thread.spawn(move || connection::serve(stream, peer, &control, presence)).map(drop)
 }

@@ -19,6 +19,10 @@ pub trait Volume: Send + Sync + std::fmt::Debug {
     /// Whether the volume still keeps its promises.
     fn health(&self) -> Health;
 
+    /// How many flushes have failed since the volume was opened, even if that was accepted meanwhile. Who leaves the
+    /// flush of a write to others asks before the write and after the flush: only if it is the same, the write lasts.
+    fn failed_flushes(&self) -> u64;
+
     /// Fills `buffer` from `offset`. May wait for the device.
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
 
@@ -105,6 +109,10 @@ impl<V: Volume + ?Sized> Volume for Arc<V> {
 
     fn health(&self) -> Health {
         (**self).health()
+    }
+
+    fn failed_flushes(&self) -> u64 {
+        (**self).failed_flushes()
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {

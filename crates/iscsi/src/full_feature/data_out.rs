@@ -12,7 +12,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         let header = layout::DataOut::of(&self.header);
         let length = layout::BasicHeader::of(&self.header).data_length() as u32;
         let tag = header.initiator_task_tag.get();
-        let Some(task) = self.tasks.get_mut(&tag).filter(|task| task.stage == Stage::Gathering) else {
+        let Some(task) = self.tasks.get_mut(tag).filter(|task| task.stage == Stage::Gathering) else {
             // Data of a task that was aborted may still be on their way; of any other they make no sense.
             let known = self.aborted.contains(&tag);
             return Current::Drop { reject: (!known).then_some(RejectReason::InvalidPduField) };
@@ -36,7 +36,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         if !intact {
             self.reject(RejectReason::DataDigestError, out);
         }
-        let Some(task) = self.tasks.get_mut(&tag) else { return };
+        let Some(task) = self.tasks.get_mut(tag) else { return };
         if !intact {
             task.data.fail(Failure::ServiceCrcError);
         }

@@ -93,7 +93,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
 
     /// Data have come that were asked for or announced, or are now: the patience with the rest begins anew.
     pub(super) fn expect_data(&mut self) {
-        let awaited = self.tasks.values().any(|task| task.data.awaits_data());
+        let awaited = self.tasks.iter().any(|task| task.data.awaits_data());
         self.data_due = awaited.then(|| self.now + DATA_PATIENCE);
     }
 
@@ -101,7 +101,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     pub fn handle_timeout(&mut self, now: Duration, out: &mut Transmitter<B>) {
         self.now = now;
         if self.data_due.is_some_and(|due| now >= due) {
-            let awaited = self.tasks.values().any(|task| task.data.awaits_data());
+            let awaited = self.tasks.iter().any(|task| task.data.awaits_data());
             self.data_due = None;
             if awaited {
                 self.direction =

@@ -17,11 +17,13 @@ pub trait Host: Policy {
     /// when [`memory_available`](super::Session::memory_available) is called.
     fn allocate(&mut self, length: usize) -> Option<Self::Buffer>;
 
-    /// A buffer out of what was reserved; always there for unsolicited data.
-    fn allocate_reserved(&mut self, length: usize) -> Self::Buffer;
+    /// A buffer of at least `length` bytes for data that come unasked: out of what was reserved, or else as
+    /// [`allocate`](Host::allocate) would. If there is none, the command is refused with TASK SET FULL.
+    fn allocate_unsolicited(&mut self, length: usize) -> Option<Self::Buffer>;
 
-    /// Sets memory aside for unsolicited data, for as long as the session lives.
-    fn reserve(&mut self, bytes: usize) -> bool;
+    /// Sets memory aside for that many more pieces of unsolicited data of at most `length` bytes, for as long as the
+    /// session lives.
+    fn reserve(&mut self, pieces: usize, length: usize) -> bool;
 
     /// Starts a command. The outcome, where it is there at once; else
     /// [`complete`](super::Session::complete) is to be called later.
@@ -90,6 +92,13 @@ pub struct Outcome<B> {
     pub data_out_length: u64,
     /// What it returns.
     pub data_in: Option<B>,
+}
+
+impl<B> Outcome<B> {
+    /// A command that has moved nothing.
+    pub fn of_status(status: u8, sense: Vec<u8>) -> Self {
+        Outcome { status, sense, data_in_length: 0, data_out_length: 0, data_in: None }
+    }
 }
 
 /// A command descriptor block.

@@ -10,12 +10,13 @@ mod lun;
 mod scsi_command;
 mod task;
 mod task_management;
+mod task_table;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use exchanges::{AsyncEvent, DATA_PATIENCE, IDLE_BEFORE_PING, PING_PATIENCE};
@@ -29,14 +30,15 @@ use crate::pdu::layout::BasicHeader;
 use crate::pdu::{HEADER_LENGTH, NO_TAG, RejectReason, Request, layout};
 use crate::send_targets::TextExchange;
 use crate::transmit::{Segment, Transmitter};
-use task::{DataPdu, Stage, Task};
+use task::{DataPdu, Stage};
+use task_table::TaskTable;
 use window::Arrival;
 
 /// Non-SCSI data that one PDU may bring (ping data, text); a longer segment is answered with a reject.
 const COLLECT_LIMIT: usize = 64 * 1024;
 
 /// Immediate commands that may be under way at once, outside the command window.
-const IMMEDIATE_LIMIT: usize = 16;
+const IMMEDIATE_LIMIT: u32 = 16;
 
 /// Tags of aborted tasks that are remembered, so that their late data are dropped without a fuss.
 const ABORTED_LIMIT: usize = 128;
@@ -86,7 +88,7 @@ pub struct Session<B> {
     /// CmdSNs that arrived before one that is missing, with the task each one brought.
     ahead: Vec<(u32, Option<u32>)>,
     stat_sn: u32,
-    tasks: HashMap<u32, Task<B>>,
+    tasks: TaskTable<B>,
     next_serial: u64,
     next_delivery: u64,
     next_transfer_tag: u32,
@@ -113,19 +115,15 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         cmd_sn: u32,
         stat_sn: u32,
         now: Duration,
-        host: &mut impl Host<Buffer = B>,
     ) -> Self {
-        // Those who only look for targets have no data to send.
-        let unsolicited = if identity.is_discovery() { 0 } else { unsolicited_limit(&parameters) };
-        let start = if host.reserve((WINDOW_START as usize - 1) * unsolicited) { WINDOW_START } else { 1 };
         Session {
-            window: CommandWindow::new(cmd_sn, start),
+            window: CommandWindow::new(cmd_sn, WINDOW_START),
             text: TextExchange::new(&parameters, &identity),
             identity,
             parameters,
             ahead: Vec::new(),
             stat_sn,
-            tasks: HashMap::new(),
+            tasks: TaskTable::new(),
             next_serial: 0,
             next_delivery: 0,
             next_transfer_tag: 0,
@@ -158,7 +156,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
 
     /// Commands that have come and are not answered yet.
     pub fn in_flight(&self) -> u32 {
-        u32::try_from(self.tasks.len()).unwrap_or(u32::MAX)
+        self.tasks.count()
     }
 
     /// Commands that the initiator may have unanswered (RFC 7143 §4.2.2.1).
@@ -168,7 +166,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
 
     /// Names of the tasks that the device server has.
     pub fn running(&self) -> impl Iterator<Item = TaskId> + '_ {
-        self.tasks.values().filter(|task| task.stage == Stage::Running).map(|task| task.id)
+        self.tasks.iter().filter(|task| task.stage == Stage::Running).map(|task| task.id)
     }
 
     /// Takes a PDU's header.
@@ -203,7 +201,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     pub fn data(&mut self, bytes: &[u8]) {
         match &mut self.current {
             Current::Command { tag, came, .. } | Current::DataOut { tag, came, .. } => {
-                if let Some(task) = self.tasks.get_mut(tag) {
+                if let Some(task) = self.tasks.get_mut(*tag) {
                     task.data.place(*came, bytes);
                 }
                 *came += bytes.len() as u32;
@@ -221,7 +219,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     pub fn direct_space(&mut self, length: usize) -> Option<&mut [u8]> {
         match &self.current {
             Current::Command { tag, came, .. } | Current::DataOut { tag, came, .. } => {
-                self.tasks.get_mut(tag)?.data.space(*came, length).filter(|space| !space.is_empty())
+                self.tasks.get_mut(*tag)?.data.space(*came, length).filter(|space| !space.is_empty())
             }
             _ => None,
         }
@@ -233,7 +231,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             Current::Command { tag, came, .. } | Current::DataOut { tag, came, .. } => {
                 let at = *came;
                 *came += count as u32;
-                let space = self.tasks.get_mut(tag).and_then(|task| task.data.space(at, count));
+                let space = self.tasks.get_mut(*tag).and_then(|task| task.data.space(at, count));
                 space.map_or(&[], |space| &*space)
             }
             _ => &[],
@@ -307,17 +305,17 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         }
     }
 
-    /// Opens the window for what has ended, and widens it where it is used and memory allows.
+    /// Opens the window for what has ended, and widens it where it is used up and memory allows.
     fn open_window(&mut self, host: &mut impl Host<Buffer = B>) {
-        let under_way = self.tasks.values().filter(|task| !task.immediate).count() as u32;
         let size = self.window.size();
-        if under_way * 2 >= size && size < WINDOW_LIMIT {
+        // Those who only look for targets have no commands to send.
+        if self.window.is_used_up() && size < WINDOW_LIMIT && !self.identity.is_discovery() {
             let by = size.min(WINDOW_LIMIT - size);
-            if host.reserve(by as usize * unsolicited_limit(&self.parameters)) {
+            if host.reserve(by as usize, unsolicited_limit(&self.parameters)) {
                 self.window.widen(by);
             }
         }
-        self.window.open(under_way);
+        self.window.open(self.tasks.count() - self.tasks.immediate());
     }
 
     /// The fields that responses share: StatSN (advanced if `counts`), ExpCmdSN, MaxCmdSN.
@@ -330,6 +328,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         response.exp_cmd_sn = self.window.expected().into();
         response.max_cmd_sn = self.window.maximum().into();
         if counts {
+            self.window.tell(self.stat_sn);
             self.stat_sn = self.stat_sn.wrapping_add(1);
         }
         response

@@ -1,7 +1,5 @@
 //! SCSI commands: how they come in, wait for their turn, and are answered (RFC 7143 §11.3, §11.4, §11.7).
 
-use std::sync::Arc;
-
 use super::host::{Cdb, Command, Host, Outcome, TaskId};
 use super::task::{Attribute, Failure, Gathering, Stage, Task};
 use super::window::Arrival;
@@ -38,30 +36,36 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         if !immediate && (arrival == Arrival::Outside || is_known()) {
             return Current::Drop { reject: None };
         }
+        if !immediate {
+            self.window.note_use(header.cmd_sn.get(), header.exp_stat_sn.get());
+        }
         let Some(more) = additional_headers(additional) else {
             return Current::Drop { reject: Some(RejectReason::InvalidPduField) };
         };
-        if self.tasks.contains_key(&tag) || tag == NO_TAG {
+        if self.tasks.contains(tag) || tag == NO_TAG {
             return Current::Drop { reject: Some(RejectReason::TaskInProgress) };
         }
-        if immediate && self.tasks.values().filter(|task| task.immediate).count() >= IMMEDIATE_LIMIT {
+        if immediate && self.tasks.immediate() >= IMMEDIATE_LIMIT {
             return Current::Drop { reject: Some(RejectReason::TooManyImmediateCommands) };
         }
         let mut task = self.new_task(&header, &more, length, host);
         let first = length
             .max(task.data.wanted.min(unsolicited_limit(&self.parameters) as u32))
             .min(task.data.wanted);
-        if task.data.wanted > 0 {
+        if task.data.wanted > first {
             // Not before those that wait already, nor before those that are still to come: an older one among them
             // might be waited for in turn. And no more than may come unasked, before all of that has come.
             let is_next = immediate || arrival == Arrival::Next;
             let in_turn = self.waiting_for_memory.is_empty() && is_next && !task.data.awaits_unsolicited();
             task.data.buffer = if in_turn { host.allocate(task.data.wanted as usize) } else { None };
-            if task.data.buffer.is_none() && first > 0 {
-                task.data.buffer = Some(host.allocate_reserved(first as usize));
+        }
+        if task.data.buffer.is_none() && first > 0 {
+            task.data.buffer = host.allocate_unsolicited(first as usize);
+            if task.data.buffer.is_none() {
+                task.data.fail(Failure::TaskSetFull);
             }
         }
-        self.tasks.insert(tag, task);
+        self.tasks.insert(task);
         self.aborted.retain(|aborted| *aborted != tag);
         let last = header.flags & FINAL != 0;
         if length == 0 {
@@ -127,10 +131,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     ) {
         if !intact {
             // The whole command counts as not received: its number stays open for another try (RFC 7143 §7.8).
-            self.tasks.remove(&tag);
+            self.tasks.remove(tag);
             return self.reject(RejectReason::DataDigestError, out);
         }
-        let Some(task) = self.tasks.get_mut(&tag) else { return self.count_aborted(out, host) };
+        let Some(task) = self.tasks.get_mut(tag) else { return self.count_aborted(out, host) };
         task.data.end_immediate(length, last);
         if task.attribute == Attribute::Ordered {
             self.ordered += 1;
@@ -149,7 +153,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
                 self.remember_ahead(cmd_sn, Some(tag));
                 self.gather(tag, out, host);
             }
-            Arrival::Outside => drop(self.tasks.remove(&tag)),
+            Arrival::Outside => drop(self.tasks.remove(tag)),
         }
     }
 
@@ -167,7 +171,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     /// Every command before this one has arrived.
     pub(super) fn deliver(&mut self, tag: u32, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
         self.mark_delivered(tag);
-        match self.tasks.get(&tag).map(|task| task.stage) {
+        match self.tasks.get(tag).map(|task| task.stage) {
             Some(Stage::Gathering) => self.gather(tag, out, host),
             Some(Stage::Ready) => self.try_start(tag, out, host),
             Some(Stage::Running) | None => {}
@@ -175,7 +179,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     }
 
     fn mark_delivered(&mut self, tag: u32) {
-        if let Some(task) = self.tasks.get_mut(&tag) {
+        if let Some(task) = self.tasks.get_mut(tag) {
             task.delivered = Some(self.next_delivery);
             self.next_delivery += 1;
         }
@@ -183,7 +187,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
 
     /// Asks for data that are missing, or goes on with a task that has them all.
     pub(super) fn gather(&mut self, tag: u32, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
-        let Some(task) = self.tasks.get_mut(&tag).filter(|task| task.stage == Stage::Gathering) else {
+        let Some(task) = self.tasks.get_mut(tag).filter(|task| task.stage == Stage::Gathering) else {
             return;
         };
         if task.data.is_complete() {
@@ -199,7 +203,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             }
             let wanted = task.data.wanted as usize;
             let Some(larger) = self.allocate_in_turn(tag, wanted, host) else { return };
-            if let Some(task) = self.tasks.get_mut(&tag) {
+            if let Some(task) = self.tasks.get_mut(tag) {
                 task.data.move_to(larger);
             }
         }
@@ -209,7 +213,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     fn request_data(&mut self, tag: u32, out: &mut Transmitter<B>) {
         loop {
             let transfer_tag = self.next_transfer_tag;
-            let Some(task) = self.tasks.get_mut(&tag) else { return };
+            let Some(task) = self.tasks.get_mut(tag) else { return };
             let Some(request) = task.data.request(transfer_tag, &self.parameters) else {
                 return self.expect_data();
             };
@@ -249,7 +253,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         while let Some(first) = self.waiting_for_memory.front()
             && self
                 .tasks
-                .get(first)
+                .get(*first)
                 .is_none_or(|task| task.stage == Stage::Running || task.data.failure.is_some())
         {
             self.waiting_for_memory.pop_front();
@@ -260,7 +264,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     pub fn memory_available(&mut self, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
         self.forget_idle_waiters();
         while let Some(first) = self.waiting_for_memory.front().copied() {
-            match self.tasks.get(&first).map(|task| task.stage) {
+            match self.tasks.get(first).map(|task| task.stage) {
                 Some(Stage::Gathering) => self.gather(first, out, host),
                 Some(Stage::Ready) => self.try_start(first, out, host),
                 Some(Stage::Running) | None => {}
@@ -288,15 +292,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             (other, _) => other.is_some(),
         };
         let same_unit = |other: &&Task<B>| normal_lun(other.lun) == normal_lun(task.lun);
-        let mut older = self.tasks.values().filter(same_unit).filter(is_older);
+        let mut older = self.tasks.iter().filter(same_unit).filter(is_older);
         !older.any(|other| ordered || other.attribute == Attribute::Ordered)
     }
 
     fn try_start(&mut self, tag: u32, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
-        let Some(task) = self.tasks.get(&tag) else { return };
+        let Some(task) = self.tasks.get(tag) else { return };
         if let Some(failure) = task.data.failure {
-            let outcome = failed(failure.sense());
-            return self.finish(tag, outcome, out, host);
+            return self.finish(tag, failure.outcome(), out, host);
         }
         if task.delivered.is_none() {
             return;
@@ -305,14 +308,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         let room = task.plan.data_in.min(task.expected_read) as usize;
         if room > 0 && task.data_in.is_none() {
             let Some(buffer) = self.allocate_in_turn(tag, room, host) else { return };
-            if let Some(task) = self.tasks.get_mut(&tag) {
+            if let Some(task) = self.tasks.get_mut(tag) {
                 task.data_in = Some(buffer);
             }
         }
-        if !self.tasks.get(&tag).is_some_and(|task| self.is_its_turn(task)) {
+        if !self.tasks.get(tag).is_some_and(|task| self.is_its_turn(task)) {
             return;
         }
-        let Some(task) = self.tasks.get_mut(&tag) else { return };
+        let Some(task) = self.tasks.get_mut(tag) else { return };
         task.stage = Stage::Running;
         let length = task.data.received.min(task.data.wanted) as usize;
         let data_out = task.data.buffer.take().map(|buffer| (buffer, length));
@@ -331,7 +334,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         out: &mut Transmitter<B>,
         host: &mut impl Host<Buffer = B>,
     ) {
-        if self.tasks.get(&id.tag).is_some_and(|task| task.id == id && task.stage == Stage::Running) {
+        if self.tasks.get(id.tag).is_some_and(|task| task.id == id && task.stage == Stage::Running) {
             self.finish(id.tag, outcome, out, host);
         }
     }
@@ -354,7 +357,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
 
     /// Takes a task off the books.
     pub(super) fn remove(&mut self, tag: u32) -> Option<Task<B>> {
-        let task = self.tasks.remove(&tag)?;
+        let task = self.tasks.remove(tag)?;
         // Its number stays known, if it came ahead of its turn; another task of this tag is none of its business.
         for (_, brought) in self.ahead.iter_mut().filter(|(_, brought)| *brought == Some(tag)) {
             *brought = None;
@@ -367,11 +370,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
 
     /// Starts what waited for its turn, oldest first.
     pub(super) fn start_ready(&mut self, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
-        let ready = self.tasks.values().filter(|task| task.stage == Stage::Ready);
+        let ready = self.tasks.iter().filter(|task| task.stage == Stage::Ready);
         let mut ready: Vec<(Option<u64>, TaskId)> = ready.map(|task| (task.delivered, task.id)).collect();
         ready.sort_unstable();
         for (_, id) in ready {
-            if self.tasks.get(&id.tag).is_some_and(|task| task.id == id && task.stage == Stage::Ready) {
+            if self.tasks.get(id.tag).is_some_and(|task| task.id == id && task.stage == Stage::Ready) {
                 self.try_start(id.tag, out, host);
             }
         }
@@ -385,7 +388,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             // A status without sense travels with the last piece of data (phase collapse, RFC 7143 §11.7.3).
             let collapsed = outcome.sense.is_empty() && !task.writes;
             let status = collapsed.then_some((outcome.status, flags, residual));
-            data_sn = self.send_data(task, Arc::new(buffer), sent, status, out);
+            data_sn = self.send_data(task, buffer, sent, status, out);
             if collapsed && data_sn > 0 {
                 return;
             }
@@ -407,12 +410,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     fn send_data(
         &mut self,
         task: &Task<B>,
-        buffer: Arc<B>,
+        buffer: B,
         length: usize,
         status: Option<(u8, u8, u32)>,
         out: &mut Transmitter<B>,
     ) -> u32 {
-        let length = length.min((*buffer).as_ref().len());
+        let length = length.min(buffer.as_ref().len());
+        out.lend(buffer);
         let most = (self.parameters.max_recv_data_segment_length_initiator as usize).max(512);
         let burst = (self.parameters.max_burst_length as usize).max(512);
         let (mut offset, mut data_sn) = (0, 0u32);
@@ -434,16 +438,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
                 }
                 None => header.stat_sn = 0.into(),
             }
-            out.push(header.bytes(), Segment::Shared(Arc::clone(&buffer), offset..end));
+            out.push(header.bytes(), Segment::Lent(offset..end));
             (offset, data_sn) = (end, data_sn + 1);
         }
         data_sn
     }
-}
-
-/// CHECK CONDITION with this sense.
-pub(super) fn failed<B>(sense: Vec<u8>) -> Outcome<B> {
-    Outcome { status: 0x02, sense, data_in_length: 0, data_out_length: 0, data_in: None }
 }
 
 /// Flags and count of what was expected and did not come, or the other way round (RFC 7143 §11.4.5).

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::host::{Cdb, Plan, TaskId};
+use super::host::{Cdb, Outcome, Plan, TaskId};
 use crate::parameters::Parameters;
 use crate::pdu::{NO_TAG, layout};
 
@@ -26,6 +26,10 @@ impl Attribute {
         }
     }
 }
+
+/// Status codes (SAM-5 5.3.1).
+const CHECK_CONDITION: u8 = 0x02;
+const TASK_SET_FULL: u8 = 0x28;
 
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,20 +67,23 @@ pub(super) struct Task<B> {
     pub(super) data_in: Option<B>,
 }
 
-/// Sense of a task that the transport ends (RFC 7143 §11.4.7.2): ABORTED COMMAND with this additional code.
+/// Why the transport ends a task: ABORTED COMMAND with this additional code (RFC 7143 §11.4.7.2), or a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     UnexpectedUnsolicitedData,
     IncorrectAmountOfData,
     ServiceCrcError,
+    /// There was no memory for data that came unasked.
+    TaskSetFull,
 }
 
 impl Failure {
-    pub(super) fn sense(self) -> Vec<u8> {
+    pub(super) fn outcome<B>(self) -> Outcome<B> {
         let (asc, ascq) = match self {
             Failure::UnexpectedUnsolicitedData => (0x0c, 0x0c),
             Failure::IncorrectAmountOfData => (0x0c, 0x0d),
             Failure::ServiceCrcError => (0x47, 0x05),
+            Failure::TaskSetFull => return Outcome::of_status(TASK_SET_FULL, Vec::new()),
         };
         let mut sense = vec![0; 18];
         for (index, value) in [(0, 0x70), (2, 0x0b), (7, 10), (12, asc), (13, ascq)] {
@@ -84,7 +91,7 @@ impl Failure {
                 *byte = value;
             }
         }
-        sense
+        Outcome::of_status(CHECK_CONDITION, sense)
     }
 }
 

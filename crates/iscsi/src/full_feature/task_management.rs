@@ -76,7 +76,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         host: &mut impl Host<Buffer = B>,
     ) -> FunctionResponse {
         let tag = header.referenced_task_tag.get();
-        if self.tasks.contains_key(&tag) {
+        if self.tasks.contains(tag) {
             self.abort(tag, host);
             return FunctionResponse::Complete;
         }
@@ -112,7 +112,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     }
 
     fn abort_where(&mut self, lun_matches: impl Fn([u8; 8]) -> bool, host: &mut impl Host<Buffer = B>) {
-        let doomed = self.tasks.values().filter(|task| lun_matches(task.lun)).map(|task| task.id.tag);
+        let doomed = self.tasks.iter().filter(|task| lun_matches(task.lun)).map(|task| task.id.tag);
         for tag in doomed.collect::<Vec<u32>>() {
             self.abort(tag, host);
         }
@@ -120,10 +120,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
 
     /// Another session had the tasks of a logical unit (or of all) aborted. Returns whether any was.
     pub fn aborted_by_another(&mut self, lun: Option<[u8; 8]>, host: &mut impl Host<Buffer = B>) -> bool {
-        let before = self.tasks.len();
+        let before = self.tasks.count();
         self.abort_where(|task_lun| lun.is_none_or(|lun| normal_lun(lun) == normal_lun(task_lun)), host);
         self.open_window(host);
-        self.tasks.len() < before
+        self.tasks.count() < before
     }
 
     /// The connection ends: everything that runs is abandoned.

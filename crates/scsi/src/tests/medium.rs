@@ -34,11 +34,17 @@ fn the_plan_says_how_much_moves() {
     let bench = Bench::new();
     for code in READS {
         let plan = bench.server.plan(LUN, &block_cdb(code, 0, 0, 3));
-        assert_eq!((plan.data_in, plan.data_out, plan.may_wait), (1536, 0, true));
+        assert_eq!((plan.data_in, plan.data_out, plan.wait), (1536, 0, crate::Wait::Read));
     }
     for code in [&WRITES[..], &WRITES_AND_VERIFIES].concat() {
         let plan = bench.server.plan(LUN, &block_cdb(code, 0, 0, 3));
-        assert_eq!((plan.data_in, plan.data_out, plan.may_wait), (0, 1536, true));
+        assert_eq!((plan.data_in, plan.data_out), (0, 1536));
+    }
+    for code in WRITES {
+        assert_eq!(bench.server.plan(LUN, &block_cdb(code, 0, 0, 3)).wait, crate::Wait::Write);
+    }
+    for (code, expected) in [(0x28, crate::Wait::Long), (0x2a, crate::Wait::Flush)] {
+        assert_eq!(bench.server.plan(LUN, &block_cdb(code, 0x08, 0, 3)).wait, expected, "with FUA");
     }
     let six = bench.server.plan(LUN, &block_cdb(0x08, 0, 0, 0));
     assert_eq!(six.data_in as usize, 256 * BLOCK);

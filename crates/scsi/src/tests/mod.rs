@@ -6,6 +6,7 @@ mod addressing;
 mod attention;
 mod device_identification;
 mod faults;
+mod flush_debts;
 mod medium;
 mod modes;
 mod operation_codes;

@@ -13,7 +13,7 @@ fn check(bench: &Bench, lun: [u8; 8], cdb: &[u8], data_out: &[u8], room: usize) 
     let sent = &data_out[..data_out.len().min(plan.data_out as usize)];
     let mut data = vec![0; room.min(plan.data_in as usize)];
     let prompt = bench.server.execute_now(NEXUS, lun, cdb, plan, sent, &mut data);
-    assert!(prompt.is_some() || plan.may_wait, "{cdb:x?}");
+    assert!(prompt.is_some() || plan.wait != crate::Wait::Nothing, "{cdb:x?}");
     let reply = bench.run(NEXUS, lun, cdb, sent, room);
     match reply.done.status {
         Status::Good => assert!(reply.done.sense.is_empty()),

@@ -1,7 +1,7 @@
 //! A volume that remembers what was asked of it, and fails or hesitates on demand.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use timedisk_volume::{
     Allocation, Durability, ErrorKind, Health, Mapping, MemoryVolume, Result, Volume, VolumeError,
@@ -14,6 +14,10 @@ pub(super) struct Probe {
     pub(super) flushes: AtomicUsize,
     /// Writes that had to be durable.
     pub(super) durable_writes: AtomicUsize,
+    /// Something was written that no flush has seen.
+    volatile: AtomicBool,
+    /// What `failed_flushes` says.
+    pub(super) failed_flushes: AtomicU64,
     /// Bytes that `read` read.
     pub(super) bytes_read: AtomicUsize,
     /// The byte here reads otherwise than it was written.
@@ -33,6 +37,8 @@ impl Probe {
             inner: MemoryVolume::new(capacity),
             flushes: AtomicUsize::new(0),
             durable_writes: AtomicUsize::new(0),
+            volatile: AtomicBool::new(false),
+            failed_flushes: AtomicU64::new(0),
             bytes_read: AtomicUsize::new(0),
             lies_at: AtomicUsize::new(usize::MAX),
             cached: AtomicBool::new(false),
@@ -44,6 +50,11 @@ impl Probe {
 
     pub(super) fn fail(&self, kind: ErrorKind) {
         *self.error.lock().unwrap() = Some(kind);
+    }
+
+    /// Whether all that was written would survive.
+    pub(super) fn all_lasts(&self) -> bool {
+        !self.volatile.load(SeqCst)
     }
 
     pub(super) fn allocated(&self) -> u64 {
@@ -60,6 +71,7 @@ impl Probe {
     fn count(&self, durability: Durability) {
         let durable = durability == Durability::Durable;
         self.durable_writes.fetch_add(usize::from(durable), SeqCst);
+        self.volatile.fetch_or(!durable, SeqCst);
     }
 }
 
@@ -74,6 +86,10 @@ impl Volume for Probe {
 
     fn health(&self) -> Health {
         Health::Good
+    }
+
+    fn failed_flushes(&self) -> u64 {
+        self.failed_flushes.load(SeqCst)
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
@@ -104,6 +120,7 @@ impl Volume for Probe {
     fn flush(&self) -> Result<()> {
         self.check()?;
         self.flushes.fetch_add(1, SeqCst);
+        self.volatile.store(false, SeqCst);
         self.inner.flush()
     }
 

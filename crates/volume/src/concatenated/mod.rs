@@ -117,6 +117,10 @@ impl Volume for ConcatenatedVolume {
         if failed { Health::FlushFailed } else { Health::Good }
     }
 
+    fn failed_flushes(&self) -> u64 {
+        self.members.iter().map(|member| member.volume.failed_flushes()).sum()
+    }
+
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let length = range::length_of(buffer);
         range::check(self.capacity(), offset, length)?;

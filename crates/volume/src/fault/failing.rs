@@ -100,6 +100,10 @@ impl<V: Volume> Volume for FailingVolume<V> {
         if self.flush_failed.load(Ordering::SeqCst) { Health::FlushFailed } else { self.inner.health() }
     }
 
+    fn failed_flushes(&self) -> u64 {
+        self.inner.failed_flushes() + u64::from(self.flush_failed.load(Ordering::SeqCst))
+    }
+
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.pass(Operation::Read)?;
         self.inner.read(offset, buffer)

@@ -107,6 +107,10 @@ impl<V: Volume> Volume for HeldVolume<V> {
         self.inner.health()
     }
 
+    fn failed_flushes(&self) -> u64 {
+        self.inner.failed_flushes()
+    }
+
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.pass(Operation::Read);
         self.inner.read(offset, buffer)

@@ -187,6 +187,10 @@ impl Volume for FileVolume {
         if self.member.failure().is_some() { Health::FlushFailed } else { Health::Good }
     }
 
+    fn failed_flushes(&self) -> u64 {
+        self.shared.failures()
+    }
+
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         range::check(self.extent.capacity(), offset, range::length_of(buffer))?;
         self.extent.read(offset, buffer)

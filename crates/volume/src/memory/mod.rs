@@ -113,6 +113,10 @@ impl Volume for MemoryVolume {
         Health::Good
     }
 
+    fn failed_flushes(&self) -> u64 {
+        0
+    }
+
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let length = range::length_of(buffer);
         range::check(self.capacity, offset, length)?;

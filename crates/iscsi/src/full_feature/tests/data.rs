@@ -39,6 +39,20 @@ fn immediate_unsolicited_and_solicited_data_come_together() {
 }
 
 #[test]
+fn without_memory_for_what_comes_unasked_the_command_is_told_to_try_again() {
+    let mut bench = writer();
+    bench.host.unsolicited = false;
+    bench.host.memory = 0;
+    assert!(bench.give(command(1, 100, W, 8192), &[1; 512]).is_empty(), "the rest of it comes first");
+    let answer = bench.give(data_out(1, NO_TAG, F, 0, 512), &[2; 512]);
+    assert_eq!(answer[0].response().status, 0x28);
+    assert!(bench.host.started.is_empty());
+    bench.host.unsolicited = true;
+    bench.host.memory = 1 << 20;
+    assert!(!bench.give(command(2, 101, F | W, 8192), &[3; 512]).is_empty(), "the next one is served");
+}
+
+#[test]
 fn large_pieces_can_be_received_in_their_place() {
     let mut bench = Bench::new(|parameters| parameters.first_burst_length = 8192);
     bench.host.plan.data_out = 8192;

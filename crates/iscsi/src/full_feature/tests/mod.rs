@@ -21,6 +21,8 @@ pub(super) const LUN: [u8; 8] = [0; 8];
 pub(super) struct Promises {
     pub(super) plan: Plan,
     pub(super) memory: usize,
+    /// Whether there is memory for what comes unasked.
+    pub(super) unsolicited: bool,
     pub(super) started: Vec<Command<Vec<u8>>>,
     pub(super) abandoned: Vec<TaskId>,
     pub(super) managed: Vec<(Function, [u8; 8])>,
@@ -59,10 +61,10 @@ impl Host for Promises {
         self.memory = self.memory.checked_sub(length)?;
         Some(vec![0xee; length])
     }
-    fn allocate_reserved(&mut self, length: usize) -> Vec<u8> {
-        vec![0xee; length]
+    fn allocate_unsolicited(&mut self, length: usize) -> Option<Vec<u8>> {
+        self.unsolicited.then(|| vec![0xee; length])
     }
-    fn reserve(&mut self, _: usize) -> bool {
+    fn reserve(&mut self, _: usize, _: usize) -> bool {
         true
     }
     fn start(&mut self, mut command: Command<Vec<u8>>) -> Option<Outcome<Vec<u8>>> {
@@ -158,15 +160,16 @@ impl Bench {
         parameters.max_burst_length = 2048;
         parameters.max_outstanding_r2t = 2;
         adjust(&mut parameters);
-        let mut host = Promises {
+        let host = Promises {
             plan: Plan::default(),
             memory: 1 << 20,
+            unsolicited: true,
             started: Vec::new(),
             abandoned: Vec::new(),
             managed: Vec::new(),
             answer: None,
         };
-        let session = Session::new(NewSession::example(), parameters, 100, 10, NOW, &mut host);
+        let session = Session::new(NewSession::example(), parameters, 100, 10, NOW);
         Bench { session, host, out: Transmitter::new() }
     }
 

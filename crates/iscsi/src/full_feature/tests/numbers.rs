@@ -51,6 +51,37 @@ fn the_window_counts_what_is_under_way_and_widens_with_use() {
     assert_eq!(bench.host.started.len(), WINDOW_LIMIT as usize + 1);
 }
 
+/// Sends as many commands at a time as `queue` and the window allow, all of them answered at once; says how wide the
+/// window is in the end.
+fn window_after(queue: u32) -> u32 {
+    let mut bench = Bench::new(|_| {});
+    bench.host.answer = Some(Vec::new());
+    let (mut cmd_sn, mut seen, mut maximum) = (100, 10, 100 + WINDOW_START - 1);
+    for _ in 0..20 {
+        let mut answers = Vec::new();
+        for _ in 0..queue {
+            if crate::serial::after(cmd_sn, maximum) {
+                break;
+            }
+            let mut header = command(cmd_sn, cmd_sn, F, 0);
+            header[28..32].copy_from_slice(&u32::to_be_bytes(seen));
+            answers.extend(bench.give(header, &[]));
+            cmd_sn += 1;
+        }
+        let last = answers.last().unwrap();
+        (seen, maximum) = (last.stat_sn() + 1, last.max_cmd_sn());
+    }
+    bench.session.window()
+}
+
+#[test]
+fn commands_that_end_at_once_widen_the_window_as_far_as_it_is_used() {
+    assert_eq!(window_after(1), WINDOW_START);
+    assert_eq!(window_after(WINDOW_START - 1), WINDOW_START);
+    assert_eq!(window_after(32), 64);
+    assert_eq!(window_after(1000), WINDOW_LIMIT);
+}
+
 #[test]
 fn status_numbers_rise_by_one() {
     let mut bench = Bench::new(|_| {});

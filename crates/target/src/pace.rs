@@ -1,0 +1,108 @@
+//! How long a disk makes those wait who write to it: so short that they wait on the spot, or so long that others wait
+//! for them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use timedisk_scsi::Wait;
+
+/// After a write or a flush has taken long, others wait for so long.
+const SLOW_FOR: Duration = Duration::from_secs(1);
+
+/// A flush that takes less than this on average is waited for on the spot.
+const BRISK_FLUSH: Duration = Duration::from_micros(500);
+
+/// A write or a flush that takes more than this has taken long.
+const STUMBLE: Duration = Duration::from_millis(20);
+
+/// How long a disk takes.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    clock: Instant,
+    /// Milliseconds of the clock; 0 where it never was slow, or no longer is.
+    slow_until: AtomicU64,
+    /// Nanoseconds that a flush takes, on average.
+    flush: AtomicU64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace { clock: Instant::now(), slow_until: AtomicU64::new(0), flush: AtomicU64::new(0) }
+    }
+}
+
+impl Pace {
+    /// Whether a wait like this is likely to be short.
+    pub(crate) fn is_brisk(&self, wait: Wait) -> bool {
+        match wait {
+            Wait::Write => !self.is_slow(),
+            Wait::Flush => {
+                self.flush.load(Ordering::Relaxed) < BRISK_FLUSH.as_nanos() as u64 && !self.is_slow()
+            }
+            Wait::Nothing | Wait::Read | Wait::Long => false,
+        }
+    }
+
+    fn is_slow(&self) -> bool {
+        let until = self.slow_until.load(Ordering::Relaxed);
+        if until == 0 {
+            return false;
+        }
+        let slow = self.now() < until;
+        if !slow {
+            self.slow_until.store(0, Ordering::Relaxed);
+        }
+        slow
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Something has taken long.
+    pub(crate) fn stumble(&self) {
+        self.slow_until.store(self.now() + SLOW_FOR.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Some writes took so long.
+    pub(crate) fn wrote_for(&self, elapsed: Duration) {
+        if elapsed > STUMBLE {
+            self.stumble();
+        }
+    }
+
+    /// A flush took so long.
+    pub(crate) fn flushed_for(&self, elapsed: Duration) {
+        let taken = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX / 8);
+        let before = self.flush.load(Ordering::Relaxed);
+        // One in eight counts: what is lost to others who count at the same time is no loss.
+        self.flush.store(before - before / 8 + taken / 8, Ordering::Relaxed);
+        self.wrote_for(elapsed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_brisk_until_it_takes_long() {
+        let pace = Pace::default();
+        assert!(pace.is_brisk(Wait::Write) && pace.is_brisk(Wait::Flush));
+        assert!(!pace.is_brisk(Wait::Read) && !pace.is_brisk(Wait::Long));
+        pace.wrote_for(Duration::from_millis(5));
+        assert!(pace.is_brisk(Wait::Write));
+        pace.wrote_for(Duration::from_millis(50));
+        assert!(!pace.is_brisk(Wait::Write) && !pace.is_brisk(Wait::Flush));
+    }
+
+    #[test]
+    fn flushes_that_take_long_on_average_are_left_to_others_and_writes_are_not() {
+        let pace = Pace::default();
+        (0..20).for_each(|_| pace.flushed_for(Duration::from_millis(5)));
+        assert!(!pace.is_brisk(Wait::Flush));
+        assert!(pace.is_brisk(Wait::Write));
+        (0..40).for_each(|_| pace.flushed_for(Duration::from_micros(100)));
+        assert!(pace.is_brisk(Wait::Flush));
+    }
+}
