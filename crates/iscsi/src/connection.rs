@@ -328,6 +328,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Connection<B> {
                     established.cmd_sn,
                     established.stat_sn,
                     now,
+                    host,
                 );
                 self.phase = Phase::FullFeature(Box::new(session));
             }

@@ -71,6 +71,9 @@ impl Host for AnyHost {
     fn allocate_unsolicited(&mut self, length: usize) -> Option<Vec<u8>> {
         Some(vec![0; length])
     }
+    fn reserve_beforehand(&mut self, pieces: usize, length: usize) -> bool {
+        self.reserve(pieces, length)
+    }
     fn reserve(&mut self, _: usize, _: usize) -> bool {
         true
     }

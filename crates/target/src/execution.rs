@@ -51,6 +51,23 @@ struct State {
     running: Vec<Running>,
     threads: usize,
     idle: usize,
+    /// A thread has those that wait for a flush. Others that come meanwhile go together when it has ended.
+    flushing: bool,
+}
+
+impl State {
+    /// Takes the next job that can be carried out, and with one that waits for a flush all others in the queue that do.
+    fn take(&mut self, jobs: &mut Vec<Job>) {
+        let flushing = self.flushing;
+        let Some(next) = self.queue.iter().position(|job| !flushing || job.wait != Wait::Flush) else {
+            return;
+        };
+        jobs.extend(self.queue.remove(next));
+        if jobs.iter().any(|job| job.wait == Wait::Flush) {
+            self.flushing = true;
+            take_flushes(&mut self.queue, jobs);
+        }
+    }
 }
 
 struct Running {
@@ -112,7 +129,11 @@ impl Executor {
         if job.reply.is_replaced() {
             return;
         }
+        let comes_later = job.wait == Wait::Flush && state.flushing;
         state.queue.push_back(job);
+        if comes_later {
+            return;
+        }
         if state.queue.len() <= state.idle || state.threads >= THREADS {
             drop(state);
             self.work.notify_one();
@@ -203,7 +224,11 @@ impl Executor {
     fn work(self: Arc<Self>) {
         let (mut jobs, mut round, mut ended) = (Vec::new(), Round::default(), Vec::new());
         while self.next_jobs(&mut jobs) {
+            let flushes = jobs.iter().any(|job| job.wait == Wait::Flush);
             round.carry_out(&mut jobs, &self.pace);
+            if flushes {
+                self.state().flushing = false;
+            }
             self.end(&mut round, |reply, task| {
                 ended.push(task);
                 reply.post_ended(&mut ended);
@@ -225,19 +250,14 @@ impl Executor {
         }
     }
 
-    /// The next job, and with one that waits for a flush all others in the queue that do. `false` if nothing is to be
-    /// done any more.
+    /// What to do next. `false` if nothing is to be done any more.
     fn next_jobs(&self, jobs: &mut Vec<Job>) -> bool {
         let mut state = self.state();
         loop {
-            if !self.has_abandoned()
-                && let Some(job) = state.queue.pop_front()
-            {
-                let flushes = job.wait == Wait::Flush;
-                jobs.push(job);
-                if flushes {
-                    take_flushes(&mut state.queue, jobs);
-                }
+            if !self.has_abandoned() {
+                state.take(jobs);
+            }
+            if !jobs.is_empty() {
                 state.running.extend(jobs.iter().map(Running::new));
                 return true;
             }
@@ -246,7 +266,7 @@ impl Executor {
                 self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
             state = after;
             state.idle -= 1;
-            if timeout.timed_out() && state.queue.is_empty() {
+            if timeout.timed_out() && (state.queue.is_empty() || state.flushing) {
                 state.threads -= 1;
                 return false;
             }

@@ -338,6 +338,10 @@ impl Host for Guest {
         self.share.reserve(pieces, length)
     }
 
+    fn reserve_beforehand(&mut self, pieces: usize, length: usize) -> bool {
+        self.share.reserve_beforehand(pieces, length)
+    }
+
     fn start(&mut self, mut command: Command<Buffer>) -> Option<Outcome<Buffer>> {
         let Some((view, nexus)) = self.view() else { return Some(internal_failure()) };
         tracing::debug!(target: "scsi", "{}: {}", view.target.name, Described(&command));

@@ -17,13 +17,17 @@ pub trait Host: Policy {
     /// when [`memory_available`](super::Session::memory_available) is called.
     fn allocate(&mut self, length: usize) -> Option<Self::Buffer>;
 
-    /// A buffer of at least `length` bytes for data that come unasked: out of what was reserved, or else as
-    /// [`allocate`](Host::allocate) would. If there is none, the command is refused with TASK SET FULL.
+    /// A buffer of exactly `length` bytes for data that come unasked: out of what was reserved, or else as
+    /// [`allocate`](Host::allocate) would; but one at a time is always there. If there is none, the command is refused
+    /// with TASK SET FULL.
     fn allocate_unsolicited(&mut self, length: usize) -> Option<Self::Buffer>;
 
     /// Sets memory aside for that many more pieces of unsolicited data of at most `length` bytes, for as long as the
     /// session lives.
     fn reserve(&mut self, pieces: usize, length: usize) -> bool;
+
+    /// The same for a session that has only begun and may never need it: those that do come first.
+    fn reserve_beforehand(&mut self, pieces: usize, length: usize) -> bool;
 
     /// Starts a command. The outcome, where it is there at once; else
     /// [`complete`](super::Session::complete) is to be called later.

@@ -115,9 +115,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         cmd_sn: u32,
         stat_sn: u32,
         now: Duration,
+        host: &mut impl Host<Buffer = B>,
     ) -> Self {
+        // Those who only look for targets have no data to send.
+        let unsolicited = if identity.is_discovery() { 0 } else { unsolicited_limit(&parameters) };
+        let more = WINDOW_START - 1;
+        let start = if host.reserve_beforehand(more as usize, unsolicited) { WINDOW_START } else { 1 };
         Session {
-            window: CommandWindow::new(cmd_sn, WINDOW_START),
+            window: CommandWindow::new(cmd_sn, start),
             text: TextExchange::new(&parameters, &identity),
             identity,
             parameters,

@@ -5,8 +5,7 @@ use crate::serial::{after, before};
 /// Commands that one session may have under way at once.
 pub const WINDOW_LIMIT: u32 = 128;
 
-/// Commands that a session may have under way before it has shown that it needs more. No memory is set aside for what
-/// they may bring unasked.
+/// Commands that a session may have under way before it has shown that it needs more, memory permitting.
 pub const WINDOW_START: u32 = 8;
 
 /// What to do with a request that carries a CmdSN.

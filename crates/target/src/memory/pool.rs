@@ -27,6 +27,15 @@ struct State {
     shelves: Vec<Weak<Shelf>>,
 }
 
+/// How much of the pool may be reserved, all in all, when somebody asks: one in so many bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Half stays for solicited data and for reads, however many sessions there are.
+    Half = 2,
+    /// Sessions that idle leave as much for those that don't.
+    Quarter = 4,
+}
+
 impl Pool {
     pub(crate) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Pool { limit, state: Mutex::default(), is_short: AtomicBool::new(false) })
@@ -44,6 +53,11 @@ impl Pool {
 
     pub(super) fn is_short(&self) -> bool {
         self.is_short.load(Ordering::SeqCst)
+    }
+
+    /// Hands out bytes, even if there are none.
+    pub(super) fn overdraw(&self, bytes: usize) {
+        self.state().taken += bytes;
     }
 
     /// Hands out bytes: `wish` of them or, if there are not so many, `need`.
@@ -84,10 +98,11 @@ impl Pool {
         }
     }
 
-    /// Sets bytes aside. Half of the pool stays for solicited data and for reads, however many sessions there are.
-    pub(super) fn reserve(&self, bytes: usize) -> bool {
+    /// Sets bytes aside, of a part of the pool that others share.
+    pub(super) fn reserve(&self, bytes: usize, part: Part) -> bool {
         let mut state = self.state();
-        if state.reserved + bytes > self.limit / 2 || state.taken + state.reserved + bytes > self.limit {
+        let most = self.limit / part as usize;
+        if state.reserved + bytes > most || state.taken + state.reserved + bytes > self.limit {
             return false;
         }
         state.reserved += bytes;

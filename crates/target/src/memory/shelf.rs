@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::pages::{CLASSES, Pages, SizeClass};
-use super::pool::Pool;
+use super::pool::{Part, Pool};
 use crate::control::Control;
 
 /// Bytes that are taken from the pool at once, so that it is seldom asked.
@@ -36,6 +36,8 @@ struct State {
     /// What the pool has given. All bytes in use and at hand are no more than these two.
     taken: usize,
     reserved: usize,
+    /// The session has one buffer that nothing covers.
+    is_overdrawn: bool,
 }
 
 /// Which bytes a buffer counts among.
@@ -43,12 +45,14 @@ struct State {
 enum Charge {
     Taken,
     Reserved,
+    /// The one that a session is given when there is nothing.
+    Overdrawn,
 }
 
 impl State {
     fn used_of(&mut self, charge: Charge) -> &mut usize {
         match charge {
-            Charge::Taken => &mut self.used,
+            Charge::Taken | Charge::Overdrawn => &mut self.used,
             Charge::Reserved => &mut self.used_reserved,
         }
     }
@@ -111,10 +115,27 @@ impl Shelf {
         Some(Buffer { pages, length, charge, home: Arc::clone(self) })
     }
 
+    fn overdraw(self: &Arc<Self>, length: usize) -> Option<Buffer> {
+        let class = SizeClass::of(length)?;
+        let mut state = self.state();
+        if state.is_overdrawn {
+            return None;
+        }
+        let pages = Pages::new(class)?;
+        state.is_overdrawn = true;
+        self.pool.overdraw(class.bytes());
+        Some(Buffer { pages, length, charge: Charge::Overdrawn, home: Arc::clone(self) })
+    }
+
     fn put(&self, pages: Pages, charge: Charge) {
         let class = pages.class();
         let bytes = class.bytes();
         let mut state = self.state();
+        if charge == Charge::Overdrawn {
+            state.is_overdrawn = false;
+            drop(state);
+            return self.pool.give_back(bytes, 0);
+        }
         let used = state.used_of(charge);
         *used = used.saturating_sub(bytes);
         state.free_bytes += bytes;
@@ -162,19 +183,29 @@ impl Share {
         })
     }
 
-    /// A buffer out of what was reserved, or else like any other; nobody is told when it is worth another try.
+    /// A buffer out of what was reserved, or else like any other, or else the one that is always there. Nobody is told
+    /// when it is worth another try.
     pub(crate) fn allocate_unsolicited(&mut self, length: usize) -> Option<Buffer> {
         self.shelf.allocate(length, true).or_else(|| {
             self.shelf.pool.collect();
-            self.shelf.allocate(length, true)
+            self.shelf.allocate(length, true).or_else(|| self.shelf.overdraw(length))
         })
     }
 
     /// Sets memory aside for that many more buffers of `length` bytes.
     pub(crate) fn reserve(&mut self, pieces: usize, length: usize) -> bool {
+        self.reserve_of(pieces, length, Part::Half)
+    }
+
+    /// The same, where it may never be needed.
+    pub(crate) fn reserve_beforehand(&mut self, pieces: usize, length: usize) -> bool {
+        self.reserve_of(pieces, length, Part::Quarter)
+    }
+
+    fn reserve_of(&mut self, pieces: usize, length: usize, part: Part) -> bool {
         let Some(class) = SizeClass::of(length) else { return false };
         let bytes = if length == 0 { 0 } else { pieces * class.bytes() };
-        let granted = self.shelf.pool.reserve(bytes);
+        let granted = self.shelf.pool.reserve(bytes, part);
         if granted {
             self.shelf.state().reserved += bytes;
         }

@@ -48,16 +48,31 @@ fn reservations_leave_half_and_end_with_their_session() {
 }
 
 #[test]
+fn who_only_has_begun_leaves_as_much_to_those_who_need_it() {
+    let pool = Pool::new(8 * MIB);
+    let (mut idle, _control) = share(&pool, 8 * MIB);
+    assert!(idle.reserve_beforehand(2, MIB));
+    assert!(!idle.reserve_beforehand(1, 1));
+    let (mut busy, _control) = share(&pool, 8 * MIB);
+    assert!(busy.reserve(2, MIB));
+    assert!(!busy.reserve(1, 1));
+}
+
+#[test]
 fn what_is_reserved_is_there_when_all_else_is_taken() {
     let pool = Pool::new(8 * MIB);
     let (mut first, _control) = share(&pool, 8 * MIB);
     assert!(first.reserve(2, MIB));
     let (mut second, _control) = share(&pool, 8 * MIB);
     let _all: Vec<_> = (0..6).map(|_| second.allocate(MIB).unwrap()).collect();
+    let one = second.allocate_unsolicited(1).unwrap();
     assert!(second.allocate_unsolicited(1).is_none());
+    drop(one);
+    assert!(second.allocate_unsolicited(1).is_some());
     let mine: Vec<_> = (0..2).map(|_| first.allocate_unsolicited(MIB - 5).unwrap()).collect();
+    let one_more = first.allocate_unsolicited(1).unwrap();
     assert!(first.allocate_unsolicited(1).is_none());
-    drop(mine);
+    drop((mine, one_more));
     assert!(first.allocate_unsolicited(MIB).is_some());
 }
 

@@ -64,6 +64,9 @@ impl Host for Promises {
     fn allocate_unsolicited(&mut self, length: usize) -> Option<Vec<u8>> {
         self.unsolicited.then(|| vec![0xee; length])
     }
+    fn reserve_beforehand(&mut self, pieces: usize, length: usize) -> bool {
+        self.reserve(pieces, length)
+    }
     fn reserve(&mut self, _: usize, _: usize) -> bool {
         true
     }
@@ -160,7 +163,7 @@ impl Bench {
         parameters.max_burst_length = 2048;
         parameters.max_outstanding_r2t = 2;
         adjust(&mut parameters);
-        let host = Promises {
+        let mut host = Promises {
             plan: Plan::default(),
             memory: 1 << 20,
             unsolicited: true,
@@ -169,7 +172,7 @@ impl Bench {
             managed: Vec::new(),
             answer: None,
         };
-        let session = Session::new(NewSession::example(), parameters, 100, 10, NOW);
+        let session = Session::new(NewSession::example(), parameters, 100, 10, NOW, &mut host);
         Bench { session, host, out: Transmitter::new() }
     }
 
