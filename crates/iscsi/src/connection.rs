@@ -1,7 +1,7 @@
 //! A target's connection, from its first byte to its last.
 //!
 //! The caller owns the socket: it receives into [`Connection::receive_space`], says so with
-//! [`Connection::received`], sends what [`Connection::slices`] shows, and calls
+//! [`Connection::received`], sends what [`Connection::fill`] shows, and calls
 //! [`Connection::handle_timeout`] when it is time. Time is a duration on a clock of the caller's choice.
 
 use std::io::IoSlice;
@@ -199,10 +199,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Connection<B> {
         }
     }
 
-    /// Shows what is to be sent next, in at most about `most` slices.
-    pub fn slices<'a>(&'a self, most: usize, slices: &mut Vec<IoSlice<'a>>) {
-        if !matches!(self.phase, Phase::Over) {
-            self.transmitter.slices(most, slices);
+    /// Shows what is to be sent next, in as many of the slices as it takes; says how many those are.
+    pub fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        match self.phase {
+            Phase::Over => 0,
+            _ => self.transmitter.fill(slices),
         }
     }
 

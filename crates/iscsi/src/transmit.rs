@@ -195,22 +195,18 @@ impl<B: AsRef<[u8]>> Transmitter<B> {
         self.queued - self.sent_of_first
     }
 
-    /// Appends what is to be sent next, in at most about `most` pieces.
-    pub fn slices<'a>(&'a self, most: usize, slices: &mut Vec<IoSlice<'a>>) {
-        let mut skip = self.sent_of_first;
-        for pdu in &self.queue {
-            if slices.len() + 3 > most.max(3) {
-                return;
-            }
-            for part in pdu.parts(&self.lent) {
-                let skipped = skip.min(part.len());
-                skip -= skipped;
-                match part.get(skipped..) {
-                    Some(rest) if !rest.is_empty() => slices.push(IoSlice::new(rest)),
-                    _ => {}
-                }
-            }
+    /// Shows what is to be sent next, in as many of the slices as it takes; says how many those are.
+    pub fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let (mut filled, mut skip) = (0, self.sent_of_first);
+        for part in self.queue.iter().flat_map(|pdu| pdu.parts(&self.lent)) {
+            let skipped = skip.min(part.len());
+            skip -= skipped;
+            let Some(rest) = part.get(skipped..).filter(|rest| !rest.is_empty()) else { continue };
+            let Some(slice) = slices.get_mut(filled) else { break };
+            *slice = IoSlice::new(rest);
+            filled += 1;
         }
+        filled
     }
 
     /// Takes note that `count` bytes of the stream were sent.

@@ -77,7 +77,7 @@ const READS: Traits = Traits { wait: Wait::Read, effect: Effect::Read, ..ASKS };
 /// Makes what was written last.
 const FLUSHES: Traits = Traits { wait: Wait::Flush, effect: Effect::Flush, ..ASKS };
 /// Takes blocks.
-const WRITES: Traits = Traits { wait: Wait::Write, ..CHANGES };
+const WRITES: Traits = Traits { wait: Wait::Cache, ..CHANGES };
 /// Changes the medium.
 const CHANGES: Traits = Traits { writes: true, effect: Effect::Write, ..WAITS };
 

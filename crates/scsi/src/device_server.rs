@@ -278,7 +278,10 @@ fn wait(command: &Command, unit: Option<&LogicalUnit>, cdb: Cdb<'_>) -> Wait {
     let force_unit_access = cdb.access().force_unit_access;
     match (command.traits.wait, unit) {
         (Wait::Read, _) if force_unit_access => Wait::Long,
-        (Wait::Write, Some(unit)) if unit.durability(force_unit_access) == Durability::Durable => Wait::Flush,
+        (Wait::Read, Some(unit)) if !unit.volume().is_ok_and(|volume| volume.tells_what_is_cached()) => {
+            Wait::Cache
+        }
+        (Wait::Cache, Some(unit)) if unit.durability(force_unit_access) == Durability::Durable => Wait::Flush,
         (wait, _) => wait,
     }
 }

@@ -26,8 +26,8 @@ pub enum Wait {
     Nothing,
     /// Blocks that may have to come from the device.
     Read,
-    /// Room in the system's cache for what it writes.
-    Write,
+    /// The system's cache, which mostly takes and gives at once, and which nobody can ask whether it will.
+    Cache,
     /// The device, until what was written lasts.
     Flush,
     /// Any of these, and for as long as it likes.

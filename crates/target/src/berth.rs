@@ -118,7 +118,7 @@ impl Lookout {
             controls.filter(|control| control.berth.lies_since_before(time)).collect()
         };
         for control in late {
-            let thread = std::thread::Builder::new().name("client, taken over".to_owned());
+            let thread = std::thread::Builder::new().name("client taken over".to_owned());
             // Without a thread it lies on, and is looked at again.
             if let Err(error) = thread.spawn(move || connection::take_over(&control)) {
                 tracing::error!("no thread for a connection whose disk is slow: {error}");

@@ -25,7 +25,7 @@ use crate::memory::Buffer;
 const SLICES: usize = 256;
 
 /// So many bytes of answers are sent before the rest of what came is looked at: the initiator can go on meanwhile.
-const SEND_EARLY: usize = 128 * 1024;
+const SEND_EARLY: usize = 256 * 1024;
 
 /// A flush waits for no more than so many commands.
 const FLUSH_FOR: usize = 128;
@@ -347,14 +347,11 @@ impl Serving {
     fn send(&mut self) -> io::Result<()> {
         self.send_blocked = false;
         while self.connection.wants_to_send() {
-            let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(SLICES);
-            self.connection.slices(SLICES, &mut slices);
-            match (&self.stream).write_vectored(&slices) {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = self.connection.fill(&mut slices);
+            match (&self.stream).write_vectored(slices.get(..filled).unwrap_or_default()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(sent) => {
-                    drop(slices);
-                    self.connection.sent(sent);
-                }
+                Ok(sent) => self.connection.sent(sent),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.send_blocked = true;
                     return Ok(());

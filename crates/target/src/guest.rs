@@ -352,7 +352,7 @@ impl Host for Guest {
         let wait = view.server.plan(command.lun, command.cdb.bytes()).wait;
         // Behind an abandoned command waits what it might overtake, and not what the medium has no part in.
         let free = disk.is_none_or(|disk| !disk.executor().has_abandoned()) || wait == Wait::Nothing;
-        let is_long = matches!(wait, Wait::Write | Wait::Flush);
+        let is_long = matches!(wait, Wait::Cache | Wait::Flush);
         if free
             && !is_long
             && let Some(outcome) = execute_now(&view.server, nexus, &mut command)

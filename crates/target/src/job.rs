@@ -55,7 +55,7 @@ impl Round {
         let mut written = false;
         let began = Instant::now();
         for mut job in jobs.drain(..) {
-            written |= job.wait == Wait::Write;
+            written |= job.wait == Wait::Cache;
             match job.begin() {
                 Some(Begun::Ended(completion)) => self.done.push(job.end(completion)),
                 Some(Begun::OwesFlush(debt)) => self.owing.push((job, debt)),

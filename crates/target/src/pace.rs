@@ -35,7 +35,7 @@ impl Pace {
     /// Whether a wait like this is likely to be short.
     pub(crate) fn is_brisk(&self, wait: Wait) -> bool {
         match wait {
-            Wait::Write => !self.is_slow(),
+            Wait::Cache => !self.is_slow(),
             Wait::Flush => {
                 self.flush.load(Ordering::Relaxed) < BRISK_FLUSH.as_nanos() as u64 && !self.is_slow()
             }
@@ -88,12 +88,12 @@ mod tests {
     #[test]
     fn a_disk_is_brisk_until_it_takes_long() {
         let pace = Pace::default();
-        assert!(pace.is_brisk(Wait::Write) && pace.is_brisk(Wait::Flush));
+        assert!(pace.is_brisk(Wait::Cache) && pace.is_brisk(Wait::Flush));
         assert!(!pace.is_brisk(Wait::Read) && !pace.is_brisk(Wait::Long));
         pace.wrote_for(Duration::from_millis(5));
-        assert!(pace.is_brisk(Wait::Write));
+        assert!(pace.is_brisk(Wait::Cache));
         pace.wrote_for(Duration::from_millis(50));
-        assert!(!pace.is_brisk(Wait::Write) && !pace.is_brisk(Wait::Flush));
+        assert!(!pace.is_brisk(Wait::Cache) && !pace.is_brisk(Wait::Flush));
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod tests {
         let pace = Pace::default();
         (0..20).for_each(|_| pace.flushed_for(Duration::from_millis(5)));
         assert!(!pace.is_brisk(Wait::Flush));
-        assert!(pace.is_brisk(Wait::Write));
+        assert!(pace.is_brisk(Wait::Cache));
         (0..40).for_each(|_| pace.flushed_for(Duration::from_micros(100)));
         assert!(pace.is_brisk(Wait::Flush));
     }

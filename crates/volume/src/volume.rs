@@ -33,6 +33,12 @@ pub trait Volume: Send + Sync + std::fmt::Debug {
         Ok(false)
     }
 
+    /// Whether [`read_cached`](Volume::read_cached) can tell what is at hand. If not, a read mostly is done at once all
+    /// the same.
+    fn tells_what_is_cached(&self) -> bool {
+        true
+    }
+
     /// Writes `data` at `offset`. With [`Durability::Durable`] the data survive power loss once this returns.
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()>;
 
@@ -121,6 +127,10 @@ impl<V: Volume + ?Sized> Volume for Arc<V> {
 
     fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool> {
         (**self).read_cached(offset, buffer)
+    }
+
+    fn tells_what_is_cached(&self) -> bool {
+        (**self).tells_what_is_cached()
     }
 
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {

@@ -41,7 +41,7 @@ fn the_plan_says_how_much_moves() {
         assert_eq!((plan.data_in, plan.data_out), (0, 1536));
     }
     for code in WRITES {
-        assert_eq!(bench.server.plan(LUN, &block_cdb(code, 0, 0, 3)).wait, crate::Wait::Write);
+        assert_eq!(bench.server.plan(LUN, &block_cdb(code, 0, 0, 3)).wait, crate::Wait::Cache);
     }
     for (code, expected) in [(0x28, crate::Wait::Long), (0x2a, crate::Wait::Flush)] {
         assert_eq!(bench.server.plan(LUN, &block_cdb(code, 0x08, 0, 3)).wait, expected, "with FUA");

@@ -11,6 +11,7 @@ mod digests;
 mod discovery;
 mod errors;
 mod full_house;
+mod group_commit;
 mod login;
 mod meanwhile;
 mod memory;

@@ -147,6 +147,10 @@ impl Volume for ConcatenatedVolume {
         Ok(true)
     }
 
+    fn tells_what_is_cached(&self) -> bool {
+        self.members.iter().all(|member| member.volume.tells_what_is_cached())
+    }
+
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
         let mut rest = data;
         self.change(offset, range::length_of(data), |piece| {

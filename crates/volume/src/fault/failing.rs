@@ -114,6 +114,10 @@ impl<V: Volume> Volume for FailingVolume<V> {
         if self.is_due(Operation::Read) { Ok(false) } else { self.inner.read_cached(offset, buffer) }
     }
 
+    fn tells_what_is_cached(&self) -> bool {
+        self.inner.tells_what_is_cached()
+    }
+
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
         self.pass(Operation::Write)?;
         self.pass_flush_of(durability)?;

@@ -121,6 +121,10 @@ impl<V: Volume> Volume for HeldVolume<V> {
         if held { Ok(false) } else { self.inner.read_cached(offset, buffer) }
     }
 
+    fn tells_what_is_cached(&self) -> bool {
+        self.inner.tells_what_is_cached()
+    }
+
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
         self.pass_write(durability);
         self.inner.write(offset, data, durability)

@@ -69,6 +69,11 @@ impl Extent {
         }
     }
 
+    /// Whether the file system has RWF_NOWAIT, as far as is known.
+    pub(super) fn tells_what_is_cached(&self) -> bool {
+        !self.always_waits.load(Ordering::Relaxed)
+    }
+
     pub(super) fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
         let mut done = 0;
         while done < data.len() {

@@ -201,6 +201,10 @@ impl Volume for FileVolume {
         Ok(self.extent.read_cached(offset, buffer))
     }
 
+    fn tells_what_is_cached(&self) -> bool {
+        self.extent.tells_what_is_cached()
+    }
+
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
         self.change(offset, range::length_of(data), durability, || self.extent.write(offset, data))
     }

@@ -45,10 +45,8 @@ fn a_flipped_bit_anywhere_is_noticed() {
     out.configure(true, true);
     let mut header = command(1, 100, F | W, 512);
     header[4] = 2;
-    let mut slices = Vec::new();
     out.push(header, Segment::Owned(pattern(509)));
-    out.slices(10, &mut slices);
-    let wire: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+    let wire = taken(&mut out);
     // The transmitter sends no additional header segments: put two words in, and the digest of the whole.
     let mut covered = wire[..48].to_vec();
     covered.extend([0, 5, 2, 0, 0, 0, 2, 0]);

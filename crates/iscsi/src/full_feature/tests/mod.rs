@@ -199,12 +199,22 @@ impl Bench {
     }
 
     pub(super) fn sent(&mut self) -> Vec<Sent> {
-        let mut slices = Vec::new();
-        self.out.slices(10_000, &mut slices);
-        let wire: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
-        self.out.sent(wire.len());
-        decode(&wire)
+        decode(&taken(&mut self.out))
     }
+}
+
+/// All that waits to be sent, a few slices at a time.
+pub(super) fn taken(out: &mut Transmitter<Vec<u8>>) -> Vec<u8> {
+    let mut wire = Vec::new();
+    while !out.is_empty() {
+        let mut slices = [std::io::IoSlice::new(&[]); 4];
+        let filled = out.fill(&mut slices);
+        let piece: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
+        out.sent(piece.len());
+        wire.extend(piece);
+    }
+    assert_eq!(out.queued(), 0);
+    wire
 }
 
 /// Takes a stream without digests apart.

@@ -25,7 +25,7 @@ const OPERATIONAL_TO_FULL: u8 = 1 << 2 | 3;
 pub(crate) struct Initiator {
     pub(crate) stream: TcpStream,
     reader: BufReader<TcpStream>,
-    digests: Digests,
+    pub(super) digests: Digests,
     pub(crate) name: String,
     pub(crate) isid: [u8; 6],
     /// Of the next numbered request.

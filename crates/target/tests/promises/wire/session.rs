@@ -46,6 +46,27 @@ impl Initiator {
         tag
     }
 
+    /// Sends commands in one go, with all of their data, which are few enough to be immediate.
+    pub(crate) fn start_together(&mut self, commands: &[Scsi]) -> Vec<u32> {
+        let deadline = Instant::now() + PATIENCE;
+        while after(self.cmd_sn.wrapping_add(commands.len() as u32 - 1), self.max_cmd_sn) {
+            // Answers to pings tell how far the window is open.
+            assert!(Instant::now() < deadline, "the window does not open so far");
+            self.check_alive();
+        }
+        let mut wire = Vec::new();
+        let tags = commands.iter().map(|scsi| {
+            let tag = self.tag();
+            wire.extend(self.command(tag, scsi, &scsi.data).encode(self.digests));
+            let (out, requested) = (scsi.data.clone(), scsi.data.len());
+            self.tasks.insert(tag, Task { out, requested, ..Task::default() });
+            tag
+        });
+        let tags = tags.collect();
+        self.send_bytes(&wire);
+        tags
+    }
+
     /// A SCSI Command PDU with the next number and with F; not sent.
     pub(crate) fn command(&mut self, tag: u32, scsi: &Scsi, immediate: &[u8]) -> Pdu {
         let mut header = layout::ScsiCommand::zeroed();
