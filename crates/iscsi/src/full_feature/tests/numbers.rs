@@ -152,7 +152,7 @@ fn immediate_commands_are_bounded() {
         header[0] |= pdu::IMMEDIATE;
         header
     };
-    for tag in 0..IMMEDIATE_LIMIT as u32 {
+    for tag in 0..IMMEDIATE_LIMIT {
         assert!(bench.give(header(tag), &[]).is_empty());
     }
     let answer = bench.give(header(99), &[]);
