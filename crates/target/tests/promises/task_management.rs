@@ -1,6 +1,8 @@
 //! Aborts and resets leave a session's numbers and its next commands in order.
 
-use super::wire::{BLOCK, Lab, Scsi, block};
+use timedisk_volume::{FileVolume, Length, OpenOptions};
+
+use super::wire::{BLOCK, Lab, Scsi, block, open_target};
 
 const ABORT_TASK: u8 = 1;
 const LOGICAL_UNIT_RESET: u8 = 5;
@@ -56,4 +58,26 @@ fn an_abort_fills_the_gap_that_a_lost_command_left() {
     assert!(!initiator.has_ended(follower), "it has overtaken the command before it");
     assert_eq!(initiator.manage(ABORT_TASK, tag, lost), 0);
     assert_eq!(initiator.finish(follower).good(), block(0));
+}
+
+#[test]
+fn an_aborted_write_is_done_before_the_answer_or_never() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = OpenOptions::new(directory.path().join("image"), Length::Bytes(1 << 20));
+    let lab = Lab::new(vec![open_target("disk", FileVolume::open(options).unwrap())]);
+    let mut initiator = lab.session("disk", &[]);
+    for round in 1..50 {
+        let (write_tag, read_tag) = (initiator.tag(), initiator.tag());
+        let new = block(round);
+        let write = initiator.command(write_tag, &Scsi::write(0, &new), &new);
+        let abort = initiator.task_management(ABORT_TASK, write_tag, initiator.cmd_sn.wrapping_sub(1));
+        let read = initiator.command(read_tag, &Scsi::read(0, 1), &[]);
+        let wire: Vec<u8> =
+            [write, abort, read].iter().flat_map(|pdu| pdu.encode(Default::default())).collect();
+        initiator.follow(read_tag, 0);
+        initiator.follow(write_tag, 0);
+        initiator.send_bytes(&wire);
+        let read = initiator.finish(read_tag).good();
+        assert_eq!(initiator.run(&Scsi::read(0, 1)).good(), read, "round {round}: it was done after its end");
+    }
 }
