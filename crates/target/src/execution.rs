@@ -51,11 +51,17 @@ struct State {
     running: Vec<Running>,
     threads: usize,
     idle: usize,
+    /// How many wait until nothing runs and nothing is queued: mostly nobody, and waking nobody costs a system call.
+    waiting_for_rest: usize,
     /// A thread has those that wait for a flush. Others that come meanwhile go together when it has ended.
     flushing: bool,
 }
 
 impl State {
+    fn is_at_rest(&self) -> bool {
+        self.queue.is_empty() && self.running.is_empty()
+    }
+
     /// Takes the next job that can be carried out, and with one that waits for a flush all others in the queue that do.
     fn take(&mut self, jobs: &mut Vec<Job>) {
         let flushing = self.flushing;
@@ -150,7 +156,7 @@ impl Executor {
             if state.threads == 0 {
                 tracing::error!("no thread for the disk {}: {error}", self.name());
                 state.queue.drain(..).for_each(|job| job.answer(busy()));
-                self.rest.notify_all();
+                self.tell_of_rest(&state);
             }
         }
     }
@@ -197,9 +203,7 @@ impl Executor {
     fn abandon_where(&self, matches: impl Fn(NexusId, TaskId) -> bool) {
         let mut state = self.state();
         state.queue.retain(|job| !matches(job.nexus, job.command.id));
-        if state.queue.is_empty() && state.running.is_empty() {
-            self.rest.notify_all();
-        }
+        self.tell_of_rest(&state);
         for running in state.running.iter_mut().filter(|running| matches(running.nexus, running.id)) {
             if !running.abandoned {
                 running.abandoned = true;
@@ -208,15 +212,23 @@ impl Executor {
         }
     }
 
+    fn tell_of_rest(&self, state: &State) {
+        if state.waiting_for_rest > 0 && state.is_at_rest() {
+            self.rest.notify_all();
+        }
+    }
+
     /// Waits until nothing runs and nothing is queued, but not past `deadline`.
     pub(crate) fn wait_for_rest(&self, deadline: Instant) -> bool {
         let mut state = self.state();
-        while !(state.queue.is_empty() && state.running.is_empty()) {
+        while !state.is_at_rest() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
+            state.waiting_for_rest += 1;
             state = self.rest.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting_for_rest -= 1;
         }
         true
     }
@@ -287,9 +299,7 @@ impl Executor {
                 self.work.notify_all();
             }
         }
-        if state.queue.is_empty() && state.running.is_empty() {
-            self.rest.notify_all();
-        }
+        self.tell_of_rest(&state);
     }
 }
 
