@@ -74,10 +74,11 @@ impl Inventory {
         let mut unit_of = Vec::new();
         for disk in &plan.disks {
             let shares = |other: &Disk| {
-                Key::of(other) == Key::of(disk)
-                    && same_places(other, disk)
-                    && other.read_only
+                // The cheap question first: there may be thousands of others.
+                other.read_only
                     && disk.read_only
+                    && Key::of(other) == Key::of(disk)
+                    && same_places(other, disk)
             };
             let position = wanted.iter().position(shares);
             unit_of.push(position.unwrap_or(wanted.len()));
