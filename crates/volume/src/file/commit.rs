@@ -24,6 +24,8 @@ struct Progress {
     running: bool,
     started: u64,
     finished: u64,
+    /// How many wait for another's synchronization to end: often nobody, and waking nobody costs a system call.
+    waiting: usize,
     /// Of the last failure.
     reason: String,
 }
@@ -84,12 +86,17 @@ impl GroupCommit {
                 self.failures.fetch_add(1, Ordering::SeqCst);
             }
         }
-        self.changed.notify_all();
+        if progress.waiting > 0 {
+            self.changed.notify_all();
+        }
         (progress, result)
     }
 
-    fn wait<'all>(&'all self, progress: MutexGuard<'all, Progress>) -> MutexGuard<'all, Progress> {
-        self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner)
+    fn wait<'all>(&'all self, mut progress: MutexGuard<'all, Progress>) -> MutexGuard<'all, Progress> {
+        progress.waiting += 1;
+        progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
+        progress.waiting -= 1;
+        progress
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
