@@ -161,7 +161,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Connection<B> {
     /// gets its first answers early can go on with them at the same time.
     pub fn proceed(&mut self, most: usize, now: Duration, host: &mut impl Host<Buffer = B>) -> Progress {
         loop {
-            if self.transmitter.queued() >= most {
+            if self.transmitter.queued() >= most && self.wants_to_send() {
                 return Progress::Stopped;
             }
             match &mut self.phase {

@@ -224,6 +224,11 @@ fn login() -> Vec<u8> {
 mod tests {
     use proptest::prelude::*;
 
+    #[test]
+    fn a_closed_connection_with_answers_that_nobody_took_comes_to_an_end() {
+        super::session(include_bytes!("../../../fuzz/seeds/session/closed-with-answers-queued"));
+    }
+
     proptest! {
         #[test]
         fn no_stream_of_bytes_does_harm(data in proptest::collection::vec(any::<u8>(), 0..4096)) {
