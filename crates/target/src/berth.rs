@@ -12,7 +12,7 @@ use crate::connection::{self, Serving};
 use crate::control::Control;
 
 /// A connection that lies for so long is taken up by another thread.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// How often the lookout looks, while connections are laid down.
 const TICK: Duration = Duration::from_millis(10);

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use timedisk_scsi::Wait;
 
 /// After a write or a flush has taken long, others wait for so long.
-const SLOW_FOR: Duration = Duration::from_secs(1);
+const SLOW_FOR: Duration = Duration::from_millis(500);
 
 /// A flush that takes less than this on average is waited for on the spot.
 const BRISK_FLUSH: Duration = Duration::from_micros(500);
 
 /// A write or a flush that takes more than this has taken long.
-const STUMBLE: Duration = Duration::from_millis(20);
+const STUMBLE: Duration = Duration::from_millis(50);
 
 /// How long a disk takes.
 #[derive(Debug)]
@@ -91,9 +91,9 @@ mod tests {
         let pace = Pace::default();
         assert!(pace.is_brisk(Wait::Cache) && pace.is_brisk(Wait::Flush));
         assert!(!pace.is_brisk(Wait::Read) && !pace.is_brisk(Wait::Long));
-        pace.wrote_for(Duration::from_millis(5));
+        pace.wrote_for(Duration::from_millis(25));
         assert!(pace.is_brisk(Wait::Cache));
-        pace.wrote_for(Duration::from_millis(50));
+        pace.wrote_for(Duration::from_millis(100));
         assert!(!pace.is_brisk(Wait::Cache) && !pace.is_brisk(Wait::Flush));
     }
 
