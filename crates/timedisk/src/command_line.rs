@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::bench::BenchOptions;
 use crate::commands::{DiskCommand, DiskOptions, KickOptions, ReloadOptions, ResizeOptions, StatusOptions};
 use crate::service::ServiceCommand;
 
@@ -44,6 +45,8 @@ pub(crate) enum Verb {
     /// Look after one disk.
     #[command(subcommand)]
     Disk(DiskCommand),
+    /// Measure how fast an iSCSI target is: this one, or any other.
+    Bench(BenchOptions),
 }
 
 /// Serve disks until told to stop.

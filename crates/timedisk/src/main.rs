@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod addresses;
+mod bench;
 mod check;
 mod command_line;
 mod commands;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Verb::Kick(options) => commands::kick(&options),
         Verb::Service(command) => service::run(&command),
         Verb::Disk(DiskCommand::AcceptLoss(options)) => commands::accept_loss(&options),
+        Verb::Bench(options) => bench::run(&options),
     };
     match result {
         Ok(code) => code,

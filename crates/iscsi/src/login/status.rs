@@ -63,6 +63,11 @@ statuses! {
 }
 
 impl LoginStatus {
+    /// What stands on the wire, whether or not the standard has it.
+    pub const fn of(class: u8, detail: u8) -> Self {
+        LoginStatus { class, detail }
+    }
+
     /// Status-Class: 0 success, 1 redirection, 2 initiator error, 3 target error.
     pub const fn class(self) -> u8 {
         self.class

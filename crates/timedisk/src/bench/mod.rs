@@ -1,0 +1,155 @@
+//! `timedisk bench`: how fast an iSCSI target is.
+//!
+//! Each session has a thread of its own with a closed loop: as soon as a command ends, another one takes its place.
+
+mod options;
+mod pattern;
+mod plan;
+mod report;
+mod server;
+mod session;
+mod tally;
+mod target;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use timedisk_initiator::Connection;
+
+pub(crate) use options::BenchOptions;
+use plan::Plan;
+use server::Server;
+use session::{Measured, Worker};
+use tally::Tally;
+
+/// Runs the command.
+pub(crate) fn run(options: &BenchOptions) -> anyhow::Result<ExitCode> {
+    let Some(place) = target::find(options)? else { return Ok(ExitCode::FAILURE) };
+    let server = options.server_pid.map(Server::new).transpose()?;
+    let (connections, plan) = open(options, &place)?;
+    if plan.overwrites() {
+        eprintln!("timedisk: bench overwrites {} of {place}", plan.place_in_words());
+    }
+    let stop = stop_on_signals()?;
+    let (result, cost) = measure(connections, &plan, &stop, server.as_ref())?;
+    let report = report::Report::new(&place, options, &plan, &result, cost)?;
+    report.print(options.json)?;
+    for failure in &result.failures {
+        eprintln!("timedisk: {failure}");
+    }
+    Ok(if result.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Ctrl-C ends the run, and what was measured so far is shown; a second one ends it at once.
+fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The order matters: the first signal passes by here before the flag is up.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+/// Logs in all sessions, and lays out the work.
+fn open(options: &BenchOptions, place: &timedisk_initiator::Url) -> anyhow::Result<(Vec<Connection>, Plan)> {
+    let mut connections = Vec::new();
+    let mut plan = None;
+    for number in 1..=options.sessions {
+        let settings = target::settings(options)?;
+        let mut connection = Connection::open(place, &settings, options.qd.into())
+            .with_context(|| format!("{place}: session {number} of {}", options.sessions))?;
+        target::check_terms(options, connection.session().parameters()).with_context(|| place.to_string())?;
+        let (_, capacity) = connection.greet(place.lun).with_context(|| place.to_string())?;
+        if plan.is_none() {
+            plan = Some(Plan::new(options, place.lun, capacity).with_context(|| place.to_string())?);
+        }
+        connections.push(connection);
+    }
+    match plan {
+        Some(plan) => Ok((connections, plan)),
+        None => bail!("--sessions is at least 1"),
+    }
+}
+
+/// What all sessions together have come to.
+struct Outcome {
+    tally: Tally,
+    /// From the start to the last command that counts.
+    seconds: f64,
+    client_cpu: Duration,
+    failures: Vec<String>,
+}
+
+fn measure(
+    connections: Vec<Connection>,
+    plan: &Plan,
+    stop: &AtomicBool,
+    server: Option<&Server>,
+) -> anyhow::Result<(Outcome, Option<server::Cost>)> {
+    let workers = connections.into_iter().enumerate();
+    let workers = workers.map(|(number, connection)| Worker::new(connection, plan, number, stop));
+    let workers = workers.collect::<anyhow::Result<Vec<_>>>()?;
+    let sessions = workers.len();
+    let gates = [(); 3].map(|()| Barrier::new(sessions + 1));
+    let [ready, go, done] = &gates;
+    thread::scope(|scope| {
+        let workers: Vec<_> =
+            workers.into_iter().map(|worker| scope.spawn(move || work(worker, [ready, go, done]))).collect();
+        ready.wait();
+        let before = (client_cpu(), server.map(Server::sample).transpose());
+        go.wait();
+        done.wait();
+        let after = (client_cpu(), server.map(Server::sample).transpose());
+        let mut outcome = Outcome {
+            tally: Tally::new()?,
+            seconds: 0.0,
+            client_cpu: after.0.saturating_sub(before.0),
+            failures: Vec::new(),
+        };
+        for worker in workers {
+            let Ok(measured) = worker.join() else { bail!("a session's thread has a defect") };
+            outcome.tally.add(&measured.tally)?;
+            outcome.seconds = outcome.seconds.max(measured.time.as_secs_f64());
+            outcome.failures.extend(measured.failure);
+        }
+        let cost = match (before.1?, after.1?) {
+            (Some(before), Some(after)) => Some(before.until(after)),
+            _ => None,
+        };
+        Ok((outcome, cost))
+    })
+}
+
+/// One session from its start to its logout. All meet at the gates, whatever has failed by then.
+fn work(mut worker: Worker<'_>, [ready, go, done]: [&Barrier; 3]) -> Measured {
+    let prepared = worker.prepare();
+    ready.wait();
+    go.wait();
+    let began = Instant::now();
+    let measured = prepared.and_then(|()| worker.run());
+    let time = began.elapsed();
+    done.wait();
+    let checked = measured.and_then(|time| worker.check().map(|()| time));
+    match checked {
+        Ok(time) => worker.finish(time, None),
+        Err(failure) => worker.finish(time, Some(failure)),
+    }
+}
+
+/// CPU time of this process so far.
+fn client_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// Whether a signal has come.
+fn is_stopped(stop: &AtomicBool) -> bool {
+    stop.load(Ordering::Relaxed)
+}

@@ -1,0 +1,107 @@
+//! Which disk is meant, and how to log in to it.
+
+use anyhow::{Context, bail};
+use timedisk_initiator::connection::{Error, discover};
+use timedisk_initiator::discovery::Found;
+use timedisk_initiator::{Connection, Portal, Settings, Url};
+use timedisk_iscsi::parameters::Parameters;
+
+use super::options::BenchOptions;
+
+/// Targets that are asked for their disks, where there are several.
+const MOST_ASKED: usize = 50;
+
+/// The settings of a new session.
+pub(super) fn settings(options: &BenchOptions) -> anyhow::Result<Settings> {
+    let mut identity = [0; 3];
+    getrandom::fill(&mut identity)?;
+    let settings = Settings::new(identity).with_digests(options.digest.header(), options.digest.data());
+    Ok(Settings { connections: options.connections, ..settings })
+}
+
+/// Refuses a session that is not what was asked for.
+pub(super) fn check_terms(options: &BenchOptions, parameters: &Parameters) -> anyhow::Result<()> {
+    let digests = [
+        (options.digest.header(), parameters.header_digest, "headers"),
+        (options.digest.data(), parameters.data_digest, "data"),
+    ];
+    for (wanted, granted, what) in digests {
+        if wanted && !granted {
+            bail!("the target has no digests of {what}: choose another --digest");
+        }
+    }
+    if parameters.max_connections < u32::from(options.connections) {
+        bail!(
+            "--connections {}: the target grants {} connection(s) in a session: use --sessions instead",
+            options.connections,
+            parameters.max_connections
+        );
+    }
+    if options.connections > 1 {
+        bail!(
+            "--connections {}: more than one is not there yet: use --sessions instead",
+            options.connections
+        );
+    }
+    Ok(())
+}
+
+/// The disk that was typed, or the only target's first one. `None` after the disks to choose from were listed.
+pub(super) fn find(options: &BenchOptions) -> anyhow::Result<Option<Url>> {
+    let place = &options.place;
+    if place.contains("://") {
+        return Ok(Some(place.parse::<Url>()?));
+    }
+    let portal: Portal = place.parse().with_context(|| format!("{place:?} is no URL and no HOST[:PORT]"))?;
+    let found = discover(&portal, &settings(options)?).with_context(|| format!("{portal}: discovery"))?;
+    match found.as_slice() {
+        [] => {
+            bail!("{portal} has no target for us: it may show its targets to other addresses or users only")
+        }
+        [only] => match disks(&portal, only, options) {
+            Ok(disks) => match disks.into_iter().next() {
+                Some(first) => Ok(Some(first)),
+                None => bail!("{portal}: the target {} has no disk", only.name),
+            },
+            Err(error) => Err(error.context(url(&portal, only, 0))),
+        },
+        several => {
+            list(&portal, several, options);
+            Ok(None)
+        }
+    }
+}
+
+fn url(portal: &Portal, found: &Found, lun: u16) -> Url {
+    Url { portal: portal.clone(), target: found.name.clone(), lun, user: None, peer: None }
+}
+
+/// The disks of a target. They are where we found it: what it calls its address may not be reachable from here.
+fn disks(portal: &Portal, found: &Found, options: &BenchOptions) -> anyhow::Result<Vec<Url>> {
+    let settings = Settings { connections: 1, ..settings(options)? };
+    let mut connection = Connection::open(&url(portal, found, 0), &settings, 1)?;
+    let mut disks = Vec::new();
+    for lun in connection.luns()? {
+        match connection.greet(lun) {
+            Ok(_) => disks.push(url(portal, found, lun)),
+            Err(Error::NoDisk { .. } | Error::Command { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // Its answer changes nothing.
+    let _ = connection.close();
+    Ok(disks)
+}
+
+fn list(portal: &Portal, found: &[Found], options: &BenchOptions) {
+    eprintln!("timedisk: {portal} has {} targets: choose a disk", found.len());
+    for target in found.iter().take(MOST_ASKED) {
+        match disks(portal, target, options) {
+            Ok(disks) => disks.iter().for_each(|disk| eprintln!("  timedisk bench {disk}")),
+            Err(error) => eprintln!("  {}: {error:#}", url(portal, target, 0)),
+        }
+    }
+    if found.len() > MOST_ASKED {
+        eprintln!("  and {} more", found.len() - MOST_ASKED);
+    }
+}
