@@ -28,7 +28,7 @@ pub struct Found {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DiscoveryError {
     /// The connection is of no more use.
-    #[error("{0}")]
+    #[error(transparent)]
     Protocol(#[from] ProtocolError),
     /// Text that can't be taken apart.
     #[error("the list of targets can't be read: {0}")]

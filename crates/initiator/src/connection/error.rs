@@ -33,13 +33,13 @@ pub enum Error {
     #[error("the target closed the connection")]
     Closed,
     /// No session.
-    #[error("{0}")]
+    #[error(transparent)]
     Login(#[from] LoginError),
     /// No list of targets.
-    #[error("{0}")]
+    #[error(transparent)]
     Discovery(#[from] DiscoveryError),
     /// The target breaks the protocol, or ends the session.
-    #[error("{0}")]
+    #[error(transparent)]
     Protocol(#[from] ProtocolError),
     /// An answer did not come.
     #[error("the target has not answered for {} s", .0.as_secs_f32())]

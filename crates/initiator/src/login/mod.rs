@@ -135,7 +135,7 @@ pub enum LoginError {
     #[error("the target does not end the login after {MOST_ROUNDS} answers")]
     Endless,
     /// A PDU that belongs nowhere.
-    #[error("{0}")]
+    #[error(transparent)]
     Protocol(#[from] ProtocolError),
 }
 

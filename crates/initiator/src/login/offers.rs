@@ -104,7 +104,8 @@ impl Offers {
         }
         match key.kind {
             Kind::List(list) => {
-                text::list(own).find(|item| *item == value)?;
+                // The default, too: targets without digests say so where only digests were on offer.
+                text::list(own).chain([key.default]).find(|item| *item == value)?;
                 (list.settle)(&mut self.parameters, value);
             }
             Kind::Boolean(row) => {
