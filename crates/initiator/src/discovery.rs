@@ -1,13 +1,16 @@
 //! Discovery: which targets a portal has, and where they are (RFC 7143 §4.3, appendix C).
 
 use timedisk_iscsi::pdu::{IMMEDIATE, NO_TAG, Request, Response, layout};
-use timedisk_iscsi::text::{self, Incoming, Pair, TextError, Writer};
+use timedisk_iscsi::text::{self, Pair, TextError, Writer};
 
 use crate::control::Pdu;
 use crate::session::{ProtocolError, Terms};
 
-/// Responses that the answer may come in.
-const MOST_ROUNDS: u32 = 1000;
+/// Bytes of the whole answer: some 40,000 targets.
+const LIST_LIMIT: usize = 4 << 20;
+
+/// PDUs that the answer may come in.
+const MOST_ROUNDS: u32 = 10_000;
 
 const FINAL: u8 = 0x80;
 const CONTINUE: u8 = 0x40;
@@ -33,7 +36,7 @@ pub enum DiscoveryError {
     /// Text that can't be taken apart.
     #[error("the list of targets can't be read: {0}")]
     Text(#[from] TextError),
-    /// Too many pieces.
+    /// More than 4 MiB, or too many pieces.
     #[error("the list of targets does not end")]
     Endless,
 }
@@ -53,15 +56,14 @@ pub enum Next {
 #[derive(Debug)]
 pub struct Discovery {
     terms: Terms,
-    text: Incoming,
-    whole: Vec<u8>,
+    text: Vec<u8>,
     rounds: u32,
 }
 
 impl Discovery {
     /// In a discovery session. Gives the question.
     pub fn begin(terms: Terms) -> (Discovery, Pdu) {
-        let mut discovery = Discovery { terms, text: Incoming::default(), whole: Vec::new(), rounds: 0 };
+        let mut discovery = Discovery { terms, text: Vec::new(), rounds: 0 };
         let mut text = Writer::default();
         text.pair("SendTargets", "All");
         let first = discovery.request(NO_TAG, text.finish());
@@ -108,14 +110,17 @@ impl Discovery {
         self.terms.exp_stat_sn = expected.wrapping_add(1);
         let is_last = header.flags & (FINAL | CONTINUE) == FINAL;
         let transfer_tag = header.target_transfer_tag.get();
-        match self.text.piece(&pdu.data, !is_last)? {
-            Some(text) => self.whole = text,
-            None if transfer_tag == NO_TAG => {
-                return Err(ProtocolError::Malformed("a text that goes on, without saying where").into());
-            }
-            None => return Ok(Next::Send(self.request(transfer_tag, Vec::new()))),
+        if self.text.len() + pdu.data.len() > LIST_LIMIT {
+            return Err(DiscoveryError::Endless);
         }
-        Ok(Next::Done(found_in(&text::pairs(&self.whole)?)))
+        self.text.extend_from_slice(&pdu.data);
+        if is_last {
+            return Ok(Next::Done(found_in(&self.text)?));
+        }
+        if transfer_tag == NO_TAG {
+            return Err(ProtocolError::Malformed("a text that goes on, without saying where").into());
+        }
+        Ok(Next::Send(self.request(transfer_tag, Vec::new())))
     }
 
     fn pong(&self, header: &layout::TextResponse) -> Next {
@@ -146,20 +151,30 @@ impl Discovery {
     }
 }
 
-fn found_in(pairs: &[Pair<'_>]) -> Vec<Found> {
+fn found_in(text: &[u8]) -> Result<Vec<Found>, TextError> {
     let mut found: Vec<Found> = Vec::new();
-    for pair in pairs {
-        let Some(value) = pair.text() else { continue };
-        match (pair.key, found.last_mut()) {
-            ("TargetName", _) if timedisk_iscsi::names::normalise(value).is_ok() => {
-                found.push(Found { name: value.to_owned(), addresses: Vec::new() });
-            }
-            ("TargetAddress", Some(last)) => {
-                let address = value.rsplit_once(',').map_or(value, |(address, _)| address);
-                last.addresses.push(text::shown(address));
-            }
-            _ => {}
+    // Pair by pair: a list has more of them than any other text.
+    for piece in text.split(|byte| *byte == 0) {
+        for pair in text::pairs(piece)? {
+            note(&pair, &mut found);
         }
     }
-    found
+    Ok(found)
 }
+
+fn note(pair: &Pair<'_>, found: &mut Vec<Found>) {
+    let Some(value) = pair.text() else { return };
+    match (pair.key, found.last_mut()) {
+        ("TargetName", _) if timedisk_iscsi::names::normalise(value).is_ok() => {
+            found.push(Found { name: value.to_owned(), addresses: Vec::new() });
+        }
+        ("TargetAddress", Some(last)) => {
+            let address = value.rsplit_once(',').map_or(value, |(address, _)| address);
+            last.addresses.push(text::shown(address));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;
