@@ -123,10 +123,7 @@ impl FromStr for Url {
         let (rest, arguments) =
             rest.split_once('?').map_or((rest, None), |(rest, after)| (rest, Some(after)));
         let (authority, path) = split_authority(rest);
-        let (user, host) = match authority.rsplit_once('@') {
-            Some((user, host)) => (Some(identity(user.split_once('%'))?), host),
-            None => (None, authority),
-        };
+        let (user, portal) = user_and_portal(authority)?;
         let (target, lun) = path.split_once('/').unwrap_or((path, ""));
         // As it was typed: targets have been seen that compare names letter by letter.
         names::normalise(target).map_err(|_| UrlError::Target(target.to_owned()))?;
@@ -136,7 +133,18 @@ impl FromStr for Url {
         if peer.is_some() && user.is_none() {
             return Err(UrlError::User);
         }
-        Ok(Url { portal: host.parse()?, target: target.to_owned(), lun, user, peer })
+        Ok(Url { portal, target: target.to_owned(), lun, user, peer })
+    }
+}
+
+/// Reads `[USER%SECRET@]HOST[:PORT]`.
+///
+/// # Errors
+/// [`UrlError`] for what is not that.
+pub fn user_and_portal(text: &str) -> Result<(Option<Identity>, Portal), UrlError> {
+    match text.rsplit_once('@') {
+        Some((user, host)) => Ok((Some(identity(user.split_once('%'))?), host.parse()?)),
+        None => Ok((None, text.parse()?)),
     }
 }
 

@@ -19,11 +19,12 @@ struct Dialogue {
     stream: TcpStream,
     arrived: Vec<u8>,
     deadline: Instant,
+    patience: Duration,
 }
 
 impl Dialogue {
-    fn open(portal: &Portal) -> Result<Dialogue, Error> {
-        let deadline = Instant::now() + PATIENCE;
+    fn open(portal: &Portal, patience: Duration) -> Result<Dialogue, Error> {
+        let deadline = Instant::now() + patience;
         let resolve = |source| Error::Resolve { portal: portal.clone(), source };
         let mut failure = std::io::Error::from(std::io::ErrorKind::NotFound);
         for address in (portal.host.as_str(), portal.port).to_socket_addrs().map_err(resolve)? {
@@ -31,7 +32,7 @@ impl Dialogue {
             match TcpStream::connect_timeout(&address, left) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
-                    return Ok(Dialogue { stream, arrived: Vec::new(), deadline });
+                    return Ok(Dialogue { stream, arrived: Vec::new(), deadline, patience });
                 }
                 Err(error) => failure = error,
             }
@@ -41,7 +42,7 @@ impl Dialogue {
 
     fn left(&self) -> Result<Duration, Error> {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(Error::Unanswered(PATIENCE)) } else { Ok(left) }
+        if left.is_zero() { Err(Error::Unanswered(self.patience)) } else { Ok(left) }
     }
 
     fn send(&mut self, pdu: &Pdu) -> Result<(), Error> {
@@ -87,11 +88,15 @@ impl Dialogue {
 }
 
 /// Connects and logs in. Gives what has arrived behind the login, too.
-pub(super) fn log_in(url: &Url, settings: &Settings) -> Result<(TcpStream, Terms, Vec<u8>), Error> {
+pub(super) fn log_in(
+    url: &Url,
+    settings: &Settings,
+    patience: Duration,
+) -> Result<(TcpStream, Terms, Vec<u8>), Error> {
     let settings = Settings { user: url.user.clone(), peer: url.peer.clone(), ..settings.clone() };
     let mut portal = url.portal.clone();
     for _ in 0..=REDIRECTIONS {
-        let mut dialogue = Dialogue::open(&portal)?;
+        let mut dialogue = Dialogue::open(&portal, patience)?;
         match dialogue.log_in(&settings, Some(&url.target)) {
             Ok(terms) => return Ok((dialogue.stream, terms, dialogue.arrived)),
             Err(Error::Login(LoginError::Moved { address })) => match address.parse() {
@@ -109,7 +114,7 @@ pub(super) fn log_in(url: &Url, settings: &Settings) -> Result<(TcpStream, Terms
 /// # Errors
 /// [`Error`]: it does not say.
 pub fn discover(portal: &Portal, settings: &Settings) -> Result<Vec<Found>, Error> {
-    let mut dialogue = Dialogue::open(portal)?;
+    let mut dialogue = Dialogue::open(portal, PATIENCE)?;
     let terms = dialogue.log_in(settings, None)?;
     let (mut discovery, question) = Discovery::begin(terms);
     dialogue.send(&question)?;

@@ -44,6 +44,7 @@ pub struct Connection {
     session: Session,
     buffer: Vec<u8>,
     filled: usize,
+    patience: Duration,
 }
 
 impl Connection {
@@ -53,14 +54,27 @@ impl Connection {
     /// # Errors
     /// [`Error`]: there is no session.
     pub fn open(url: &Url, settings: &Settings, depth: usize) -> Result<Connection, Error> {
-        let (stream, terms, rest) = dialogue::log_in(url, settings)?;
+        Connection::open_within(url, settings, depth, PATIENCE)
+    }
+
+    /// The same with another patience than [`PATIENCE`], for the login and for each [`call`](Connection::call).
+    ///
+    /// # Errors
+    /// [`Error`]: there is no session.
+    pub fn open_within(
+        url: &Url,
+        settings: &Settings,
+        depth: usize,
+        patience: Duration,
+    ) -> Result<Connection, Error> {
+        let (stream, terms, rest) = dialogue::log_in(url, settings, patience)?;
         stream.set_read_timeout(Some(TICK))?;
         let mut buffer = vec![0; BUFFER.max(rest.len())];
         if let Some(front) = buffer.get_mut(..rest.len()) {
             front.copy_from_slice(&rest);
         }
         let session = Session::new(terms, depth.min(MOST_COMMANDS));
-        Ok(Connection { stream, session, buffer, filled: rest.len() })
+        Ok(Connection { stream, session, buffer, filled: rest.len(), patience })
     }
 
     /// The session.
@@ -136,7 +150,7 @@ impl Connection {
     /// # Errors
     /// [`Error`]: the session is gone, or the command takes longer than [`PATIENCE`].
     pub fn call(&mut self, command: Command) -> Result<(Outcome, Vec<u8>), Error> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let mut data = Collected(Vec::new());
         let mut submitted = None;
         loop {
@@ -148,7 +162,7 @@ impl Connection {
                 return Ok((completion.outcome, data.0));
             }
             if Instant::now() > deadline {
-                return Err(Error::Unanswered(PATIENCE));
+                return Err(Error::Unanswered(self.patience));
             }
         }
     }

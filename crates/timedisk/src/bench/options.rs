@@ -14,7 +14,8 @@ use clap::{Args, ValueEnum};
 /// Example: timedisk bench iscsi://127.0.0.1/iqn.1994-04.org.netbsd.iscsi-target:target0/0 --qd 128 --time 10
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BenchOptions {
-    /// The disk, iscsi://[USER%SECRET@]HOST[:PORT]/TARGET/LUN, or where its target listens, HOST[:PORT].
+    /// The disk, iscsi://[USER%SECRET@]HOST[:PORT]/TARGET/LUN, or where its target listens,
+    /// [USER%SECRET@]HOST[:PORT].
     #[arg(value_name = "URL|HOST:PORT")]
     pub(crate) place: String,
 

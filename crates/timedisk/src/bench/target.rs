@@ -2,8 +2,8 @@
 
 use anyhow::{Context, bail};
 use timedisk_initiator::connection::{Error, discover};
-use timedisk_initiator::discovery::Found;
-use timedisk_initiator::{Connection, Portal, Settings, Url};
+use timedisk_initiator::url::user_and_portal;
+use timedisk_initiator::{Connection, Settings, Url};
 use timedisk_iscsi::parameters::Parameters;
 
 use super::options::BenchOptions;
@@ -52,38 +52,39 @@ pub(super) fn find(options: &BenchOptions) -> anyhow::Result<Option<Url>> {
     if place.contains("://") {
         return Ok(Some(place.parse::<Url>()?));
     }
-    let portal: Portal = place.parse().with_context(|| format!("{place:?} is no URL and no HOST[:PORT]"))?;
-    let found = discover(&portal, &settings(options)?).with_context(|| format!("{portal}: discovery"))?;
-    match found.as_slice() {
-        [] => {
-            bail!("{portal} has no target for us: it may show its targets to other addresses or users only")
-        }
-        [only] => match disks(&portal, only, options) {
+    let (user, portal) =
+        user_and_portal(place).context("the place to measure is no URL and no HOST[:PORT]")?;
+    let settings = Settings { user: user.clone(), ..settings(options)? };
+    let found = discover(&portal, &settings).with_context(|| format!("{portal}: discovery"))?;
+    let mut urls = found.into_iter().map(|found| {
+        let (portal, target, user) = (portal.clone(), found.name, user.clone());
+        Url { portal, target, lun: 0, user, peer: None }
+    });
+    match (urls.next(), urls.len()) {
+        (None, _) => bail!("{portal} has no target for us: it may show its targets to others only"),
+        (Some(only), 0) => match disks(&only, options) {
             Ok(disks) => match disks.into_iter().next() {
                 Some(first) => Ok(Some(first)),
-                None => bail!("{portal}: the target {} has no disk", only.name),
+                None => bail!("{portal}: the target {} has no disk", only.target),
             },
-            Err(error) => Err(error.context(url(&portal, only, 0))),
+            Err(error) => Err(error.context(only)),
         },
-        several => {
-            list(&portal, several, options);
+        (Some(first), others) => {
+            eprintln!("timedisk: {portal} has {} targets: choose a disk", others + 1);
+            list(&[first].into_iter().chain(urls).collect::<Vec<_>>(), options);
             Ok(None)
         }
     }
 }
 
-fn url(portal: &Portal, found: &Found, lun: u16) -> Url {
-    Url { portal: portal.clone(), target: found.name.clone(), lun, user: None, peer: None }
-}
-
 /// The disks of a target. They are where we found it: what it calls its address may not be reachable from here.
-fn disks(portal: &Portal, found: &Found, options: &BenchOptions) -> anyhow::Result<Vec<Url>> {
+fn disks(target: &Url, options: &BenchOptions) -> anyhow::Result<Vec<Url>> {
     let settings = Settings { connections: 1, ..settings(options)? };
-    let mut connection = Connection::open(&url(portal, found, 0), &settings, 1)?;
+    let mut connection = Connection::open(target, &settings, 1)?;
     let mut disks = Vec::new();
     for lun in connection.luns()? {
         match connection.greet(lun) {
-            Ok(_) => disks.push(url(portal, found, lun)),
+            Ok(_) => disks.push(Url { lun, ..target.clone() }),
             Err(Error::NoDisk { .. } | Error::Command { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -93,15 +94,14 @@ fn disks(portal: &Portal, found: &Found, options: &BenchOptions) -> anyhow::Resu
     Ok(disks)
 }
 
-fn list(portal: &Portal, found: &[Found], options: &BenchOptions) {
-    eprintln!("timedisk: {portal} has {} targets: choose a disk", found.len());
-    for target in found.iter().take(MOST_ASKED) {
-        match disks(portal, target, options) {
+fn list(targets: &[Url], options: &BenchOptions) {
+    for target in targets.iter().take(MOST_ASKED) {
+        match disks(target, options) {
             Ok(disks) => disks.iter().for_each(|disk| eprintln!("  timedisk bench {disk}")),
-            Err(error) => eprintln!("  {}: {error:#}", url(portal, target, 0)),
+            Err(error) => eprintln!("  {target}: {error:#}"),
         }
     }
-    if found.len() > MOST_ASKED {
-        eprintln!("  and {} more", found.len() - MOST_ASKED);
+    if targets.len() > MOST_ASKED {
+        eprintln!("  and {} more", targets.len() - MOST_ASKED);
     }
 }
