@@ -5,7 +5,8 @@ use timedisk_iscsi::pdu::{HEADER_LENGTH, data_segment_length, padded};
 
 use crate::session::ProtocolError;
 
-/// Bytes of the longest data segment before something else is agreed on (RFC 7143 §13.12), and what we take then.
+/// Bytes of the longest data segment before something else is agreed on (RFC 7143 §13.12), and what we take
+/// then.
 pub const SEGMENT_LIMIT: usize = 8192;
 
 /// A PDU with its data, without digests.

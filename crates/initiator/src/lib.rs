@@ -1,6 +1,7 @@
 //! iSCSI from the initiator's side (RFC 7143).
 //!
-//! The core does no input and output: bytes go in, bytes and completions come out. It has no socket, thread or clock.
+//! The core does no input and output: bytes go in, bytes and completions come out. It has no socket, thread
+//! or clock.
 //!
 //! - [`url`]: where a disk is
 //! - [`login`]: from the first byte to the full feature phase, with CHAP and negotiation
@@ -8,8 +9,8 @@
 //! - [`session`]: commands, their data and their ends
 //! - [`scsi`]: the few commands that are needed here, as CDBs, and what comes back for them
 //!
-//! On top of it, [`connection`] moves the bytes over TCP: one thread for each session, with as few system calls as there
-//! are batches.
+//! On top of it, [`connection`] moves the bytes over TCP: one thread for each session, with as few system
+//! calls as there are batches.
 
 #![forbid(unsafe_code)]
 

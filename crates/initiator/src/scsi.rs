@@ -49,7 +49,8 @@ pub fn report_luns() -> Command {
     Command::new(0, cdb([0xa0, 0, 0, 0, 0, 0, a, b, c, d]), Transfer::Read(LUNS_LENGTH))
 }
 
-/// The numbers in REPORT LUNS data, as far as they fit peripheral device or flat addressing (SAM-5 4.7.7), in order.
+/// The numbers in REPORT LUNS data, as far as they fit peripheral device or flat addressing (SAM-5 4.7.7), in
+/// order.
 pub fn luns_of(data: &[u8]) -> Vec<u16> {
     let Some((length, rest)) = data.split_first_chunk::<4>() else { return Vec::new() };
     let length = (u32::from_be_bytes(*length) as usize).min(LUNS_LENGTH as usize);
@@ -72,8 +73,8 @@ pub fn synchronize_cache(lun: u16) -> Command {
     Command::new(lun, cdb([0x35]), Transfer::None)
 }
 
-/// READ (10), or READ (16) where the address or the count needs it (SBC-3 5.11, 5.13), of `blocks` blocks that are `bytes`
-/// bytes together.
+/// READ (10), or READ (16) where the address or the count needs it (SBC-3 5.11, 5.13), of `blocks` blocks
+/// that are `bytes` bytes together.
 pub fn read(lun: u16, address: u64, blocks: u32, bytes: u32) -> Command {
     Command::new(lun, addressed((0x28, 0x88), 0, address, blocks), Transfer::Read(bytes))
 }

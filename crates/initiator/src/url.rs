@@ -229,10 +229,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_url_that_is_read_comes_back_the_same(text in "(iscsi://)?\\PC{0,10}[@:/\\[\\]%]{0,3}(/iqn\\.\\PC{1,9})?/[0-9]{0,6}") {
+        fn a_url_that_is_read_comes_back_the_same(
+            text in "(iscsi://)?\\PC{0,10}[@:/\\[\\]%]{0,3}(/iqn\\.\\PC{1,9})?/[0-9]{0,6}",
+        ) {
             if let Ok(read) = url(&text) {
                 let again = url(&read.to_string()).unwrap();
-                prop_assert_eq!((again.portal, again.target, again.lun), (read.portal, read.target, read.lun));
+                prop_assert_eq!(again.portal, read.portal);
+                prop_assert_eq!((again.target, again.lun), (read.target, read.lun));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A session over TCP, driven by the thread that uses it.
 //!
-//! [`Connection::step`] sends all that waits with one system call and takes in all that has arrived with another one. The
-//! socket blocks, so that a thread with nothing to send waits in the receive itself.
+//! [`Connection::step`] sends all that waits with one system call and takes in all that has arrived with
+//! another one. The socket blocks, so that a thread with nothing to send waits in the receive itself.
 
 mod dialogue;
 mod error;
@@ -48,8 +48,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects to a disk's target and logs in, for up to `depth` commands at once. User and secrets of the URL are put
-    /// into the settings.
+    /// Connects to a disk's target and logs in, for up to `depth` commands at once. User and secrets of the
+    /// URL are put into the settings.
     ///
     /// # Errors
     /// [`Error`]: there is no session.
@@ -57,7 +57,8 @@ impl Connection {
         Connection::open_within(url, settings, depth, PATIENCE)
     }
 
-    /// The same with another patience than [`PATIENCE`], for the login and for each [`call`](Connection::call).
+    /// The same with another patience than [`PATIENCE`], for the login and for each
+    /// [`call`](Connection::call).
     ///
     /// # Errors
     /// [`Error`]: there is no session.
@@ -87,8 +88,8 @@ impl Connection {
         &mut self.session
     }
 
-    /// Sends what waits, and takes in what has arrived. Waits up to [`TICK`] for something to arrive, or to be sendable.
-    /// `false` if nothing has arrived.
+    /// Sends what waits, and takes in what has arrived. Waits up to [`TICK`] for something to arrive, or to
+    /// be sendable. `false` if nothing has arrived.
     ///
     /// # Errors
     /// [`Error`]: the session is gone.
@@ -167,7 +168,8 @@ impl Connection {
         }
     }
 
-    /// Does a command, again where a unit attention came in its place, and gives what it has read if it ends well.
+    /// Does a command, again where a unit attention came in its place, and gives what it has read if it ends
+    /// well.
     ///
     /// # Errors
     /// [`Error`]: as [`call`](Connection::call), or the command did not end well.

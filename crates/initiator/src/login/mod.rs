@@ -1,6 +1,7 @@
 //! The login, from the first request to the terms of a session (RFC 7143 §6.3, §11.12, §11.13).
 //!
-//! Sans-IO: [`Login::begin`] gives the first request, [`Login::receive`] takes each response and gives what follows it.
+//! Sans-IO: [`Login::begin`] gives the first request, [`Login::receive`] takes each response and gives what
+//! follows it.
 
 mod offers;
 mod security;
@@ -55,8 +56,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// For a new session of one connection, with `identity` for the parts that have to differ between the sessions of one
-    /// initiator: 3 random bytes.
+    /// For a new session of one connection, with `identity` for the parts that have to differ between the
+    /// sessions of one initiator: 3 random bytes.
     pub fn new(identity: [u8; 3]) -> Settings {
         let [a, b, c] = identity;
         Settings {
@@ -83,7 +84,8 @@ impl Settings {
         }
     }
 
-    /// Asks for digests of headers, of data or of both. Whether the target has them, the session's parameters say.
+    /// Asks for digests of headers, of data or of both. Whether the target has them, the session's parameters
+    /// say.
     pub fn with_digests(mut self, header: bool, data: bool) -> Settings {
         // Alone: some targets choose None wherever they may.
         const WITH: &[&str] = &["CRC32C"];
@@ -175,8 +177,8 @@ pub struct Login {
 }
 
 impl Login {
-    /// The login to a target, or for discovery where there is none, and its first request. `random` fills bytes for
-    /// challenges; it is asked at once.
+    /// The login to a target, or for discovery where there is none, and its first request. `random` fills
+    /// bytes for challenges; it is asked at once.
     pub fn begin(
         settings: Settings,
         target: Option<&str>,

@@ -14,7 +14,8 @@ const GOOD: u8 = 0;
 pub struct Tag(pub(super) u32);
 
 impl Tag {
-    /// The command's place among those under way: below the session's depth, and no other's until this one ends.
+    /// The command's place among those under way: below the session's depth, and no other's until this one
+    /// ends.
     pub fn index(self) -> usize {
         (self.0 & 0xffff) as usize
     }
@@ -105,7 +106,8 @@ impl Direction {
 }
 
 impl Command {
-    /// A command for a logical unit by its number: below 256 by peripheral device addressing, else flat (SAM-5 4.7.7).
+    /// A command for a logical unit by its number: below 256 by peripheral device addressing, else flat
+    /// (SAM-5 4.7.7).
     pub fn new(lun: u16, cdb: [u8; 16], transfer: Transfer) -> Command {
         let [high, low] = lun.to_be_bytes();
         let high = if lun < 256 { high } else { 0x40 | high & 0x3f };

@@ -9,8 +9,8 @@ use super::{ProtocolError, Session, Tag};
 
 /// Where data of reads go.
 pub trait Sink {
-    /// The next piece of a command's data, `offset` bytes from their beginning. Pieces of a command come in order and
-    /// without gaps, and end anywhere.
+    /// The next piece of a command's data, `offset` bytes from their beginning. Pieces of a command come in
+    /// order and without gaps, and end anywhere.
     fn data(&mut self, tag: Tag, offset: u32, bytes: &[u8]);
 }
 

@@ -1,8 +1,9 @@
-//! The full feature phase of one connection: commands go out, data move, outcomes come back (RFC 7143 §4.2, §4.5, §11).
+//! The full feature phase of one connection: commands go out, data move, outcomes come back (RFC 7143 §4.2,
+//! §4.5, §11).
 //!
-//! Nothing is allocated for a command that ends well: each has a slot that its Initiator Task Tag points to, headers are
-//! written into one buffer, and data to be written stay where they are. What a target can make this keep is bounded by the
-//! commands that are under way.
+//! Nothing is allocated for a command that ends well: each has a slot that its Initiator Task Tag points to,
+//! headers are written into one buffer, and data to be written stay where they are. What a target can make
+//! this keep is bounded by the commands that are under way.
 
 mod answers;
 mod command;
@@ -112,7 +113,8 @@ impl Session {
         !serial::after(self.terms.cmd_sn, self.terms.max_cmd_sn)
     }
 
-    /// Sends a command on its way. `None`, and nothing done, where [`can_submit`](Session::can_submit) says no.
+    /// Sends a command on its way. `None`, and nothing done, where [`can_submit`](Session::can_submit) says
+    /// no.
     pub fn submit(&mut self, command: Command) -> Option<Tag> {
         if !self.can_submit() {
             return None;
@@ -202,8 +204,9 @@ impl Session {
         self.logout == Logout::Done
     }
 
-    /// Takes in what has arrived, and gives data of reads to `sink` as they come. Returns how many of the bytes were taken:
-    /// the rest, less than a header with its additional segments, is to be shown again with what follows it.
+    /// Takes in what has arrived, and gives data of reads to `sink` as they come. Returns how many of the
+    /// bytes were taken: the rest, less than a header with its additional segments, is to be shown again with
+    /// what follows it.
     ///
     /// # Errors
     /// [`ProtocolError`], after which the connection is of no more use.
@@ -234,7 +237,8 @@ impl Session {
         !self.outbox.is_empty()
     }
 
-    /// What is to be sent next, in as many slices as `slices` has room for, at most. The number of slices that were filled.
+    /// What is to be sent next, in as many slices as `slices` has room for, at most. The number of slices
+    /// that were filled.
     pub fn outgoing<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
         self.outbox.slices(slices)
     }

@@ -1,6 +1,7 @@
 //! PDUs that wait to be sent, as a stream of bytes in few pieces.
 //!
-//! Headers, digests, padding and short data lie side by side in one buffer; long data are sent from where they are.
+//! Headers, digests, padding and short data lie side by side in one buffer; long data are sent from where
+//! they are.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;

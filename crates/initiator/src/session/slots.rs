@@ -88,7 +88,8 @@ impl Slots {
         (slot.is_busy && slot.tag == tag).then_some(slot)
     }
 
-    /// The command is over. The next one at its place has another tag, so that a late answer is told from one to it.
+    /// The command is over. The next one at its place has another tag, so that a late answer is told from one
+    /// to it.
     pub(super) fn release(&mut self, tag: Tag) {
         if let Some(slot) = self.find(tag.0) {
             slot.is_busy = false;

@@ -1,6 +1,7 @@
 //! `timedisk bench`: how fast an iSCSI target is.
 //!
-//! Each session has a thread of its own with a closed loop: as soon as a command ends, another one takes its place.
+//! Each session has a thread of its own with a closed loop: as soon as a command ends, another one takes its
+//! place.
 
 mod options;
 mod pattern;

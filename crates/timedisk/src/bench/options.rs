@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 
 /// Measure how fast an iSCSI target is: this one, or any other.
 ///
-/// Each session keeps --qd commands under way, as soon as one ends the next one begins. With HOST:PORT, the target is asked for
-/// its disks; if it has one target, its first disk is measured.
+/// Each session keeps --qd commands under way, as soon as one ends the next one begins. With HOST:PORT, the
+/// target is asked for its disks; if it has one target, its first disk is measured.
 ///
 /// Writing overwrites what is on the disk, and so does --verify.
 ///
@@ -28,15 +28,18 @@ pub(crate) struct BenchOptions {
     pub(crate) bs: u32,
 
     /// Commands under way at once, in each session.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096), value_name = "N")]
+    #[arg(long, default_value_t = 32, value_name = "N",
+          value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) qd: u16,
 
     /// Sessions, each with a thread.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N",
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) sessions: u16,
 
     /// Connections of each session.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64), value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N",
+          value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) connections: u16,
 
     /// One block after the other; each session has a part of the span to itself.
@@ -63,10 +66,11 @@ pub(crate) struct BenchOptions {
     #[arg(long)]
     pub(crate) fua: bool,
 
-    /// Check that reads bring what was written. Each block is written with a pattern made of its address and a number
-    /// of this run. Each session has a part of the span to itself. With --rw write, all that was written is read back after
-    /// the time is up. With --rw mixed, a block is written before it is read for the first time. With --rw read, the whole
-    /// span (--span has to be given) is written before the time begins.
+    /// Check that reads bring what was written. Each block is written with a pattern made of its address and
+    /// a number of this run. Each session has a part of the span to itself. With --rw write, all that was
+    /// written is read back after the time is up. With --rw mixed, a block is written before it is read for
+    /// the first time. With --rw read, the whole span (--span has to be given) is written before the time
+    /// begins.
     #[arg(long)]
     pub(crate) verify: bool,
 

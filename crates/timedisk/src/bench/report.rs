@@ -188,12 +188,12 @@ impl Report {
         );
         if let Some(server) = &self.server {
             let mebibytes = server.resident_bytes as f64 / f64::from(1 << 20);
+            let (each, gib) = (server.cpu_seconds_per_million_commands, server.cpu_seconds_per_gib);
             line(
                 "server",
                 format!(
-                    "{:.2} µs of CPU per command, {:.2} s per GiB, {:.0} % of a core, {mebibytes:.1} MiB resident",
-                    server.cpu_seconds_per_million_commands,
-                    server.cpu_seconds_per_gib,
+                    "{each:.2} µs of CPU per command, {gib:.2} s per GiB, {:.0} % of a core, \
+                     {mebibytes:.1} MiB resident",
                     cpu(server.cpu_seconds),
                 ),
             );

@@ -60,7 +60,8 @@ impl Server {
     }
 }
 
-/// utime and stime, of all threads, in clock ticks. The second field, a name in parentheses, may have anything in it.
+/// utime and stime, of all threads, in clock ticks. The second field, a name in parentheses, may have
+/// anything in it.
 fn ticks(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace().skip(11);

@@ -155,7 +155,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Keeps commands under way until the phase has no more of them, or the time is up, and waits for the last ones.
+    /// Keeps commands under way until the phase has no more of them, or the time is up, and waits for the
+    /// last ones.
     fn drive(&mut self, mut phase: Phase, limit: Option<Duration>) -> Result<Duration, String> {
         self.began = Instant::now();
         let (mut now, mut last) = (Duration::ZERO, Duration::ZERO);

@@ -46,7 +46,8 @@ pub(super) fn check_terms(options: &BenchOptions, parameters: &Parameters) -> an
     Ok(())
 }
 
-/// The disk that was typed, or the only target's first one. `None` after the disks to choose from were listed.
+/// The disk that was typed, or the only target's first one. `None` after the disks to choose from were
+/// listed.
 pub(super) fn find(options: &BenchOptions) -> anyhow::Result<Option<Url>> {
     let place = &options.place;
     if place.contains("://") {
@@ -77,7 +78,8 @@ pub(super) fn find(options: &BenchOptions) -> anyhow::Result<Option<Url>> {
     }
 }
 
-/// The disks of a target. They are where we found it: what it calls its address may not be reachable from here.
+/// The disks of a target. They are where we found it: what it calls its address may not be reachable from
+/// here.
 fn disks(target: &Url, options: &BenchOptions) -> anyhow::Result<Vec<Url>> {
     let settings = Settings { connections: 1, ..settings(options)? };
     let mut connection = Connection::open(target, &settings, 1)?;

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What comes of a stream that a target sends while one read of 8192 bytes and one write of 100,000 are under way.
+/// What comes of a stream that a target sends while one read of 8192 bytes and one write of 100,000 are under
+/// way.
 fn outcome(make: impl Fn(&mut Target, u32, u32) -> Vec<u8>) -> ProtocolError {
     let mut session = session();
     let mut target = Target::of(&session);

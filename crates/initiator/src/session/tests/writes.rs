@@ -52,7 +52,8 @@ proptest! {
         let mut number = 0;
         while arrived.len() < length {
             let wanted = (length - arrived.len()).min(parameters.max_burst_length as usize);
-            session.receive(&target.ready(tag.0, number, arrived.len() as u32, wanted as u32), &mut ()).unwrap();
+            let ready = target.ready(tag.0, number, arrived.len() as u32, wanted as u32);
+            session.receive(&ready, &mut ()).unwrap();
             let before = arrived.len();
             take_burst(&target.decode(&drain(&mut session, most)), &parameters, 77, &mut arrived)?;
             prop_assert_eq!(arrived.len() - before, wanted);
