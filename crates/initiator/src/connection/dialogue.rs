@@ -15,11 +15,12 @@ use crate::url::{Portal, Url};
 const REDIRECTIONS: usize = 4;
 
 /// A connection on which one side speaks at a time.
-struct Dialogue {
-    stream: TcpStream,
-    arrived: Vec<u8>,
+pub(super) struct Dialogue {
+    pub(super) stream: TcpStream,
+    /// What has arrived and belongs to nothing that was asked yet.
+    pub(super) arrived: Vec<u8>,
     deadline: Instant,
-    patience: Duration,
+    pub(super) patience: Duration,
 }
 
 impl Dialogue {
@@ -87,18 +88,14 @@ impl Dialogue {
     }
 }
 
-/// Connects and logs in. Gives what has arrived behind the login, too.
-pub(super) fn log_in(
-    url: &Url,
-    settings: &Settings,
-    patience: Duration,
-) -> Result<(TcpStream, Terms, Vec<u8>), Error> {
+/// Connects and logs in.
+pub(super) fn log_in(url: &Url, settings: &Settings, patience: Duration) -> Result<(Dialogue, Terms), Error> {
     let settings = Settings { user: url.user.clone(), peer: url.peer.clone(), ..settings.clone() };
     let mut portal = url.portal.clone();
     for _ in 0..=REDIRECTIONS {
         let mut dialogue = Dialogue::open(&portal, patience)?;
         match dialogue.log_in(&settings, Some(&url.target)) {
-            Ok(terms) => return Ok((dialogue.stream, terms, dialogue.arrived)),
+            Ok(terms) => return Ok((dialogue, terms)),
             Err(Error::Login(LoginError::Moved { address })) => match address.parse() {
                 Ok(elsewhere) => portal = elsewhere,
                 Err(_) => return Err(LoginError::Moved { address }.into()),

@@ -8,16 +8,19 @@ mod error;
 
 use std::io::IoSlice;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 
-use crate::login::Settings;
+use crate::login::{Joined, Settings};
 use crate::scsi::{self, Capacity, Inquiry};
-use crate::session::{Command, MOST_COMMANDS, Outcome, Session, Sink, Tag};
+use crate::session::{Command, Outcome, Session, Sink, Tag};
 use crate::url::Url;
+
+use dialogue::Dialogue;
 
 pub use dialogue::discover;
 pub use error::Error;
@@ -68,13 +71,31 @@ impl Connection {
         depth: usize,
         patience: Duration,
     ) -> Result<Connection, Error> {
-        let (stream, terms, rest) = dialogue::log_in(url, settings, patience)?;
+        let (dialogue, terms) = dialogue::log_in(url, settings, patience)?;
+        Connection::begin(dialogue, Session::new(terms, depth))
+    }
+
+    /// Opens another connection of the same session (RFC 7143 §6.3.4), with the settings of the first one,
+    /// for commands of its own. Its number (CID) is no other's of the session. The target has to grant so
+    /// many: MaxConnections.
+    ///
+    /// # Errors
+    /// [`Error`]: the target does not let it in.
+    pub fn join(&self, url: &Url, settings: &Settings, cid: u16, depth: usize) -> Result<Connection, Error> {
+        let (terms, window) = (self.session.terms(), self.session.window());
+        let joined = Joined { tsih: terms.tsih, cmd_sn: window.next(), parameters: terms.parameters };
+        let settings = Settings { cid, joined: Some(joined), ..settings.clone() };
+        let (dialogue, terms) = dialogue::log_in(url, &settings, self.patience)?;
+        Connection::begin(dialogue, Session::joining(terms, depth, Arc::clone(window)))
+    }
+
+    fn begin(dialogue: Dialogue, session: Session) -> Result<Connection, Error> {
+        let Dialogue { stream, arrived: rest, patience, .. } = dialogue;
         stream.set_read_timeout(Some(TICK))?;
         let mut buffer = vec![0; BUFFER.max(rest.len())];
         if let Some(front) = buffer.get_mut(..rest.len()) {
             front.copy_from_slice(&rest);
         }
-        let session = Session::new(terms, depth.min(MOST_COMMANDS));
         Ok(Connection { stream, session, buffer, filled: rest.len(), patience })
     }
 

@@ -10,7 +10,7 @@ mod tests;
 
 use timedisk_iscsi::chap::Identity;
 use timedisk_iscsi::login::LoginStatus;
-use timedisk_iscsi::parameters::Wishes;
+use timedisk_iscsi::parameters::{Parameters, Wishes};
 use timedisk_iscsi::pdu::{IMMEDIATE, Request, Response, layout};
 use timedisk_iscsi::text::{self, TextError};
 
@@ -43,8 +43,8 @@ pub struct Settings {
     pub isid: [u8; 6],
     /// Connection identifier (§11.12.7).
     pub cid: u16,
-    /// 0 for a new session, else that of the session to be joined (§11.12.6).
-    pub tsih: u16,
+    /// The session that the connection is to join; none for a new one.
+    pub joined: Option<Joined>,
     /// What we would have the parameters be.
     pub wishes: Wishes,
     /// Connections of the session that we would like (§13.2).
@@ -53,6 +53,17 @@ pub struct Settings {
     pub user: Option<Identity>,
     /// Who the target has to be (mutual CHAP).
     pub peer: Option<Identity>,
+}
+
+/// A session that another connection joins (RFC 7143 §6.3.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// The target's part of its identifier (§11.12.6).
+    pub tsih: u16,
+    /// Number of its next command (§11.12.8).
+    pub cmd_sn: u32,
+    /// What was settled for all its connections.
+    pub parameters: Parameters,
 }
 
 impl Settings {
@@ -65,7 +76,7 @@ impl Settings {
             // A random ISID (§11.12.5): type 10b, 24 bits, and a qualifier.
             isid: [0x80, a, b, c, 0, 1],
             cid: 0,
-            tsih: 0,
+            joined: None,
             wishes: Wishes {
                 header_digests: &["None"],
                 data_digests: &["None"],
@@ -193,7 +204,7 @@ impl Login {
             security,
             text: text::Incoming::default(),
             rounds: 0,
-            cmd_sn: 1,
+            cmd_sn: settings.joined.as_ref().map_or(1, |joined| joined.cmd_sn),
             exp_stat_sn: 0,
             settings,
         };
@@ -216,7 +227,7 @@ impl Login {
         header.opcode = Request::Login as u8 | IMMEDIATE;
         header.flags = self.stage << 2 | next.map_or(0, |next| TRANSIT | next);
         header.isid = self.settings.isid;
-        header.tsih = self.settings.tsih.into();
+        header.tsih = self.settings.joined.as_ref().map_or(0, |joined| joined.tsih).into();
         header.initiator_task_tag = TAG.into();
         header.cid = self.settings.cid.into();
         header.cmd_sn = self.cmd_sn.into();
@@ -305,7 +316,7 @@ impl Login {
         if tsih == 0 {
             return Err(LoginError::Senseless("the session has no identifier (TSIH 0)"));
         }
-        if self.settings.tsih != 0 && tsih != self.settings.tsih {
+        if self.settings.joined.as_ref().is_some_and(|joined| joined.tsih != tsih) {
             return Err(LoginError::Senseless("it is for another session"));
         }
         let parameters = self.offers.parameters();

@@ -36,7 +36,7 @@ impl Offers {
             wishes.max_recv_data_segment_length = crate::control::SEGMENT_LIMIT as u32;
         }
         // Those of a connection only, where it joins a session (§13).
-        let is_joining = settings.tsih != 0;
+        let is_joining = settings.joined.is_some();
         let own = |key: &&Key| {
             let of_connection = matches!(key.kind, Kind::List(_) | Kind::OwnNumber(_)) && key.in_discovery;
             (key.in_discovery || !is_discovery) && (of_connection || !is_joining)
@@ -50,9 +50,19 @@ impl Offers {
             };
             Some(Offer { key, value, is_answered: false })
         });
+        let defaults = Parameters::default();
+        let start = match &settings.joined {
+            None => defaults,
+            Some(joined) => Parameters {
+                header_digest: defaults.header_digest,
+                data_digest: defaults.data_digest,
+                max_recv_data_segment_length_target: defaults.max_recv_data_segment_length_target,
+                ..joined.parameters
+            },
+        };
         let parameters = Parameters {
             max_recv_data_segment_length_initiator: wishes.max_recv_data_segment_length,
-            ..Parameters::default()
+            ..start
         };
         Offers { offers: offers.collect(), parameters }
     }

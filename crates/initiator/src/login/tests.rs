@@ -172,6 +172,27 @@ fn text_in_pieces_is_put_together() {
     assert_eq!(terms.parameters.max_burst_length, 65_536);
 }
 
+#[test]
+fn a_connection_that_joins_a_session_negotiates_only_what_is_its_own() {
+    let parameters = Parameters { max_connections: 2, max_burst_length: 4096, ..Parameters::default() };
+    let parameters =
+        Parameters { header_digest: true, max_recv_data_segment_length_target: 1 << 20, ..parameters };
+    let joined = || Some(Joined { tsih: 9, cmd_sn: 77, parameters });
+    let (mut login, offers, mut answers) = to_offers(Settings { cid: 1, joined: joined(), ..settings() });
+    let request = layout::LoginRequest::of(&offers.header);
+    assert_eq!((request.tsih.get(), request.cid.get(), request.cmd_sn.get()), (9, 1, 77));
+    let names: Vec<String> = keys(&offers).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["HeaderDigest", "DataDigest", "MaxRecvDataSegmentLength"]);
+    let Next::Done(terms) = login.receive(&answers.to(&offers, &[])).unwrap() else { panic!() };
+    assert_eq!((terms.parameters.max_burst_length, terms.parameters.max_connections), (4096, 2));
+    assert!(!terms.parameters.header_digest);
+    assert_eq!(terms.parameters.max_recv_data_segment_length_target, 8192);
+    let (mut login, offers, mut answers) = to_offers(Settings { joined: joined(), ..settings() });
+    let mut response = answers.to(&offers, &[]);
+    response.header[15] = 8;
+    assert!(matches!(login.receive(&response), Err(LoginError::Senseless(_))), "another session's");
+}
+
 /// Answers to CHAP, up to the target's proof.
 fn chap(settings: Settings, algorithm: &str) -> (Login, Pdu, Answers) {
     let (mut login, first) = begin(settings);

@@ -1,7 +1,6 @@
 //! What each PDU of the target means (RFC 7143 §11).
 
 use timedisk_iscsi::pdu::{HEADER_LENGTH, IMMEDIATE, NO_TAG, Request, Response, layout};
-use timedisk_iscsi::serial;
 
 use super::command::Direction;
 use super::{Burst, FINAL, LOGOUT_TAG, Logout, Outcome, ProtocolError, Residual, Session, Tag};
@@ -71,7 +70,7 @@ impl Session {
 
     fn data_in(&mut self) -> Result<(), ProtocolError> {
         let header = layout::DataIn::of(&self.inbox.header);
-        self.open_window(header.exp_cmd_sn.get(), header.max_cmd_sn.get());
+        self.window.open(header.exp_cmd_sn.get(), header.max_cmd_sn.get());
         if header.flags & HAS_STATUS == 0 {
             return Ok(());
         }
@@ -89,7 +88,7 @@ impl Session {
     fn scsi_response(&mut self) -> Result<(), ProtocolError> {
         let header = layout::ScsiResponse::of(&self.inbox.header);
         self.count_status(header.stat_sn.get())?;
-        self.open_window(header.exp_cmd_sn.get(), header.max_cmd_sn.get());
+        self.window.open(header.exp_cmd_sn.get(), header.max_cmd_sn.get());
         let tag = header.initiator_task_tag.get();
         let moved = self.slot(tag, "SCSI Response")?.moved;
         // The length of the sense data stands before them (§11.4.7).
@@ -102,7 +101,7 @@ impl Session {
 
     fn ready_to_transfer(&mut self) -> Result<(), ProtocolError> {
         let header = layout::ReadyToTransfer::of(&self.inbox.header);
-        self.open_window(header.exp_cmd_sn.get(), header.max_cmd_sn.get());
+        self.window.open(header.exp_cmd_sn.get(), header.max_cmd_sn.get());
         let limit = self.terms.parameters.max_burst_length;
         let tag = header.initiator_task_tag.get();
         let slot = self.slot(tag, R2T)?;
@@ -143,7 +142,7 @@ impl Session {
         if tag != NO_TAG {
             return Err(ProtocolError::UnknownTag { what: "NOP-In", tag });
         }
-        self.open_window(header.exp_cmd_sn.get(), header.max_cmd_sn.get());
+        self.window.open(header.exp_cmd_sn.get(), header.max_cmd_sn.get());
         let transfer_tag = header.target_transfer_tag.get();
         if transfer_tag == NO_TAG {
             return Ok(());
@@ -157,7 +156,7 @@ impl Session {
         answer.lun = header.lun;
         answer.initiator_task_tag = NO_TAG.into();
         answer.target_transfer_tag = transfer_tag.into();
-        answer.cmd_sn = self.terms.cmd_sn.into();
+        answer.cmd_sn = self.window.next().into();
         answer.exp_stat_sn = self.terms.exp_stat_sn.into();
         self.outbox.push(answer.bytes(), None);
         Ok(())
@@ -166,7 +165,7 @@ impl Session {
     fn async_message(&mut self) -> Result<(), ProtocolError> {
         let header = layout::AsyncMessage::of(&self.inbox.header);
         self.count_status(header.stat_sn.get())?;
-        self.open_window(header.exp_cmd_sn.get(), header.max_cmd_sn.get());
+        self.window.open(header.exp_cmd_sn.get(), header.max_cmd_sn.get());
         match header.event {
             // A logical unit has changed: the next command tells, too.
             0 => Ok(()),
@@ -208,14 +207,6 @@ impl Session {
         }
         self.terms.exp_stat_sn = expected.wrapping_add(1);
         Ok(())
-    }
-
-    /// MaxCmdSN: the window only opens; what says otherwise is old, and passed over (RFC 7143 §4.2.2.1).
-    fn open_window(&mut self, exp_cmd_sn: u32, max_cmd_sn: u32) {
-        let is_sound = !serial::before(max_cmd_sn, exp_cmd_sn.wrapping_sub(1));
-        if is_sound && serial::after(max_cmd_sn, self.terms.max_cmd_sn) {
-            self.terms.max_cmd_sn = max_cmd_sn;
-        }
     }
 }
 

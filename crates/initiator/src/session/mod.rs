@@ -13,15 +13,18 @@ mod outbox;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod window;
+
+use std::sync::Arc;
 
 use timedisk_iscsi::parameters::Parameters;
 use timedisk_iscsi::pdu::layout;
 use timedisk_iscsi::pdu::{IMMEDIATE, NO_TAG, Request};
-use timedisk_iscsi::serial;
 
 pub use command::{Command, Completion, Outcome, Payload, Residual, Tag, Transfer};
 pub use error::ProtocolError;
 pub use inbox::Sink;
+pub use window::Window;
 
 use command::Direction;
 use inbox::Inbox;
@@ -55,6 +58,7 @@ pub struct Terms {
 #[derive(Debug)]
 pub struct Session {
     terms: Terms,
+    window: Arc<Window>,
     slots: Slots,
     outbox: Outbox,
     inbox: Inbox,
@@ -70,12 +74,23 @@ enum Logout {
     Done,
 }
 
+/// Reasons of a logout (§11.14.1).
+const CLOSE_SESSION: u8 = 0;
+const CLOSE_CONNECTION: u8 = 1;
+
 /// The tag of the logout request, which no command has.
 const LOGOUT_TAG: u32 = 0xffff_fffe;
 
 impl Session {
     /// A session on these terms, for up to `depth` commands at once (at least 1, at most [`MOST_COMMANDS`]).
     pub fn new(terms: Terms, depth: usize) -> Session {
+        let window = Window::new(terms.cmd_sn, terms.max_cmd_sn);
+        Session::joining(terms, depth, Arc::new(window))
+    }
+
+    /// Another connection of a session, whose commands are numbered together with those of the others.
+    pub fn joining(terms: Terms, depth: usize, window: Arc<Window>) -> Session {
+        window.open(terms.cmd_sn, terms.max_cmd_sn);
         let depth = depth.clamp(1, MOST_COMMANDS);
         let parameters = &terms.parameters;
         Session {
@@ -84,8 +99,19 @@ impl Session {
             inbox: Inbox::new(parameters),
             completions: Vec::with_capacity(depth),
             logout: Logout::No,
+            window,
             terms,
         }
+    }
+
+    /// The terms that it began with.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// The numbers of the session's commands, for another connection of it.
+    pub fn window(&self) -> &Arc<Window> {
+        &self.window
     }
 
     /// What holds in this session.
@@ -105,20 +131,16 @@ impl Session {
 
     /// Whether a command can be submitted now: there is a slot for it, and the target's window is open.
     pub fn can_submit(&self) -> bool {
-        self.slots.has_free() && self.logout == Logout::No && self.is_window_open()
-    }
-
-    /// Whether the target takes another command (RFC 7143 §4.2.2.1).
-    fn is_window_open(&self) -> bool {
-        !serial::after(self.terms.cmd_sn, self.terms.max_cmd_sn)
+        self.slots.has_free() && self.logout == Logout::No && self.window.is_open()
     }
 
     /// Sends a command on its way. `None`, and nothing done, where [`can_submit`](Session::can_submit) says
     /// no.
     pub fn submit(&mut self, command: Command) -> Option<Tag> {
-        if !self.can_submit() {
+        if !self.slots.has_free() || self.logout != Logout::No {
             return None;
         }
+        let cmd_sn = self.window.take()?;
         let (direction, length) = command.extent();
         let parameters = &self.terms.parameters;
         let most = parameters.first_burst_length.min(length);
@@ -135,13 +157,12 @@ impl Session {
         header.flags = direction.flags() | if unsolicited > immediate { 0 } else { FINAL };
         header.lun = command.lun;
         header.expected_data_transfer_length = length.into();
-        header.cmd_sn = self.terms.cmd_sn.into();
+        header.cmd_sn = cmd_sn.into();
         header.exp_stat_sn = self.terms.exp_stat_sn.into();
         header.cdb = command.cdb;
         let lun = command.lun;
         let (tag, slot) = self.slots.take(command, direction, length)?;
         header.initiator_task_tag = tag.0.into();
-        self.terms.cmd_sn = self.terms.cmd_sn.wrapping_add(1);
         slot.moved = unsolicited;
         match slot.payload() {
             Some(payload) if immediate > 0 => {
@@ -183,7 +204,8 @@ impl Session {
         }
     }
 
-    /// Asks the target to end the session (RFC 7143 §11.14). No command can be submitted after it.
+    /// Asks the target to end the session, or this connection of it where there may be several (RFC 7143
+    /// §11.14). No command can be submitted after it.
     pub fn log_out(&mut self) {
         if self.logout != Logout::No {
             return;
@@ -191,10 +213,11 @@ impl Session {
         self.logout = Logout::Asked;
         let mut header = layout::LogoutRequest::zeroed();
         header.opcode = Request::Logout as u8 | IMMEDIATE;
-        header.reason = FINAL;
+        let is_alone = self.terms.parameters.max_connections == 1;
+        header.reason = FINAL | if is_alone { CLOSE_SESSION } else { CLOSE_CONNECTION };
         header.initiator_task_tag = LOGOUT_TAG.into();
         header.cid = self.terms.cid.into();
-        header.cmd_sn = self.terms.cmd_sn.into();
+        header.cmd_sn = self.window.next().into();
         header.exp_stat_sn = self.terms.exp_stat_sn.into();
         self.outbox.push(header.bytes(), None);
     }

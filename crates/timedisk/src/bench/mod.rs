@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use timedisk_initiator::Connection;
+use timedisk_initiator::{Connection, Url};
 
 pub(crate) use options::BenchOptions;
 use plan::Plan;
@@ -58,20 +58,19 @@ fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Logs in all sessions, and lays out the work.
-fn open(options: &BenchOptions, place: &timedisk_initiator::Url) -> anyhow::Result<(Vec<Connection>, Plan)> {
+/// Logs in all connections of all sessions, and lays out the work.
+fn open(options: &BenchOptions, place: &Url) -> anyhow::Result<(Vec<Connection>, Plan)> {
     let mut connections = Vec::new();
     let mut plan = None;
     for number in 1..=options.sessions {
-        let settings = target::settings(options)?;
-        let mut connection = Connection::open(place, &settings, options.qd.into())
-            .with_context(|| format!("{place}: session {number} of {}", options.sessions))?;
-        target::check_terms(options, connection.session().parameters()).with_context(|| place.to_string())?;
-        let (_, capacity) = connection.greet(place.lun).with_context(|| place.to_string())?;
+        let (first, capacity) = target::lead(options, place).with_context(|| match options.sessions {
+            1 => place.to_string(),
+            several => format!("{place}: session {number} of {several}"),
+        })?;
         if plan.is_none() {
             plan = Some(Plan::new(options, place.lun, capacity).with_context(|| place.to_string())?);
         }
-        connections.push(connection);
+        connections.extend(first);
     }
     match plan {
         Some(plan) => Ok((connections, plan)),

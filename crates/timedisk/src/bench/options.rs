@@ -27,22 +27,23 @@ pub(crate) struct BenchOptions {
     #[arg(long, default_value = "4k", value_parser = command_size, value_name = "SIZE")]
     pub(crate) bs: u32,
 
-    /// Commands under way at once, in each session.
+    /// Commands under way at once, in each session (shared out among its connections).
     #[arg(long, default_value_t = 32, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) qd: u16,
 
-    /// Sessions, each with a thread.
+    /// Sessions. Each has a thread.
     #[arg(long, default_value_t = 1, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) sessions: u16,
 
-    /// Connections of each session.
+    /// Connections of each session, as far as the target grants them. Each has a thread.
     #[arg(long, default_value_t = 1, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) connections: u16,
 
-    /// One block after the other; each session has a part of the span to itself.
+    /// One block after the other; each session (and connection) has a part of the span to
+    /// itself.
     #[arg(long, conflicts_with = "random")]
     pub(crate) seq: bool,
 

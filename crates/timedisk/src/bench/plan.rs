@@ -25,7 +25,8 @@ pub(crate) struct Plan {
     /// With --verify: the number that the pattern is made of.
     pub(crate) seed: Option<u64>,
     pub(crate) time: Duration,
-    pub(crate) sessions: u64,
+    /// Connections of all sessions together.
+    pub(crate) workers: u64,
     /// Bytes of a unit.
     pub(crate) unit_bytes: u32,
     /// Blocks of a unit.
@@ -36,6 +37,9 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(options: &BenchOptions, lun: u16, capacity: Capacity) -> anyhow::Result<Plan> {
+        if options.qd < options.connections {
+            bail!("--qd {} is too few for {} connections", options.qd, options.connections);
+        }
         let (bytes, block) = (options.bs, capacity.block_length);
         if !bytes.is_multiple_of(block) {
             bail!("--bs {bytes} does not fit: the disk's blocks have {block} bytes");
@@ -45,10 +49,10 @@ impl Plan {
             bail!("--span {span} is more than the disk has ({} bytes)", capacity.bytes());
         }
         let units = span / u64::from(bytes);
-        let sessions = u64::from(options.sessions);
+        let workers = u64::from(options.sessions) * u64::from(options.connections);
         let has_parts = options.seq || options.verify;
-        if units == 0 || has_parts && units < sessions {
-            bail!("{span} bytes are too few for {sessions} sessions of commands of {bytes} bytes");
+        if units == 0 || has_parts && units < workers {
+            bail!("{span} bytes are too few for {workers} connections with commands of {bytes} bytes");
         }
         if options.verify && units > MOST_TRACKED {
             bail!("--verify keeps track of {MOST_TRACKED} blocks at most: give --span or a larger --bs");
@@ -66,7 +70,7 @@ impl Plan {
             fua: options.fua,
             seed,
             time: options.time,
-            sessions,
+            workers,
             unit_bytes: bytes,
             unit_blocks: bytes / block,
             units,
@@ -83,13 +87,13 @@ impl Plan {
         format!("the first {}", format_size(self.units * u64::from(self.unit_bytes)))
     }
 
-    /// The units of a session: its own part, where sessions have parts.
+    /// The units of a connection: its own part, where connections have parts.
     pub(crate) fn part(&self, number: usize) -> Range<u64> {
         if !self.is_sequential && self.seed.is_none() {
             return 0..self.units;
         }
         let bound = |number: u64| {
-            let bound = u128::from(self.units) * u128::from(number) / u128::from(self.sessions.max(1));
+            let bound = u128::from(self.units) * u128::from(number) / u128::from(self.workers.max(1));
             u64::try_from(bound).unwrap_or(self.units)
         };
         let number = number as u64;
@@ -157,7 +161,7 @@ impl Steps {
 mod tests {
     use super::*;
 
-    fn plan(units: u64, sessions: u64, access: Access, is_sequential: bool) -> Plan {
+    fn plan(units: u64, workers: u64, access: Access, is_sequential: bool) -> Plan {
         Plan {
             lun: 0,
             access,
@@ -165,7 +169,7 @@ mod tests {
             fua: false,
             seed: None,
             time: Duration::from_secs(1),
-            sessions,
+            workers,
             unit_bytes: 4096,
             unit_blocks: 8,
             units,

@@ -206,9 +206,13 @@ impl Report {
             "none" => String::new(),
             what => format!(", digest {what}"),
         };
+        let connections = match self.connections {
+            1 => String::new(),
+            several => format!(" of {several} connections"),
+        };
         let fua = if self.fua { ", FUA" } else { "" };
         format!(
-            "{} {}, {} bytes, {} at once, {} session(s){digest}{fua}, {:.3} s, {} commands",
+            "{} {}, {} bytes, {} at once, {} session(s){connections}{digest}{fua}, {:.3} s, {} commands",
             self.pattern,
             self.rw,
             self.block_bytes,

@@ -15,6 +15,11 @@ use super::tally::Tally;
 /// How often it is looked for commands that were forgotten.
 const ROUND: Duration = Duration::from_secs(1);
 
+/// How long other connections of a session are waited for, before the window is looked at again, and how many
+/// such waits there are before a look at the socket.
+const OTHERS: Duration = Duration::from_micros(100);
+const LISTEN_EVERY: u32 = 100;
+
 /// Unit attentions that a run may meet, each of which costs a command another try.
 const MOST_ATTENTIONS: u32 = 1000;
 
@@ -65,6 +70,7 @@ pub(crate) struct Worker<'a> {
     damage: Option<u64>,
     attentions: u32,
     again: Vec<Step>,
+    waits: u32,
     next_round: Duration,
     last_sign: Duration,
 }
@@ -104,6 +110,7 @@ impl<'a> Worker<'a> {
             damage: None,
             attentions: 0,
             again: Vec::new(),
+            waits: 0,
             next_round: ROUND,
             last_sign: Duration::ZERO,
         })
@@ -149,9 +156,9 @@ impl<'a> Worker<'a> {
     }
 
     fn failed(&self, what: impl std::fmt::Display) -> String {
-        match self.plan.sessions {
+        match self.plan.workers {
             1 => what.to_string(),
-            _ => format!("session {}: {what}", self.number + 1),
+            _ => format!("connection {}: {what}", self.number + 1),
         }
     }
 
@@ -191,6 +198,10 @@ impl<'a> Worker<'a> {
     }
 
     fn receive(&mut self) -> Result<bool, String> {
+        if self.plan.workers > 1 && self.must_wait_for_others() {
+            std::thread::sleep(OTHERS);
+            return Ok(false);
+        }
         let arrived = match self.plan.seed {
             None => self.connection.step(&mut ()),
             Some(seed) => {
@@ -206,6 +217,18 @@ impl<'a> Worker<'a> {
                 "--verify: byte {address} of the disk was read and is not as it was written"
             ))),
         }
+    }
+
+    /// Whether other connections of the session have filled its window, while this one has nothing to wait
+    /// for. Every now and then it listens all the same: the target may open the window here.
+    fn must_wait_for_others(&mut self) -> bool {
+        let session = self.connection.session();
+        let is_shut_out = session.in_flight() == 0
+            && session.parameters().max_connections > 1
+            && !session.wants_to_send()
+            && !session.window().is_open();
+        self.waits = if is_shut_out { self.waits + 1 } else { 0 };
+        is_shut_out && !self.waits.is_multiple_of(LISTEN_EVERY)
     }
 
     fn next_step(&mut self, phase: &mut Phase) -> Option<Step> {
@@ -250,9 +273,17 @@ impl<'a> Worker<'a> {
         } else {
             scsi::read(plan.lun, address, plan.unit_blocks, plan.unit_bytes)
         };
-        let tag = self.connection.session_mut().submit(command);
-        if let Some(flight) = tag.and_then(|tag| self.flights.get_mut(tag.index())) {
-            *flight = Flight { is_busy: true, issued: now, step, buffer };
+        match self.connection.session_mut().submit(command) {
+            Some(tag) => {
+                if let Some(flight) = self.flights.get_mut(tag.index()) {
+                    *flight = Flight { is_busy: true, issued: now, step, buffer };
+                }
+            }
+            // Another connection of the session was faster, and has closed the window.
+            None => {
+                self.buffers.extend(buffer);
+                self.again.push(step);
+            }
         }
     }
 

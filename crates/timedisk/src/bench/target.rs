@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use timedisk_initiator::connection::{Error, discover};
+use timedisk_initiator::scsi::Capacity;
 use timedisk_initiator::url::user_and_portal;
 use timedisk_initiator::{Connection, Settings, Url};
 use timedisk_iscsi::parameters::Parameters;
@@ -19,8 +20,41 @@ pub(super) fn settings(options: &BenchOptions) -> anyhow::Result<Settings> {
     Ok(Settings { connections: options.connections, ..settings })
 }
 
+/// Opens a session with all its connections, and asks how large the disk is. The commands that may be under
+/// way at once are shared out among the connections.
+pub(super) fn lead(options: &BenchOptions, place: &Url) -> anyhow::Result<(Vec<Connection>, Capacity)> {
+    let settings = settings(options)?;
+    let depth = |cid: u16| {
+        usize::from(options.qd / options.connections) + usize::from(cid < options.qd % options.connections)
+    };
+    let mut first = Connection::open(place, &settings, depth(0))?;
+    check_terms(options, first.session().parameters())?;
+    let (_, capacity) = first.greet(place.lun)?;
+    let mut connections = vec![first];
+    for cid in 1..options.connections {
+        if let Some(first) = connections.first() {
+            let next = first.join(place, &settings, cid, depth(cid));
+            let next = next.with_context(|| format!("connection {} of {}", cid + 1, options.connections))?;
+            check_digests(options, next.session().parameters())?;
+            connections.push(next);
+        }
+    }
+    Ok((connections, capacity))
+}
+
 /// Refuses a session that is not what was asked for.
-pub(super) fn check_terms(options: &BenchOptions, parameters: &Parameters) -> anyhow::Result<()> {
+fn check_terms(options: &BenchOptions, parameters: &Parameters) -> anyhow::Result<()> {
+    let (wanted, granted) = (options.connections, parameters.max_connections);
+    if granted < u32::from(wanted) {
+        bail!(
+            "--connections {wanted}: the target grants {granted} in each session (MaxConnections): \
+             use --sessions instead"
+        );
+    }
+    check_digests(options, parameters)
+}
+
+fn check_digests(options: &BenchOptions, parameters: &Parameters) -> anyhow::Result<()> {
     let digests = [
         (options.digest.header(), parameters.header_digest, "headers"),
         (options.digest.data(), parameters.data_digest, "data"),
@@ -29,19 +63,6 @@ pub(super) fn check_terms(options: &BenchOptions, parameters: &Parameters) -> an
         if wanted && !granted {
             bail!("the target has no digests of {what}: choose another --digest");
         }
-    }
-    if parameters.max_connections < u32::from(options.connections) {
-        bail!(
-            "--connections {}: the target grants {} connection(s) in a session: use --sessions instead",
-            options.connections,
-            parameters.max_connections
-        );
-    }
-    if options.connections > 1 {
-        bail!(
-            "--connections {}: more than one is not there yet: use --sessions instead",
-            options.connections
-        );
     }
     Ok(())
 }

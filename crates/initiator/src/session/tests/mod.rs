@@ -75,7 +75,7 @@ impl Target {
         let terms = &session.terms;
         Target {
             stat_sn: terms.exp_stat_sn,
-            exp_cmd_sn: terms.cmd_sn,
+            exp_cmd_sn: session.window.next(),
             max_cmd_sn: terms.max_cmd_sn,
             header_digest: terms.parameters.header_digest,
             data_digest: terms.parameters.data_digest,

@@ -155,3 +155,34 @@ fn a_logout_ends_the_session_in_peace() {
     session.receive(&header.bytes(), &mut ()).unwrap();
     assert!(session.is_logged_out());
 }
+
+#[test]
+fn connections_of_one_session_number_their_commands_together() {
+    let begin = Terms {
+        max_cmd_sn: 1,
+        parameters: Parameters { max_connections: 2, ..parameters() },
+        ..terms(parameters())
+    };
+    let mut first = Session::new(begin.clone(), 8);
+    let late = Terms { cid: 1, exp_stat_sn: 100, max_cmd_sn: 0xffff_fffe, ..begin };
+    let mut second = Session::joining(late, 8, Arc::clone(first.window()));
+    let target = Target::of(&first);
+    let mut numbers = Vec::new();
+    for session in [&mut first, &mut second] {
+        session.submit(read(4)).unwrap();
+        session.submit(read(4)).unwrap();
+        let sent = target.decode(&drain(session, 1000));
+        numbers.extend(sent.iter().map(|(header, _)| layout::ScsiCommand::of(header).cmd_sn.get()));
+    }
+    assert_eq!(numbers, [0xffff_fffe, 0xffff_ffff, 0, 1]);
+    assert!(!first.can_submit() && !second.can_submit(), "one window for both");
+    let mut of_second = Target { exp_cmd_sn: 2, max_cmd_sn: 2, ..Target::of(&second) };
+    assert_eq!(of_second.stat_sn, 100, "each connection counts its own status");
+    let tag = second.submit(read(4));
+    assert_eq!(tag, None);
+    second.receive(&of_second.data_in(0, 0, 0, &[0; 4], Some(0)), &mut ()).unwrap();
+    assert!(first.can_submit(), "what opens it for one opens it for all");
+    first.log_out();
+    let sent = target.decode(&drain(&mut first, 1000));
+    assert_eq!(layout::LogoutRequest::of(&sent[0].0).reason, 0x81, "only this connection ends");
+}
