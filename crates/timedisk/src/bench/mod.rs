@@ -42,7 +42,7 @@ pub(crate) fn run(options: &BenchOptions) -> anyhow::Result<ExitCode> {
     let report = report::Report::new(&place, options, &plan, &result, cost)?;
     report.print(options.json)?;
     for failure in &result.failures {
-        eprintln!("timedisk: {failure}");
+        eprintln!("timedisk: {place}: {failure}");
     }
     Ok(if result.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -100,8 +100,15 @@ fn measure(
     let gates = [(); 3].map(|()| Barrier::new(sessions + 1));
     let [ready, go, done] = &gates;
     thread::scope(|scope| {
-        let workers: Vec<_> =
-            workers.into_iter().map(|worker| scope.spawn(move || work(worker, [ready, go, done]))).collect();
+        let spawn = |worker| {
+            let run = move || work(worker, [ready, go, done]);
+            thread::Builder::new().spawn_scoped(scope, run).unwrap_or_else(|error| {
+                // Those that have begun wait for all, and would wait for ever.
+                eprintln!("timedisk: no thread for each of {sessions} connections: {error}");
+                std::process::exit(1)
+            })
+        };
+        let workers: Vec<_> = workers.into_iter().map(spawn).collect();
         ready.wait();
         let before = (client_cpu(), server.map(Server::sample).transpose());
         go.wait();
@@ -119,8 +126,12 @@ fn measure(
             outcome.seconds = outcome.seconds.max(measured.time.as_secs_f64());
             outcome.failures.extend(measured.failure);
         }
-        let cost = match (before.1?, after.1?) {
-            (Some(before), Some(after)) => Some(before.until(after)),
+        let cost = match (before.1?, after.1) {
+            (Some(before), Ok(Some(after))) => Some(before.until(after)),
+            (_, Err(error)) => {
+                outcome.failures.push(format!("{error:#}"));
+                None
+            }
             _ => None,
         };
         Ok((outcome, cost))
@@ -135,6 +146,10 @@ fn work(mut worker: Worker<'_>, [ready, go, done]: [&Barrier; 3]) -> Measured {
     let began = Instant::now();
     let measured = prepared.and_then(|()| worker.run());
     let time = began.elapsed();
+    if measured.is_err() {
+        // What the others would go on to measure is not what was asked for.
+        worker.stop();
+    }
     done.wait();
     let checked = measured.and_then(|time| worker.check().map(|()| time));
     match checked {

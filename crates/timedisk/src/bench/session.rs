@@ -1,7 +1,7 @@
 //! One session's closed loop.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use timedisk_initiator::connection::PATIENCE;
@@ -144,6 +144,11 @@ impl<'a> Worker<'a> {
             true => Err(self.failed("it was stopped before all that was written was read back")),
             false => Ok(()),
         }
+    }
+
+    /// Ends the run of all connections.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 
     /// Logs out.
