@@ -30,8 +30,8 @@ class Load:
 
 
 def has_bench():
-    """Whether the program under test has the subcommand already."""
-    done = subprocess.run([place.binary, "bench", "--help"], capture_output=True, check=False)
+    """Whether there is a program with this subcommand."""
+    done = subprocess.run([place.bench or place.binary, "bench", "--help"], capture_output=True, check=False)
     return done.returncode == 0
 
 
@@ -45,7 +45,7 @@ def command(client, urls, load):
         return [place.tool("load", "-liscsi"), *[f"url={url}" for url in urls], f"rw={load.rw}", f"bs={load.bs}",
                 f"qd={load.qd}", f"sessions={load.sessions}", f"seconds={load.seconds}", f"order={load.order}",
                 f"span={load.span}", f"fua={int(load.fua)}"]
-    words = [place.binary, "bench", urls[0], "--rw", load.rw, "--bs", load.bs, "--qd", load.qd,
+    words = [place.bench or place.binary, "bench", urls[0], "--rw", load.rw, "--bs", load.bs, "--qd", load.qd,
              "--sessions", load.sessions, "--time", load.seconds, "--seq" if load.order == "seq" else "--random",
              "--json"]
     return words + (["--span", load.span] if load.span else []) + (["--fua"] if load.fua else [])

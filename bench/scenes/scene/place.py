@@ -12,6 +12,7 @@ from . import process
 HERE = pathlib.Path(__file__).resolve().parent.parent
 ROOT = HERE.parent.parent
 binary = ROOT / "target" / "release" / "timedisk"
+bench = None  # the program whose `bench` is a client, if it is not the one under test
 _scratch = None
 _tools = {}
 
