@@ -1,4 +1,7 @@
-"""One plain TCP stream, to see what a link carries: `stream.py listen ADDRESS PORT`, `stream.py send|receive ADDRESS PORT SECONDS`.
+"""One plain TCP stream, to see what a link carries.
+
+    stream.py listen ADDRESS PORT
+    stream.py send|receive ADDRESS PORT SECONDS
 
 The end that connects says which way the data go, and for how long; it prints the payload's bytes per second, from the
 first byte to the last one's arrival.

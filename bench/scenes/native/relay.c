@@ -1,7 +1,7 @@
-/* A long line between two network namespaces: a tunnel device at each end, and this program between them. It sends at a
- * given rate, each packet for as long as it would be on an Ethernet wire, and delivers it a given time later.
+/* A long line between two network namespaces: a tunnel device at each end, and this program between them. It sends at
+ * a given rate, each packet for as long as it would be on an Ethernet wire, and delivers it a given time later.
  *   relay NAMESPACE NAMESPACE MEGABITS MICROSECONDS-ONE-WAY
- * Packets may be larger than the MTU: the kernel leaves it to the device to cut them up (TSO), and takes them so, too. */
+ * Packets may be larger than the MTU: the kernel leaves it to the device to cut them up (TSO), and takes them so. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-/* A disk that is slow, for those who flood it: a file system (FUSE) with one file, `disk`, kept in memory. It has one arm:
- * it does one thing after the other, and writes so many bytes a second.
+/* A disk that is slow, for those who flood it: a file system (FUSE) with one file, `disk`, kept in memory. It has one
+ * arm: it does one thing after the other, and writes so many bytes a second.
  *   slowdisk DIRECTORY BYTES BYTES-A-SECOND
  * It says "ready" once it is mounted; it is there until it is unmounted. */
 #define _GNU_SOURCE

@@ -103,7 +103,8 @@ def start_to_login(directory):
                 break
             except ConnectionRefusedError:
                 if running.poll() is not None or time.monotonic() - start > 60:
-                    raise process.Failed("1000 targets were not served: " + (directory / "log").read_text()[-200:]) from None
+                    said = (directory / "log").read_text()[-200:]
+                    raise process.Failed(f"1000 targets were not served: {said}") from None
                 time.sleep(0.001)
         took = time.monotonic() - start
     process.end(running)

@@ -1,4 +1,4 @@
-"""A line of 1 Gbit/s with a round trip of 20 ms: sequential reads and writes with the defaults of all that takes part."""
+"""A line of 1 Gbit/s with a round trip of 20 ms: sequential reads and writes, with everybody's defaults."""
 
 from . import clients, link100, network
 from .clients import Load
@@ -24,7 +24,8 @@ def run(found):
                     shares = [clients.measure(client, server.url, load, link.client)["bytes_per_second"] * 8 /
                               (MEGABITS * 1e6) for _ in range(found.rounds(3))]
                     goal = {"at_least": GOAL} if server.kind == "timedisk" else {}
-                    found.add(f"{server.kind}: {load}, {client}", median(shares), "of line", note=spread(shares), **goal)
+                    found.add(f"{server.kind}: {load}, {client}", median(shares), "of line", note=spread(shares),
+                              **goal)
         stream.end()
         for server in targets:
             server.end()

@@ -18,7 +18,7 @@ LIMIT = 2.0
 
 
 def run(found):
-    seconds = 0.8
+    seconds = 0.3
     directory = place.fresh("images")
     own, other = (place.filled(directory / name, 256 * MEBIBYTE) for name in ("own", "other"))
     client = clients.available()[0]
@@ -36,7 +36,7 @@ def run(found):
             "a flood of 1M writes, same slow disk": (slow_url, lambda: flooded(slow_url, seconds)),
         }
         figures = {name: [] for name in cases}
-        for _ in range(found.rounds(9)):
+        for _ in range(found.rounds(25)):
             for name, (url, neighbour) in cases.items():
                 with neighbour():
                     figures[name].append(clients.measure(client, url, load)["latency_us"]["p99"])

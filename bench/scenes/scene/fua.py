@@ -1,7 +1,9 @@
 """FUA: writes that must be on the disk before they are answered, against a bare loop of pwrite and fdatasync.
 
-The disks of rented machines take bursts, and are held back afterwards; so each slice is short, and each has the same rest
+Disks of rented machines take bursts, and are held back afterwards; so each slice is short, and each has the same rest
 before it. One write at a time is judged by the median of its latency, which bursts and stalls of the disk leave alone.
+On a machine that is busy otherwise this measures little: the kernel's thread that sends a flush then waits for a
+processor, for 4 ms here.
 """
 
 import os

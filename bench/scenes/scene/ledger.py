@@ -13,7 +13,8 @@ DISK = ("pread64", "preadv", "preadv2", "pwrite64", "pwritev", "pwritev2")
 WAIT = ("poll", "ppoll", "epoll_wait", "epoll_pwait")
 SYNC = ("fdatasync", "fsync", "sync_file_range")
 OTHER = ("futex", "io_uring_enter", "mmap", "munmap", "madvise", "brk")
-GROUPS = {"receive": RECEIVE, "send": SEND, "disk": DISK, "wait": WAIT, "sync": SYNC, **{call: (call,) for call in OTHER}}
+GROUPS = {"receive": RECEIVE, "send": SEND, "disk": DISK, "wait": WAIT, "sync": SYNC}
+GROUPS |= {call: (call,) for call in OTHER}
 
 
 def resident(pid):

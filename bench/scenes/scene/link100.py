@@ -22,7 +22,7 @@ def run(found):
                 load = Load(rw, bs, qd, seconds, order="seq", span=512 * MEBIBYTE)
                 for server in targets:
                     ratios = [clients.measure(client, server.url, load, link.client)["bytes_per_second"] / plain[rw]
-                              for _ in range(found.rounds(2))]
+                              for _ in range(found.rounds(3))]
                     goal = {"at_least": GOAL} if server.kind == "timedisk" else {}
                     found.add(f"{server.kind}: {load}, {client}", median(ratios), "of TCP", note=spread(ratios), **goal)
         stream.end()

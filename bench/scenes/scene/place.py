@@ -71,9 +71,9 @@ def sparse(path, size):
 def filled(path, size):
     """A file with data in it, so that reads copy bytes instead of clearing them.
 
-    It is written in small pieces: a file system that keeps in its cache what was written as one piece as one (ext4 since
-    Linux 6.16) walks over all of the piece at each small write into it later, which would be measured then. And it is on the disk
-    before this ends, so that nothing is written back while others measure.
+    It is written in small pieces: what was written at once, some file systems keep in their cache as one (ext4 since
+    Linux 6.16), and walk over all of it at each small write later on, which would be measured then. And it is on the
+    disk before this ends, so that nothing is written back while others measure.
     """
     piece = os.urandom(4096)
     with open(path, "wb", buffering=0) as file:

@@ -62,7 +62,7 @@ class Findings:
         return finding
 
     def rounds(self, full):
-        return 1 if self.quick else full
+        return max(1, full // 5) if self.quick else full
 
 
 def median(values):
