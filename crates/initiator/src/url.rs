@@ -40,6 +40,9 @@ pub enum UrlError {
         "after ? stand target_user=NAME&target_password=SECRET, for a target that has to prove itself, too"
     )]
     Argument,
+    /// RFC 7143 §9.2.1: whoever knows it for one side could pretend to be the other one.
+    #[error("the target's secret is the same as the user's: give each side one of its own")]
+    SameSecret,
 }
 
 /// A host and a port. The host is a name or an address, IPv6 without brackets.
@@ -130,8 +133,10 @@ impl FromStr for Url {
         let lun =
             lun.parse().ok().filter(|lun| *lun < 1 << 14).ok_or_else(|| UrlError::Lun(lun.to_owned()))?;
         let peer = arguments.map(peer).transpose()?;
-        if peer.is_some() && user.is_none() {
-            return Err(UrlError::User);
+        match (&user, &peer) {
+            (None, Some(_)) => return Err(UrlError::User),
+            (Some(user), Some(peer)) if user.secret == peer.secret => return Err(UrlError::SameSecret),
+            _ => {}
         }
         Ok(Url { portal, target: target.to_owned(), lun, user, peer })
     }
@@ -221,6 +226,7 @@ mod tests {
             ("iscsi://h/iqn.x/16384", UrlError::Lun("16384".into())),
             ("iscsi://h/iqn.x/0?a=b", UrlError::Argument),
             ("iscsi://h/iqn.x/0?target_user=t&target_password=s", UrlError::User),
+            ("iscsi://a%s@h/iqn.x/0?target_user=t&target_password=s", UrlError::SameSecret),
         ];
         for (text, error) in cases {
             assert_eq!(url(text), Err(error), "{text}");

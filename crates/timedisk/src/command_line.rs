@@ -45,7 +45,6 @@ pub(crate) enum Verb {
     /// Look after one disk.
     #[command(subcommand)]
     Disk(DiskCommand),
-    /// Measure how fast an iSCSI target is: this one, or any other.
     Bench(BenchOptions),
 }
 
