@@ -1,10 +1,15 @@
 //! The security stage: no authentication, or CHAP in one direction or both (RFC 7143 §12.1).
 
-use timedisk_iscsi::chap::{self, ALGORITHMS, BINARY_LIMIT, Challenge, Identity};
+use timedisk_iscsi::chap::{self, BINARY_LIMIT, Challenge, Identity};
 use timedisk_iscsi::encoding;
+use timedisk_iscsi::keys;
 use timedisk_iscsi::text::{self, Pair, Writer};
 
 use super::{LoginError, Settings};
+
+/// The hashes, by their numbers: SHA3-256, SHA-1, MD5, SHA-256. Some targets take 7 for SHA-1, from before
+/// the numbers were registered; those know 5, too, which is why it stands before 7.
+const OFFERED: &str = "8,6,5,7";
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +79,11 @@ impl Security {
             (None | Some("None"), _) if self.peer.is_some() => self.impostor(),
             (None | Some("None"), _) if transit => Ok(Step::Done),
             (Some("None"), _) => Ok(Step::Say { text: Vec::new(), is_last: true }),
-            (Some("CHAP"), None) => Err(LoginError::SecretWanted),
+            (Some("CHAP" | keys::REJECT), None) => Err(LoginError::SecretWanted),
             (Some("CHAP"), Some(_)) => {
                 self.expected = Expected::Challenge;
                 let mut text = Writer::default();
-                let numbers: Vec<String> =
-                    ALGORITHMS.iter().rev().map(|known| known.number.to_string()).collect();
-                text.pair("CHAP_A", &numbers.join(","));
+                text.pair("CHAP_A", OFFERED);
                 Ok(Step::Say { text: text.finish(), is_last: false })
             }
             (Some(other), _) => Err(LoginError::Method(text::shown(other))),

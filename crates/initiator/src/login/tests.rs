@@ -199,10 +199,20 @@ fn chap(settings: Settings, algorithm: &str) -> (Login, Pdu, Answers) {
     assert_eq!(layout::LoginRequest::of(&first.header).flags, 0, "the stage does not end");
     let mut answers = Answers(5);
     let offer = sent(login.receive(&answers.to(&first, &[("AuthMethod", "CHAP")])));
-    assert_eq!(key(&offer, "CHAP_A").as_deref(), Some("8,7,6,5"));
+    assert_eq!(key(&offer, "CHAP_A").as_deref(), Some("8,6,5,7"));
     let challenge = [("CHAP_A", algorithm), ("CHAP_I", "17"), ("CHAP_C", "0x0102030405060708")];
     let proof = sent(login.receive(&answers.to(&offer, &challenge)));
     (login, proof, answers)
+}
+
+#[test]
+fn every_hash_that_we_have_is_offered() {
+    let (mut login, first) = begin(Settings { user: Some(identity("joe", "correct horse")), ..settings() });
+    let offer = sent(login.receive(&Answers(1).to(&first, &[("AuthMethod", "CHAP")])));
+    let mut offered: Vec<u8> =
+        key(&offer, "CHAP_A").unwrap().split(',').map(|item| item.parse().unwrap()).collect();
+    offered.sort_unstable();
+    assert_eq!(offered, ALGORITHMS.iter().map(|known| known.number).collect::<Vec<_>>());
 }
 
 #[test]
@@ -253,7 +263,9 @@ fn what_we_do_not_have_is_said() {
         let (mut login, first) = begin(settings);
         login.receive(&Answers(1).to(&first, pairs)).unwrap_err()
     };
-    assert_eq!(answer(settings(), &[("AuthMethod", "CHAP")]), LoginError::SecretWanted);
+    for wanted in ["CHAP", "Reject"] {
+        assert_eq!(answer(settings(), &[("AuthMethod", wanted)]), LoginError::SecretWanted);
+    }
     assert_eq!(answer(user(), &[("AuthMethod", "KRB5")]), LoginError::Method("KRB5".into()));
     assert!(matches!(answer(user(), &[]), LoginError::Senseless(_)));
     let (mut login, first) = begin(user());
