@@ -35,10 +35,16 @@ pub enum DiscoveryError {
     Protocol(#[from] ProtocolError),
     /// Text that can't be taken apart.
     #[error("the list of targets can't be read: {0}")]
-    Text(#[from] TextError),
+    Text(TextError),
     /// More than 4 MiB, or too many pieces.
     #[error("the list of targets does not end")]
     Endless,
+}
+
+impl From<TextError> for DiscoveryError {
+    fn from(error: TextError) -> DiscoveryError {
+        DiscoveryError::Text(error)
+    }
 }
 
 /// What follows a PDU.

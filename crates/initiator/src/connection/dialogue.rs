@@ -26,7 +26,7 @@ pub(super) struct Dialogue {
 impl Dialogue {
     fn open(portal: &Portal, patience: Duration) -> Result<Dialogue, Error> {
         let deadline = Instant::now() + patience;
-        let resolve = |source| Error::Resolve { portal: portal.clone(), source };
+        let resolve = |cause| Error::Resolve { portal: portal.clone(), cause };
         let mut failure = std::io::Error::from(std::io::ErrorKind::NotFound);
         for address in (portal.host.as_str(), portal.port).to_socket_addrs().map_err(resolve)? {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -38,7 +38,7 @@ impl Dialogue {
                 Err(error) => failure = error,
             }
         }
-        Err(Error::Connect { portal: portal.clone(), source: failure })
+        Err(Error::Connect { portal: portal.clone(), cause: failure })
     }
 
     fn left(&self) -> Result<Duration, Error> {

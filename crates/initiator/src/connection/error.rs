@@ -7,28 +7,28 @@ use crate::login::LoginError;
 use crate::session::{Outcome, ProtocolError};
 use crate::url::Portal;
 
-/// What can go wrong with a connection.
+/// What can go wrong with a connection. Each message is whole: it says the cause, too.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The host has no address.
-    #[error("{portal}: no address is known for this host: {source}")]
+    #[error("{portal}: no address is known for this host: {cause}")]
     Resolve {
         /// Where to.
         portal: Portal,
         /// What the system says.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// Nobody listens there.
-    #[error("{portal}: can't connect: {source}")]
+    #[error("{portal}: can't connect: {cause}")]
     Connect {
         /// Where to.
         portal: Portal,
         /// What the system says.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The socket fails.
     #[error("the connection failed: {0}")]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
     /// The other side has closed the connection.
     #[error("the target closed the connection")]
     Closed,
@@ -72,4 +72,10 @@ pub enum Error {
     /// The target sends us round in circles.
     #[error("the target sends us from one address to the next, {0} times")]
     Redirections(usize),
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Error {
+        Error::Io(error)
+    }
 }

@@ -124,7 +124,7 @@ pub enum LoginError {
     Senseless(&'static str),
     /// Keys that can't be taken apart.
     #[error("the target's answer to the login can't be read: {0}")]
-    Text(#[from] TextError),
+    Text(TextError),
     /// A value that breaks the key's rule.
     #[error("the target answers {key}={value}, which was not on offer")]
     Answer {
@@ -150,6 +150,12 @@ pub enum LoginError {
     /// A PDU that belongs nowhere.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
+}
+
+impl From<TextError> for LoginError {
+    fn from(error: TextError) -> LoginError {
+        LoginError::Text(error)
+    }
 }
 
 fn hint(status: LoginStatus) -> &'static str {
