@@ -140,13 +140,15 @@ impl Connection {
     /// Sends until nothing waits, or the socket takes no more.
     fn send(&mut self) -> Result<(), Error> {
         while self.session.wants_to_send() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.session.outgoing(&mut slices);
-            let slices = slices.get(..count).unwrap_or_default();
             let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            let sent = match slices {
-                [one] => send(&self.stream, one, flags),
-                many => sendmsg(&self.stream, many, &mut SendAncillaryBuffer::default(), flags),
+            let sent = match self.session.outgoing_whole() {
+                Some(bytes) => send(&self.stream, bytes, flags),
+                None => {
+                    let mut slices = [IoSlice::new(&[]); SLICES];
+                    let count = self.session.outgoing(&mut slices);
+                    let slices = slices.get(..count).unwrap_or_default();
+                    sendmsg(&self.stream, slices, &mut SendAncillaryBuffer::default(), flags)
+                }
             };
             match sent {
                 Ok(count) => self.session.sent(count),

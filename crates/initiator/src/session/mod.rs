@@ -266,6 +266,11 @@ impl Session {
         self.outbox.slices(slices)
     }
 
+    /// All that is to be sent, where it lies in one piece: commands without long data.
+    pub fn outgoing_whole(&self) -> Option<&[u8]> {
+        self.outbox.whole()
+    }
+
     /// Takes note that the first `count` bytes of what was to be sent are gone.
     pub fn sent(&mut self, count: usize) {
         self.outbox.sent(count);

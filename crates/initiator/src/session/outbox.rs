@@ -110,6 +110,16 @@ impl Outbox {
         }
     }
 
+    /// All of it, where it lies in one piece.
+    pub(super) fn whole(&self) -> Option<&[u8]> {
+        match self.pieces.front() {
+            Some(Piece::Own(length)) if self.pieces.len() == 1 => {
+                self.own.get(self.gone + self.gone_of_first..self.gone + length)
+            }
+            _ => None,
+        }
+    }
+
     /// Fills in what is to be sent next; says how many slices there are.
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let (mut skip, mut own) = (self.gone_of_first, self.gone);

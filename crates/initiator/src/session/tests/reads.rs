@@ -83,7 +83,12 @@ fn headers_of_commands_go_out_as_one_piece() {
     let mut slices = [IoSlice::new(&[]); 16];
     assert_eq!(session.outgoing(&mut slices), 1);
     assert_eq!(slices[0].len(), 8 * HEADER_LENGTH);
-    let sent = drain(&mut session, 100);
+    assert_eq!(session.outgoing_whole(), Some(&slices[0][..]));
+    let mut sent = session.outgoing_whole().unwrap()[..70].to_vec();
+    session.sent(70);
+    assert_eq!(session.outgoing_whole().unwrap().len(), 8 * HEADER_LENGTH - 70);
+    sent.extend(drain(&mut session, 100));
+    assert_eq!(session.outgoing_whole(), None);
     let target = Target::of(&session);
     let numbers =
         target.decode(&sent).into_iter().map(|(header, _)| layout::ScsiCommand::of(&header).cmd_sn.get());
