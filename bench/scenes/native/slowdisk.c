@@ -1,11 +1,13 @@
 /* A disk that is slow, for those who flood it: a file system (FUSE) with one file, `disk`, kept in memory. It has one
- * arm: it does one thing after the other, and writes so many bytes a second.
- *   slowdisk DIRECTORY BYTES BYTES-A-SECOND
+ * arm: it does one thing after the other, and writes so many bytes a second (0: as many as come). A sync takes so many
+ * microseconds, in which it goes on with other things.
+ *   slowdisk DIRECTORY BYTES BYTES-A-SECOND SYNC-MICROSECONDS
  * It says "ready" once it is mounted; it is there until it is unmounted. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +22,7 @@
 enum { LARGEST_WRITE = 1 << 20, REQUEST_ROOM = LARGEST_WRITE + 65536, DISK = 2 };
 
 static int device;
-static uint64_t size, rate;
+static uint64_t size, rate, sync_microseconds;
 static char *content;
 
 static void die(const char *what)
@@ -80,9 +82,8 @@ static void tell_attributes(const struct fuse_in_header *header)
 	answer(header, 0, &reply, sizeof reply);
 }
 
-static void work(uint64_t bytes)
+static void rest(uint64_t nanoseconds)
 {
-	uint64_t nanoseconds = bytes * 1000000000ULL / rate;
 	struct timespec time = {nanoseconds / 1000000000, nanoseconds % 1000000000};
 
 	nanosleep(&time, NULL);
@@ -96,7 +97,8 @@ static void write_some(const struct fuse_in_header *header, const struct fuse_wr
 		answer(header, ENOSPC, NULL, 0);
 		return;
 	}
-	work(what->size);
+	if (rate != 0)
+		rest(what->size * 1000000000ULL / rate);
 	memcpy(content + what->offset, what + 1, what->size);
 	answer(header, 0, &reply, sizeof reply);
 }
@@ -106,6 +108,27 @@ static void read_some(const struct fuse_in_header *header, const struct fuse_rea
 	uint64_t length = what->offset >= size ? 0 : size - what->offset;
 
 	answer(header, 0, content + (length ? what->offset : 0), length < what->size ? length : what->size);
+}
+
+static void *end_sync(void *header)
+{
+	rest(sync_microseconds * 1000);
+	answer(header, 0, NULL, 0);
+	free(header);
+	return NULL;
+}
+
+static void sync_all(const struct fuse_in_header *header)
+{
+	struct fuse_in_header *copy = malloc(sizeof *copy);
+	pthread_t thread;
+
+	if (copy == NULL)
+		die("memory");
+	*copy = *header;
+	if ((errno = pthread_create(&thread, NULL, end_sync, copy)) != 0)
+		die("thread");
+	pthread_detach(thread);
 }
 
 static void serve(const struct fuse_in_header *header)
@@ -124,8 +147,8 @@ static void serve(const struct fuse_in_header *header)
 	case FUSE_READ: return read_some(header, body);
 	case FUSE_WRITE: return write_some(header, body);
 	case FUSE_STATFS: return answer(header, 0, &space, sizeof space);
+	case FUSE_FSYNC: return sync_all(header);
 	case FUSE_READDIR:
-	case FUSE_FSYNC:
 	case FUSE_FSYNCDIR:
 	case FUSE_FLUSH:
 	case FUSE_RELEASE:
@@ -144,10 +167,11 @@ int main(int count, char **words)
 	static char request[REQUEST_ROOM] __attribute__((aligned(8)));
 	char options[128];
 
-	if (count != 4)
-		return fprintf(stderr, "usage: slowdisk DIRECTORY BYTES BYTES-A-SECOND\n"), 2;
+	if (count != 5)
+		return fprintf(stderr, "usage: slowdisk DIRECTORY BYTES BYTES-A-SECOND SYNC-MICROSECONDS\n"), 2;
 	size = strtoull(words[2], NULL, 10);
 	rate = strtoull(words[3], NULL, 10);
+	sync_microseconds = strtoull(words[4], NULL, 10);
 	content = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (content == MAP_FAILED || device < 0)

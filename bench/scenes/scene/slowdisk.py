@@ -1,4 +1,4 @@
-"""A slow disk of a given size and speed, mounted for as long as it is needed."""
+"""A slow disk of a given size, speed and time for a sync, mounted for as long as it is needed."""
 
 import atexit
 import os
@@ -11,11 +11,11 @@ mounted = []
 
 
 class SlowDisk:
-    def __init__(self, size, bytes_per_second):
+    def __init__(self, size, bytes_per_second=0, sync_microseconds=0):
         if not os.path.exists("/dev/fuse"):
             raise process.Failed("no slow disk can be made: /dev/fuse is not here")
         self.directory = place.fresh("slow")
-        command = [place.tool("slowdisk"), self.directory, size, bytes_per_second]
+        command = [place.tool("slowdisk", "-pthread"), self.directory, size, bytes_per_second, sync_microseconds]
         self.running = process.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if self.running.stdout.readline().strip() != "ready":
             raise process.Failed("no slow disk could be made: " + self.running.stderr.read().strip())
