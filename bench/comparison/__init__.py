@@ -1,0 +1,1 @@
+"""The comparison of timedisk with other servers, in interleaved rounds."""
