@@ -36,10 +36,7 @@ def contenders(cell, names, which_clients):
 
 def measure(client, server, cell, number, run):
     """One sample, with the disk in the state that the cell asks for."""
-    if cell.cold:
-        run.disk.forget()
-    else:
-        run.disk.settle()
+    run.disk.prepare(cell)
     sample = Sample(number, cell.name, server.name if server else client, client)
     try:
         result = run.clients.measure(client, server, cell, number)
@@ -73,6 +70,4 @@ class Run:
                     if sample.error:
                         report(f"round {number + 1}, {cell.name}, {sample.server}: {sample.error}")
                     yield sample
-            if any(cell.cold for cell in cells) and number + 1 < count:
-                self.disk.warm()
             report(f"round {number + 1} of {count} is done")

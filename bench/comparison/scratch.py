@@ -40,29 +40,35 @@ class Scratch:
 
 
 class Disk:
-    """The file that every server serves, one after the other. All of it is allocated, and in the page cache."""
+    """The file that every server serves, one after the other. All of it is allocated."""
 
     def __init__(self, path, size):
         self.path, self.size = path, size
-        block = os.urandom(1 << 20)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
-        for _ in range(size >> 20):
-            os.write(self._file, block)
-        os.fdatasync(self._file)
+        os.ftruncate(self._file, size)
+        self._laid = None
 
-    def settle(self):
-        """Writes back what earlier loads have left, so that nobody has to do it for another."""
+    def prepare(self, cell):
+        """Brings the page cache to the state that the cell asks for, and leaves nothing to be written back."""
         os.fdatasync(self._file)
+        if cell.cold:
+            self._forget()
+        elif self._laid != cell.piece:
+            self._lay(cell.piece)
 
-    def forget(self):
-        """Takes the file out of the page cache."""
-        os.fdatasync(self._file)
+    def _forget(self):
         os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
+        self._laid = None
 
-    def warm(self):
-        """Brings the whole file back into the page cache."""
-        for offset in range(0, self.size, 1 << 20):
-            os.pread(self._file, 1 << 20, offset)
+    def _lay(self, piece):
+        """Writes the whole file in pieces, which become the units of the page cache."""
+        self._forget()
+        data = os.urandom(1 << 20)
+        for offset in range(0, self.size, piece):
+            start = offset % len(data)
+            os.pwrite(self._file, data[start:start + piece], offset)
+        os.fdatasync(self._file)
+        self._laid = piece
 
 
 def free_port():
