@@ -9,6 +9,8 @@ BENCH, LIBISCSI, FIO = "timedisk bench", "libiscsi", "fio"
 # What is measured without a server: the exchange over TCP, the file by itself, TCP by itself.
 EXCHANGE, FILE, STREAM, GROUP = "exchange", "file", "stream", "group commit"
 LIMITS = [EXCHANGE, FILE, STREAM, GROUP]
+# Seconds that a client may take beyond its measuring.
+LIMIT = 10
 
 
 class Clients:
@@ -34,7 +36,7 @@ class Clients:
         return result
 
     def _json(self, command):
-        return json.loads(processes.output(command, self.seconds + 15))
+        return json.loads(processes.output(command, self.seconds + LIMIT))
 
     def _bench(self, server, cell, _seed):
         words = [self.binary, "bench", server.url, "--rw", cell.rw, "--bs", cell.block, "--qd", cell.depth]
@@ -68,12 +70,12 @@ class Clients:
         order = {"read": "read", "write": "write", "mixed": "rw"}[cell.rw]
         words = ["fio", "--name=cell", "--ioengine=nbd", f"--uri={server.url}", "--thread", "--group_reporting",
                  f"--rw={'' if cell.sequential else 'rand'}{order}", "--rwmixread=70", f"--bs={cell.block}",
-                 f"--iodepth={cell.depth}", f"--numjobs={cell.sessions}", "--time_based", f"--runtime={int(self.seconds * 1000)}ms",
-                 f"--size={self.span(cell)}", "--norandommap", f"--randseed={seed + 1}", "--invalidate=0",
-                 "--output-format=json"]
+                 f"--iodepth={cell.depth}", f"--numjobs={cell.sessions}", "--time_based",
+                 f"--runtime={int(self.seconds * 1000)}ms", f"--size={self.span(cell)}",
+                 "--norandommap", f"--randseed={seed + 1}", "--invalidate=0", "--output-format=json"]
         if cell.sequential and cell.sessions > 1:
             words.append(f"--offset_increment={self.span(cell) // cell.sessions}")
-        return fio_result(processes.output(words, self.seconds + 15), cell)
+        return fio_result(processes.output(words, self.seconds + LIMIT), cell)
 
 
 def fio_result(text, cell):

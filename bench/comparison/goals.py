@@ -30,7 +30,8 @@ class Verdict:
         sign = "≤" if self.at_most else "≥"
         figure = "not measured" if self.value is None else f"{self.value:.2f}"
         note = f"  ({self.note})" if self.note else ""
-        return f"{'met  ' if self.met else 'SHORT'}  {self.number}  {self.what}: {figure}, goal {sign} {self.bound:g}{note}"
+        word = "met  " if self.met else "SHORT"
+        return f"{word}  {self.number}  {self.what}: {figure}, goal {sign} {self.bound:g}{note}"
 
 
 class Judge:
@@ -54,7 +55,7 @@ class Judge:
         yield Verdict(1, "4k-write-q32, times tgt", self._against("4k-write-q32", "tgt"), 3)
 
     def _for_libiscsi(self, cell, peer):
-        """The ratio of rates; where the client is the limit, that of commands per CPU second of the server if better."""
+        """The ratio of rates; where the client is the limit, of commands per CPU second of the server, if better."""
         ratio = self._against(cell, peer, LIBISCSI)
         busy = self.found.median(cell, "timedisk", LIBISCSI, figures.client_load)
         if ratio is None or busy is None or busy < CLIENT_IS_THE_LIMIT:

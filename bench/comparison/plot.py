@@ -32,7 +32,7 @@ def _bars(found, cell):
     for server, client in BARS:
         share = found.ratio((cell, server, client), (cell, EXCHANGE, EXCHANGE), figures.rate)
         if share is not None:
-            yield server, share, speed(found, cell, server, client)
+            yield server, share, speed(found, cell, server, client) + ("/s" if BY_NAME[cell].small else "")
 
 
 def svg(found):

@@ -1,5 +1,6 @@
 """Interleaved rounds: in each round, each cell is measured with every contender in turn."""
 
+import collections
 import dataclasses
 
 from . import clients, processes, servers
@@ -52,6 +53,10 @@ def measure(client, server, cell, number, run):
     return sample
 
 
+# After so many failures a contender is not tried again in a cell: each may have cost a time limit.
+MOST_FAILURES = 2
+
+
 @dataclasses.dataclass
 class Run:
     """What a run works with: the servers that are up, by name."""
@@ -59,6 +64,7 @@ class Run:
     clients: object
     servers: dict
     which_clients: list
+    failures: collections.Counter = dataclasses.field(default_factory=collections.Counter)
 
     def rounds(self, cells, count, report):
         """Gives every sample as it is made. `report` is told of failures and of the progress."""
@@ -66,8 +72,11 @@ class Run:
             for cell in cells:
                 pairs = contenders(cell, self.servers, self.which_clients)
                 for name, client in pairs if number % 2 == 0 else reversed(pairs):
+                    if self.failures[cell, name, client] >= MOST_FAILURES:
+                        continue
                     sample = measure(client, self.servers.get(name), cell, number, self)
                     if sample.error:
+                        self.failures[cell, name, client] += 1
                         report(f"round {number + 1}, {cell.name}, {sample.server}: {sample.error}")
                     yield sample
             report(f"round {number + 1} of {count} is done")

@@ -73,6 +73,8 @@ def tgt(disk, directory, _binary):
         limit = time.monotonic() + 2
         while process.poll() is None and time.monotonic() < limit:
             time.sleep(0.05)
+        for ending in ("", ".lock"):
+            pathlib.Path(f"/var/run/tgtd/socket.{control}{ending}").unlink(missing_ok=True)
 
     return Server("tgt", f"iscsi://127.0.0.1:{port}/{NAME}:tgt/1", process, let_go)
 

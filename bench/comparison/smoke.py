@@ -12,9 +12,8 @@ FLOORS = [
     ("4k-read-q32", LIBISCSI, "tgt", 1.5),
     ("4k-write-fua-q32", BENCH, GROUP, 0.4),
 ]
-CELLS = list(dict.fromkeys(cell for cell, _, _, _ in FLOORS))
 CLIENTS = [BENCH, LIBISCSI, GROUP]
-"""How often a floor that was missed is measured again."""
+# How often floors that were missed are measured again.
 RETRIES = 1
 
 
@@ -56,5 +55,3 @@ def judge(measure, say):
         say(f"test {name(floor)} ... FAILED: {figure} as {floor[2]}, and at least {floor[3]} is wanted")
         good = False
     return good
-
-

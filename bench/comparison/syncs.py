@@ -6,8 +6,9 @@ from . import servers
 from .cells import BY_NAME
 from .clients import BENCH
 
-# Only these calls stop for strace, so the rest goes at its usual speed.
-STRACE = ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=fdatasync,fsync,sync_file_range,pwritev2"]
+# Only these calls stop for strace, so the rest goes at its usual speed. With -D, the process that is started is the
+# server, and ends as one.
+STRACE = ["strace", "-D", "-f", "--seccomp-bpf", "-qq", "-e", "trace=fdatasync,fsync,sync_file_range,pwritev2"]
 SYNC = re.compile(r"\b(fdatasync|fsync|sync_file_range)\(|RWF_D?SYNC")
 
 

@@ -30,14 +30,15 @@ def speed(found, cell, server, client):
 
 
 def _ratio(found, cell, client, server, their_client):
-    value = found.ratio((cell, "timedisk", client), (cell, server, their_client), figures.rate)
-    return None if value is None else value
+    return found.ratio((cell, "timedisk", client), (cell, server, their_client), figures.rate)
 
 
 def _times(found, cell, client, server, their_client):
     """A peer's rate, and how many times as fast timedisk is."""
     theirs, value = speed(found, cell, server, their_client), _ratio(found, cell, client, server, their_client)
-    return theirs if value is None else f"{theirs} (**{value:.2g}×**)" if value < 10 else f"{theirs} (**{value:.0f}×**)"
+    if value is None:
+        return theirs
+    return f"{theirs} (**{value:.1f}×**)" if value < 10 else f"{theirs} (**{value:.0f}×**)"
 
 
 def _percent(found, cell, limit):

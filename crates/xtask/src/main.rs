@@ -1,5 +1,6 @@
-//! The project's own tasks: `cargo xtask test` runs every test there is and counts them.
+//! The project's own tasks: `cargo xtask test` runs every test there is and counts them, `cargo xtask bench` measures.
 
+mod bench;
 mod cargo;
 mod counts;
 mod install;
@@ -14,8 +15,9 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 Usage: cargo xtask test [--only STAGE]... [--fuzz-seconds N]
        cargo xtask test --list
+       cargo xtask bench [--quick]
 
-Runs every test of the project, stage by stage, and ends with one line: `N passed, N failed, N skipped`.
+`test` runs every test of the project, stage by stage, and ends with one line: `N passed, N failed, N skipped`.
 The exit status is 0 only if something passed and nothing failed. A skipped test counts as failed unless
 tests/allowed-skips.txt names it. Logs are written to target/xtask/.
 
@@ -23,6 +25,12 @@ tests/allowed-skips.txt names it. Logs are written to target/xtask/.
   --fuzz-seconds N   how long each fuzz target runs (default 10)
   --list             name the stages
   --help             this text
+
+`bench` compares timedisk with other servers and with the limits of the machine, runs the scenes of bench/scenes, and
+writes the figures of docs/performance.md anew; it takes about an hour, and wants the machine for itself. The exit
+status is 1 if a goal is short.
+
+  --quick            some minutes; docs/performance.md stays as it is
 
 TARGET_BIN names another timedisk binary for the stages `cli`, `libiscsi` and `vm` (default: target/release/timedisk,
 built first).
@@ -36,6 +44,15 @@ struct Request {
     fuzz_seconds: Option<u32>,
     list: bool,
     help: bool,
+    task: Task,
+    quick: bool,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Task {
+    #[default]
+    Test,
+    Bench,
 }
 
 fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Request> {
@@ -43,13 +60,18 @@ fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Request> {
     let mut request = Request::default();
     match arguments.next().as_deref() {
         Some("test") => {}
+        Some("bench") => request.task = Task::Bench,
         None | Some("--help" | "-h" | "help") => request.help = true,
         Some(other) => bail!("no task is named {other:?}; try: cargo xtask --help"),
     }
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--list" => request.list = true,
             "--help" | "-h" => request.help = true,
+            "--quick" if request.task == Task::Bench => request.quick = true,
+            other if request.task == Task::Bench => {
+                bail!("unknown option {other:?}; try: cargo xtask --help")
+            }
+            "--list" => request.list = true,
             "--only" => match arguments.next() {
                 Some(name) if stages::find(&name).is_some() => request.only.push(name),
                 Some(name) => bail!("no stage is named {name:?}; try: cargo xtask test --list"),
@@ -73,6 +95,8 @@ fn main() -> ExitCode {
         } else if request.list {
             stages::list();
             Ok(true)
+        } else if request.task == Task::Bench {
+            bench::run(request.quick)
         } else {
             stages::run(&request.only, request.fuzz_seconds.unwrap_or(10))
         }
@@ -90,7 +114,7 @@ fn main() -> ExitCode {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
-    use super::parse;
+    use super::{Task, parse};
 
     fn request(line: &str) -> anyhow::Result<super::Request> {
         parse(line.split_whitespace().map(str::to_owned))
@@ -110,6 +134,15 @@ mod tests {
         assert!(request("tset").is_err());
         assert!(request("test --onyl vm").is_err());
         assert!(request("test --fuzz-seconds 0").is_err());
+        assert!(request("bench --only vm").is_err());
+        assert!(request("test --quick").is_err());
         assert!(request("").unwrap().help);
+    }
+
+    #[test]
+    fn bench_is_a_task_of_its_own() {
+        let parsed = request("bench --quick").unwrap();
+        assert_eq!((parsed.task, parsed.quick), (Task::Bench, true));
+        assert_eq!(request("test").unwrap().task, Task::Test);
     }
 }

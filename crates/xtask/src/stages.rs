@@ -34,6 +34,11 @@ static STAGES: &[Stage] = &[
         what: "libiscsi's tools and suite, and QEMU's tools, on loopback",
         run: libiscsi,
     },
+    Stage {
+        name: "bench",
+        what: "the bench keeps its promises; speed beside tgt, with generous floors",
+        run: bench,
+    },
     Stage { name: "vm", what: "Linux's own initiator in a virtual machine", run: vm },
     Stage { name: "fuzz", what: "each fuzz target for some seconds", run: cargo::fuzz },
 ];
@@ -165,7 +170,18 @@ fn vm(context: &mut Context<'_>) -> Result<()> {
     script(context, "tests/vm/run", Duration::from_secs(12 * 60))
 }
 
-/// Runs a script that prints a `test NAME ... VERDICT` line for each of its tests.
+/// The comparison takes under a minute, and twice that where a floor is missed and measured again.
+fn bench(context: &mut Context<'_>) -> Result<()> {
+    cargo::release_build(context)?;
+    let promises = context.command("bench/promises");
+    counted(context, "bench/promises", promises, Duration::from_secs(60))?;
+    let mut smoke = context.command("bench/compare");
+    smoke.arg("--smoke").arg("--binary").arg(context.workspace.binary()?);
+    smoke.env("CARGO_TARGET_DIR", &context.workspace.target);
+    counted(context, "bench/compare", smoke, Duration::from_secs(4 * 60))
+}
+
+/// Runs a script of bash with the binary under test in `TARGET_BIN`.
 fn script(context: &mut Context<'_>, path: &str, limit: Duration) -> Result<()> {
     cargo::release_build(context)?;
     let mut command = context.command("bash");
@@ -173,6 +189,11 @@ fn script(context: &mut Context<'_>, path: &str, limit: Duration) -> Result<()> 
         .arg(path)
         .env("TARGET_BIN", context.workspace.binary()?)
         .env("CARGO_TARGET_DIR", &context.workspace.target);
+    counted(context, path, command, limit)
+}
+
+/// Runs a program that prints a `test NAME ... VERDICT` line for each of its tests.
+fn counted(context: &mut Context<'_>, name: &str, command: Command, limit: Duration) -> Result<()> {
     let mut verdicts = Vec::new();
     let ended = context.run(command, limit, |line| {
         verdicts.extend(test_line(line).map(|(name, verdict)| (name.to_owned(), verdict)));
@@ -183,7 +204,7 @@ fn script(context: &mut Context<'_>, path: &str, limit: Duration) -> Result<()> 
     }
     // status 1 is how the script says again that a test failed
     if ended != Ended::Well && !(said_so && ended == Ended::Badly(Some(1))) {
-        context.record(path, verdict(ended, limit));
+        context.record(name, verdict(ended, limit));
     }
     Ok(())
 }
