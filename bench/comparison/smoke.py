@@ -42,6 +42,7 @@ def judge(measure, say):
         missed = []
         for floor in left:
             value = reached(found, floor)
+            say(f"{name(floor)}: {'no figure' if value is None else f'{value:.2f}'}, floor {floor[3]}")
             if value is not None and value >= floor[3]:
                 say(f"test {name(floor)} ... ok")
             else:
