@@ -40,6 +40,8 @@ pub(crate) struct Executor {
     work: Condvar,
     /// Nothing runs and nothing is queued.
     rest: Condvar,
+    /// As many wait for a flush as were expected.
+    gathered: Condvar,
     abandoned: AtomicUsize,
     pace: Pace,
     complained: Mutex<Option<Instant>>,
@@ -53,8 +55,13 @@ struct State {
     idle: usize,
     /// How many wait until nothing runs and nothing is queued: mostly nobody, and waking nobody costs a system call.
     waiting_for_rest: usize,
-    /// A thread has those that wait for a flush. Others that come meanwhile go together when it has ended.
+    /// A thread sees to those that wait for a flush. Others that come while it flushes go together when it has ended.
     flushing: bool,
+    /// The thread that sees to flushes still waits for more to come.
+    gathering: bool,
+    /// How many may be waiting for the next flush soon: those that the last one was for, as far as their initiators
+    /// go on in the same way, and those that waited already when it ended.
+    expected: usize,
 }
 
 impl State {
@@ -62,16 +69,30 @@ impl State {
         self.queue.is_empty() && self.running.is_empty()
     }
 
-    /// Takes the next job that can be carried out, and with one that waits for a flush all others in the queue that do.
-    fn take(&mut self, jobs: &mut Vec<Job>) {
-        let flushing = self.flushing;
-        let Some(next) = self.queue.iter().position(|job| !flushing || job.wait != Wait::Flush) else {
-            return;
-        };
-        jobs.extend(self.queue.remove(next));
-        if jobs.iter().any(|job| job.wait == Wait::Flush) {
-            self.flushing = true;
-            take_flushes(&mut self.queue, jobs);
+    fn waiting_for_flush(&self) -> usize {
+        self.queue.iter().filter(|job| job.wait == Wait::Flush).count()
+    }
+
+    /// How many threads the queue has work for: one is enough for all that wait for a flush.
+    fn threads_of_use(&self) -> usize {
+        let flushes = self.waiting_for_flush();
+        self.queue.len() - flushes + usize::from(flushes > 0 && !self.flushing)
+    }
+
+    /// The place of the next job that can be carried out, and whether it waits for a flush.
+    fn next(&self) -> Option<(usize, bool)> {
+        let mut waits = self.queue.iter().map(|job| job.wait == Wait::Flush).enumerate();
+        waits.find(|(_, flush)| !(*flush && self.flushing))
+    }
+
+    /// Takes all that waits for a flush.
+    fn take_flushes(&mut self, jobs: &mut Vec<Job>) {
+        let mut index = 0;
+        while let Some(job) = self.queue.get(index) {
+            match job.wait == Wait::Flush {
+                true => jobs.extend(self.queue.remove(index)),
+                false => index += 1,
+            }
         }
     }
 }
@@ -96,6 +117,7 @@ impl Executor {
             state: Mutex::default(),
             work: Condvar::new(),
             rest: Condvar::new(),
+            gathered: Condvar::new(),
             abandoned: AtomicUsize::new(0),
             pace: Pace::default(),
             complained: Mutex::new(None),
@@ -135,12 +157,20 @@ impl Executor {
         if job.reply.is_replaced() {
             return;
         }
-        let comes_later = job.wait == Wait::Flush && state.flushing;
         state.queue.push_back(job);
-        if comes_later {
+        self.summon(state);
+    }
+
+    /// Sees to it that a thread comes for what was queued.
+    fn summon(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        if state.gathering && state.waiting_for_flush() >= state.expected {
+            self.gathered.notify_one();
+        }
+        let of_use = state.threads_of_use();
+        if of_use == 0 {
             return;
         }
-        if state.queue.len() <= state.idle || state.threads >= THREADS {
+        if of_use <= state.idle || state.threads >= THREADS {
             drop(state);
             self.work.notify_one();
             return;
@@ -237,14 +267,22 @@ impl Executor {
         let (mut jobs, mut round, mut ended) = (Vec::new(), Round::default(), Vec::new());
         while self.next_jobs(&mut jobs) {
             let flushes = jobs.iter().any(|job| job.wait == Wait::Flush);
+            let for_so_many = jobs.len();
             round.carry_out(&mut jobs, &self.pace);
             if flushes {
-                self.state().flushing = false;
+                let mut state = self.state();
+                state.flushing = false;
+                state.expected = for_so_many + state.waiting_for_flush();
             }
+            let mut last: Option<Arc<Control>> = None;
             self.end(&mut round, |reply, task| {
+                if let Some(last) = last.as_ref().filter(|last| !Arc::ptr_eq(last, &reply)) {
+                    last.post_ended(&mut ended);
+                }
                 ended.push(task);
-                reply.post_ended(&mut ended);
+                last = Some(reply);
             });
+            last.iter().for_each(|last| last.post_ended(&mut ended));
         }
     }
 
@@ -266,8 +304,10 @@ impl Executor {
     fn next_jobs(&self, jobs: &mut Vec<Job>) -> bool {
         let mut state = self.state();
         loop {
-            if !self.has_abandoned() {
-                state.take(jobs);
+            match state.next().filter(|_| !self.has_abandoned()) {
+                Some((_, true)) => state = self.gather(state, jobs),
+                Some((next, false)) => jobs.extend(state.queue.remove(next)),
+                None => {}
             }
             if !jobs.is_empty() {
                 state.running.extend(jobs.iter().map(Running::new));
@@ -283,6 +323,29 @@ impl Executor {
                 return false;
             }
         }
+    }
+
+    /// Waits a little for others that are expected to want a flush, too, and takes them all. None are taken if a command
+    /// was abandoned meanwhile.
+    fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>, jobs: &mut Vec<Job>) -> MutexGuard<'a, State> {
+        state.flushing = true;
+        if state.waiting_for_flush() < state.expected {
+            state.gathering = true;
+            let until = Instant::now() + self.pace.worth_waiting();
+            while state.waiting_for_flush() < state.expected {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    break;
+                }
+                state = self.gathered.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            }
+            state.gathering = false;
+        }
+        if !self.has_abandoned() {
+            state.take_flushes(jobs);
+        }
+        state.flushing = !jobs.is_empty();
+        state
     }
 
     /// Takes the commands of a round off the books, and hands on those that were not abandoned.
@@ -306,17 +369,6 @@ impl Executor {
 impl Running {
     fn new(job: &Job) -> Self {
         Running { nexus: job.nexus, id: job.command.id, abandoned: false }
-    }
-}
-
-/// Takes from the queue all that waits for a flush.
-fn take_flushes(queue: &mut VecDeque<Job>, jobs: &mut Vec<Job>) {
-    let mut index = 0;
-    while let Some(job) = queue.get(index) {
-        match job.wait == Wait::Flush {
-            true => jobs.extend(queue.remove(index)),
-            false => index += 1,
-        }
     }
 }
 

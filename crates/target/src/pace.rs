@@ -12,6 +12,12 @@ const SLOW_FOR: Duration = Duration::from_millis(500);
 /// A flush that takes less than this on average is waited for on the spot.
 const BRISK_FLUSH: Duration = Duration::from_micros(500);
 
+/// One that takes longer counts as one of this length: it says little of the others.
+const LONGEST_FLUSH: Duration = Duration::from_millis(2);
+
+/// A flush waits for others that may share it for this part of what it takes.
+const WAIT_SHARE: u32 = 8;
+
 /// A write or a flush that takes more than this has taken long.
 const STUMBLE: Duration = Duration::from_millis(50);
 
@@ -73,12 +79,16 @@ impl Pace {
 
     /// A flush took so long.
     pub(crate) fn flushed_for(&self, elapsed: Duration) {
-        // One that takes very long says little of the others.
-        let taken = elapsed.min(BRISK_FLUSH * 4).as_nanos() as u64;
+        let taken = elapsed.min(LONGEST_FLUSH).as_nanos() as u64;
         let before = self.flush.load(Ordering::Relaxed);
         // One in eight counts: what is lost to others who count at the same time is no loss.
         self.flush.store(before - before / 8 + taken / 8, Ordering::Relaxed);
         self.wrote_for(elapsed);
+    }
+
+    /// How long it is worth waiting for others that may share a flush.
+    pub(crate) fn worth_waiting(&self) -> Duration {
+        Duration::from_nanos(self.flush.load(Ordering::Relaxed)) / WAIT_SHARE
     }
 }
 
@@ -107,5 +117,20 @@ mod tests {
         assert!(pace.is_brisk(Wait::Cache));
         (0..40).for_each(|_| pace.flushed_for(Duration::from_micros(100)));
         assert!(pace.is_brisk(Wait::Flush));
+    }
+    #[test]
+    fn the_longer_flushes_take_the_longer_one_waits_for_company() {
+        let pace = Pace::default();
+        let after = |flush| {
+            (0..60).for_each(|_| pace.flushed_for(flush));
+            pace.worth_waiting().as_micros()
+        };
+        let (short, some, most) = (
+            after(Duration::from_micros(200)),
+            after(Duration::from_millis(1)),
+            after(Duration::from_secs(1)),
+        );
+        assert!((20..=25).contains(&short) && (115..=125).contains(&some), "{short} and {some}");
+        assert!((230..=250).contains(&most), "{most}");
     }
 }

@@ -129,6 +129,32 @@ fn writes_that_come_together_share_flushes_and_each_lasts_when_it_is_acknowledge
 }
 
 #[test]
+fn a_flush_waits_a_little_for_those_that_the_last_one_was_for() {
+    const DEPTH: usize = 32;
+    const WRITES: usize = 40 * DEPTH;
+    let ledger = Ledger::new(Duration::from_millis(3));
+    let lab = Lab::new(vec![open_target("disk", Arc::clone(&ledger))]);
+    let mut initiator = lab.session("disk", &[]);
+    let mut under_way = std::collections::VecDeque::new();
+    let mut before = 0;
+    for write in 0..WRITES {
+        if under_way.len() == DEPTH {
+            let (tag, block) = under_way.pop_front().unwrap();
+            initiator.finish(tag).good();
+            assert!(ledger.lasts(block), "acknowledged before it lasts");
+        }
+        if write == WRITES / 4 {
+            before = ledger.flushes.load(SeqCst);
+        }
+        let block = write % BLOCKS;
+        under_way.push_back((initiator.start(&forced(block, write as u8)), block));
+    }
+    let flushes = ledger.flushes.load(SeqCst) - before;
+    let most = (WRITES * 3 / 4 / 24) as u64;
+    assert!(flushes <= most, "{flushes} flushes for {} writes, {DEPTH} at a time", WRITES * 3 / 4);
+}
+
+#[test]
 fn synchronize_cache_covers_what_was_written_before_it_and_no_session_waits_for_another_to_stop() {
     for pace in PACES {
         let ledger = Ledger::new(pace);
