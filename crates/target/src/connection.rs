@@ -22,10 +22,10 @@ use crate::listener::prepare;
 use crate::memory::Buffer;
 
 /// Slices given to one send: what the kernel takes at once is 1024.
-const SLICES: usize = 256;
+const SLICES: usize = 512;
 
 /// So many bytes of answers are sent before the rest of what came is looked at: the initiator can go on meanwhile.
-const SEND_EARLY: usize = 256 * 1024;
+const SEND_EARLY: usize = 576 * 1024;
 
 /// A flush waits for no more than so many commands.
 const FLUSH_FOR: usize = 128;
