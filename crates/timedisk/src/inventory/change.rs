@@ -1,16 +1,17 @@
 //! From the disks that are open to those of another plan: all of it, or nothing.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
-use timedisk_config::{Length, format_size};
+use anyhow::{Context, bail, ensure};
+use timedisk_config::Length;
 use timedisk_scsi::{Absence, Attention, LogicalUnit};
+use timedisk_target::Disk as Served;
 use timedisk_volume::{ErrorKind, Growth, Health, Volume};
 
-use super::opened::{Stack, length, remove};
-use super::{Inventory, Key, Unit, is_same_file, same_places};
+use super::opened::{Opener, Saved, Stack, length};
+use super::places::{Place, Placement, Present, check_overlaps, placement, same_places};
+use super::{Inventory, Unit, remembered};
 use crate::plan::{Disk, Plan};
 
 /// What a change came to.
@@ -31,6 +32,7 @@ pub(crate) struct Prepared {
     plan: Plan,
     steps: Vec<Step>,
     unit_of: Vec<usize>,
+    allow_shrink: bool,
 }
 
 /// What a disk of the new plan takes.
@@ -49,9 +51,32 @@ enum Action {
     /// It goes on, on files that have to be opened anew.
     Reopen(usize),
     /// It was opened.
-    Add(Stack),
+    Add(New),
     /// It can only be opened once another has let go of its file.
     AddLater,
+}
+
+/// A disk that is about to be served.
+#[derive(Debug)]
+struct New {
+    stack: Stack,
+    served: Arc<Served>,
+    saved: Arc<Saved>,
+}
+
+impl New {
+    fn open(opener: &Opener, disk: &Disk) -> anyhow::Result<New> {
+        let stack = opener.stack(disk, &[])?;
+        let (served, saved) = opener.serve(disk, &stack)?;
+        Ok(New { stack, served, saved })
+    }
+}
+
+/// A unit whose files were closed, and how they are found again: as they were, wherever they are now.
+#[derive(Debug)]
+struct Closed {
+    position: usize,
+    disk: Disk,
 }
 
 impl Action {
@@ -70,40 +95,19 @@ impl Inventory {
     /// A disk can't be opened, or would lose its end. Then nothing has changed.
     pub(crate) fn prepare(&mut self, plan: Plan, allow_shrink: bool) -> anyhow::Result<Prepared> {
         self.opener.allow_shrink = allow_shrink;
-        let mut wanted: Vec<Disk> = Vec::new();
-        let mut unit_of = Vec::new();
-        for disk in &plan.disks {
-            let shares = |other: &Disk| {
-                // The cheap question first: there may be thousands of others.
-                other.read_only
-                    && disk.read_only
-                    && Key::of(other) == Key::of(disk)
-                    && same_places(other, disk)
-            };
-            let position = wanted.iter().position(shares);
-            unit_of.push(position.unwrap_or(wanted.len()));
-            if position.is_none() {
-                wanted.push(disk.clone());
-            }
-        }
-        let current: Vec<Option<usize>> = wanted.iter().map(|disk| self.current(disk)).collect();
-        let keeps_files = |position: usize, unit: &Unit| {
-            let mut wanted = wanted.iter().zip(&current);
-            wanted.any(|(disk, own)| *own == Some(position) && same_places(&unit.disk, disk))
-        };
-        let letting_go =
-            self.units.iter().enumerate().filter(|(position, unit)| !keeps_files(*position, unit));
-        let freed: Vec<PathBuf> =
-            letting_go.flat_map(|(_, unit)| &unit.disk.parts).map(|part| part.path.clone()).collect();
+        let (wanted, unit_of) = without_doubles(&plan.disks);
+        check_overlaps(&wanted)?;
+        let current = self.current(&wanted)?;
         let mut steps: Vec<Step> = Vec::new();
+        let freed = self.freed(&wanted, &current);
         for (disk, unit) in wanted.into_iter().zip(&current) {
-            let waits =
-                || disk.parts.iter().any(|part| freed.iter().any(|path| is_same_file(path, &part.path)));
             let action = match unit {
                 Some(unit) => self.what_to_do(*unit, &disk),
                 // Its file is under a unit that goes, or that is to have others.
-                None if waits() => Ok(Action::AddLater),
-                None => self.opener.stack(&disk, &[]).map(Action::Add),
+                None if disk.parts.iter().any(|part| freed.contains(&Place::of(&part.path))) => {
+                    Ok(Action::AddLater)
+                }
+                None => New::open(&self.opener, &disk).map(Action::Add),
             };
             match action {
                 Ok(action) => steps.push(Step { disk, action }),
@@ -113,46 +117,113 @@ impl Inventory {
                 }
             }
         }
-        Ok(Prepared { plan, steps, unit_of })
+        let prepared = Prepared { plan, steps, unit_of, allow_shrink };
+        match self.closings(&prepared.steps) {
+            Ok(_) => Ok(prepared),
+            Err(error) => {
+                take_back(prepared.steps);
+                Err(error)
+            }
+        }
     }
 
-    /// The unit that is this disk already.
-    fn current(&self, disk: &Disk) -> Option<usize> {
-        self.units.iter().position(|unit| Key::of(&unit.disk) == Key::of(disk))
+    /// The units that these disks are already. No two are one.
+    fn current(&self, wanted: &[Disk]) -> anyhow::Result<Vec<Option<usize>>> {
+        let present = Present::of(&self.units);
+        let current: Vec<Option<usize>> = wanted.iter().map(|disk| present.unit(disk)).collect();
+        let mut owner = vec![None; self.units.len()];
+        for (disk, unit) in wanted.iter().zip(&current) {
+            let Some(owner) = unit.and_then(|unit| owner.get_mut(unit)) else { continue };
+            if let Some(before) = owner.replace(&disk.name) {
+                bail!("{before} and {} would be one disk: give each an extent of its own", disk.name);
+            }
+        }
+        Ok(current)
+    }
+
+    /// Files of which a unit lets go.
+    fn freed(&self, wanted: &[Disk], current: &[Option<usize>]) -> Vec<Place> {
+        let mut keeps = vec![false; self.units.len()];
+        for (disk, position) in wanted.iter().zip(current) {
+            let Some(position) = *position else { continue };
+            if let (Some(unit), Some(keeps)) = (self.units.get(position), keeps.get_mut(position)) {
+                *keeps = unit.is_offline()
+                    || (same_places(&unit.disk, disk) && placement(unit, disk) == Placement::Same);
+            }
+        }
+        let letting_go = self.units.iter().zip(keeps).filter(|(_, keeps)| !keeps).map(|(unit, _)| unit);
+        letting_go.flat_map(|unit| &unit.files).map(|file| Place::There(file.identity())).collect()
     }
 
     fn what_to_do(&self, position: usize, disk: &Disk) -> anyhow::Result<Action> {
         let Some(unit) = self.units.get(position) else { bail!("there is no such disk") };
-        let opened_for_reading = unit.files.iter().any(|file| file.is_read_only());
+        let name = &disk.name;
+        let shrinks = || format!("{name} would lose its end; add --allow-shrink if that is meant");
         if unit.is_offline() {
+            ensure!(self.opener.allow_shrink || !is_known_to_be_shorter(unit, disk), shrinks());
             return Ok(Action::Keep(position));
         }
+        match placement(unit, disk) {
+            Placement::Other => bail!(
+                "{name} would be made of other parts, or of the same at other places: what its clients have on it would \
+                 move. Add parts at its end only. If another disk is meant, take this one out, `timedisk reload`, \
+                 then put it in as it is to be, and `timedisk reload --allow-shrink`"
+            ),
+            Placement::Shorter => {
+                ensure!(self.opener.allow_shrink, shrinks());
+                return Ok(Action::Reopen(position));
+            }
+            Placement::Same => {}
+        }
+        let opened_for_reading = unit.files.iter().any(|file| file.is_read_only());
         if !same_places(&unit.disk, disk) || (opened_for_reading && !disk.read_only) {
             return Ok(Action::Reopen(position));
         }
-        let of_parts = unit.files.iter().zip(&disk.parts).zip(&unit.disk.parts);
-        let parts: Vec<_> =
-            of_parts.map(|((file, part), before)| (file, part.length, before.length)).collect();
-        let Some(((last, wanted, _), others)) = parts.split_last() else { return Ok(Action::Keep(position)) };
-        if others.iter().any(|(_, wanted, before)| wanted != before) {
-            return Ok(Action::Reopen(position));
-        }
+        let (Some(last), Some(part)) = (unit.files.last(), disk.parts.last()) else {
+            return Ok(Action::Keep(position));
+        };
         let whole_blocks = |bytes: u64| bytes - bytes % u64::from(disk.block_length);
-        let is_same = matches!(wanted, Length::Bytes(bytes) if whole_blocks(*bytes) == last.capacity());
-        if is_same || last.health() != Health::Good {
+        let is_same = matches!(part.length, Length::Bytes(bytes) if whole_blocks(bytes) == last.capacity());
+        if is_same || (last.health() != Health::Good && part.length == Length::WholeFile) {
             return Ok(Action::Keep(position));
         }
-        match last.grow(length(*wanted)) {
+        match last.grow(length(part.length)) {
             Ok(growth) if growth.capacity() == last.capacity() => Ok(Action::Keep(position)),
             Ok(growth) => Ok(Action::Grow(position, growth)),
-            Err(error) if error.kind == ErrorKind::Shrinks && self.opener.allow_shrink => {
-                Ok(Action::Reopen(position))
-            }
-            Err(error) if error.kind == ErrorKind::Shrinks => Err(error).with_context(|| {
-                format!("{} would lose its end; add --allow-shrink if that is meant", disk.name)
-            }),
-            Err(error) => Err(error).with_context(|| format!("the disk of {}", disk.name)),
+            // The plan gives these bytes to nobody else, so who has them lets go of them.
+            Err(error) if error.kind == ErrorKind::Overlap => Ok(Action::Reopen(position)),
+            Err(error) if error.kind == ErrorKind::Shrinks => Err(error).with_context(shrinks),
+            Err(error) => Err(error).with_context(|| format!("the disk of {name}")),
         }
+    }
+
+    /// The units to be closed for these steps. Each can be put back: its files are where it is described, now or then.
+    ///
+    /// # Errors
+    /// A file was renamed or removed since it was opened: closed, it would be lost.
+    fn closings(&self, steps: &[Step]) -> anyhow::Result<Vec<Closed>> {
+        let wants_room = |step: &&Step| matches!(step.action, Action::AddLater | Action::Reopen(_));
+        let wanted = steps.iter().filter(wants_room).flat_map(|step| &step.disk.parts);
+        let wanted: Vec<Place> = wanted.map(|part| Place::of(&part.path)).collect();
+        let in_the_way =
+            |unit: &Unit| unit.files.iter().any(|file| wanted.contains(&Place::There(file.identity())));
+        let mut going_on: Vec<Option<&Step>> = vec![None; self.units.len()];
+        for step in steps {
+            if let Some(place) = step.action.unit().and_then(|unit| going_on.get_mut(unit)) {
+                *place = Some(step);
+            }
+        }
+        let mut closings = Vec::new();
+        for (position, (unit, step)) in self.units.iter().zip(going_on).enumerate() {
+            let closes = match step {
+                Some(step) => matches!(step.action, Action::Reopen(_)),
+                None => in_the_way(unit),
+            };
+            if closes && !unit.is_offline() {
+                closings.push(Closed { position, disk: as_open(unit, step.map(|step| &step.disk))? });
+            }
+        }
+        Ok(closings)
     }
 
     /// Makes the change. Disks whose files have to be opened anew are away for that long.
@@ -160,49 +231,34 @@ impl Inventory {
     /// # Errors
     /// Commands did not end before `deadline`, or a file could not be opened. Then everything is as it was.
     pub(crate) fn commit(&mut self, prepared: Prepared, deadline: Instant) -> anyhow::Result<Changes> {
-        let Prepared { plan, mut steps, unit_of } = prepared;
-        let stays = |position: usize| steps.iter().any(|step| step.action.unit() == Some(position));
-        let later = |step: &&Step| matches!(step.action, Action::AddLater);
-        let in_the_way = |unit: &Unit| {
-            steps
-                .iter()
-                .filter(later)
-                .flat_map(|step| &step.disk.parts)
-                .any(|part| unit.disk.parts.iter().any(|other| is_same_file(&other.path, &part.path)))
-        };
-        let reopened = |position: usize| {
-            steps.iter().any(|step| matches!(step.action, Action::Reopen(unit) if unit == position))
-        };
-        let to_close: Vec<usize> = (0..self.units.len())
-            .filter(|position| {
-                let unit = self.units.get(*position);
-                reopened(*position) || (!stays(*position) && unit.is_some_and(in_the_way))
-            })
-            .collect();
+        let Prepared { plan, mut steps, unit_of, allow_shrink } = prepared;
         let mut closed = Vec::new();
-        let result = self.close(&to_close, &mut closed, deadline).and_then(|()| self.open_later(&mut steps));
+        let result = self
+            .closings(&steps)
+            .and_then(|closings| self.close(closings, &mut closed, deadline))
+            .and_then(|()| self.open_later(&mut steps));
         match result {
-            Ok(stacks) => Ok(self.settle(plan, steps, stacks, unit_of)),
+            Ok(stacks) => Ok(self.settle(plan, steps, stacks, unit_of, allow_shrink)),
             Err(error) => {
                 take_back(steps);
-                self.restore(&closed);
-                Err(error)
+                match self.restore(closed) {
+                    lost if lost.is_empty() => Err(error),
+                    lost => Err(error.context(lost.join("; "))),
+                }
             }
         }
     }
 
     fn close(
         &mut self,
-        positions: &[usize],
-        closed: &mut Vec<usize>,
+        closings: Vec<Closed>,
+        closed: &mut Vec<Closed>,
         deadline: Instant,
-    ) -> Result<(), anyhow::Error> {
-        for position in positions {
-            let Some(unit) = self.units.get_mut(*position).filter(|unit| !unit.is_offline()) else {
-                continue;
-            };
+    ) -> anyhow::Result<()> {
+        for closing in closings {
+            let Some(unit) = self.units.get_mut(closing.position) else { continue };
             unit.close(Absence::Exchange, deadline)?;
-            closed.push(*position);
+            closed.push(closing);
         }
         Ok(())
     }
@@ -211,35 +267,52 @@ impl Inventory {
     fn open_later(&self, steps: &mut [Step]) -> anyhow::Result<Vec<(usize, Stack)>> {
         let mut stacks = Vec::new();
         for Step { disk, action } in steps {
-            match action {
-                Action::AddLater => *action = Action::Add(self.opener.stack(disk, &[])?),
-                Action::Reopen(unit) => {
-                    let served = self.units.get(*unit).map_or(&[][..], |unit| &unit.disk.parts);
-                    stacks.push((*unit, self.opener.stack(disk, served)?));
-                }
-                _ => {}
+            let opened = match action {
+                Action::AddLater => New::open(&self.opener, disk).map(|new| *action = Action::Add(new)),
+                Action::Reopen(unit) => self.open_again(*unit, disk).map(|stack| stacks.push((*unit, stack))),
+                _ => Ok(()),
+            };
+            if let Err(error) = opened {
+                stacks.into_iter().for_each(|(_, stack)| stack.take_back());
+                return Err(error);
             }
         }
         Ok(stacks)
     }
 
-    /// Puts back what was closed for a change that did not come about.
-    fn restore(&mut self, closed: &[usize]) {
-        self.opener.allow_shrink = true;
-        for position in closed {
-            let Some(unit) = self.units.get_mut(*position) else { continue };
-            match self.opener.stack(&unit.disk, &unit.disk.parts) {
-                Ok(stack) => {
-                    unit.served.unit().medium().put(stack.volume);
-                    unit.files = stack.files;
-                }
+    /// The files of a unit that goes on. Those that it had are not made anew.
+    fn open_again(&self, position: usize, disk: &Disk) -> anyhow::Result<Stack> {
+        let unit = self.units.get(position).context("there is no such disk")?;
+        let had = disk.parts.get(..unit.disk.parts.len()).unwrap_or(&disk.parts);
+        let stack = self.opener.stack(disk, had)?;
+        match unit.check_identity(&stack) {
+            Ok(()) => Ok(stack),
+            Err(error) => {
+                stack.take_back();
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts back what was closed for a change that did not come about. Says what could not be.
+    fn restore(&mut self, closed: Vec<Closed>) -> Vec<String> {
+        let opener = Opener { allow_shrink: true, ..self.opener.clone() };
+        let mut lost = Vec::new();
+        for Closed { position, disk } in closed {
+            let Some(unit) = self.units.get_mut(position) else { continue };
+            match opener.stack(&disk, &disk.parts) {
+                Ok(stack) => unit.put(stack),
                 Err(error) => {
                     unit.served.unit().medium().take(Absence::Offline);
-                    tracing::error!("{} is offline, for it can't be opened again: {error:#}", unit.disk.name);
+                    lost.push(format!(
+                        "{} is offline, for it can't be opened again: {error:#}",
+                        unit.disk.name
+                    ));
                 }
             }
         }
-        self.opener.allow_shrink = false;
+        lost.iter().for_each(|words| tracing::error!("{words}"));
+        lost
     }
 
     /// What can't fail.
@@ -247,71 +320,83 @@ impl Inventory {
         &mut self,
         plan: Plan,
         steps: Vec<Step>,
-        stacks: Vec<(usize, Stack)>,
+        mut stacks: Vec<(usize, Stack)>,
         unit_of: Vec<usize>,
+        allow_shrink: bool,
     ) -> Changes {
         let mut changes = Changes::default();
-        let mut stacks: Vec<(usize, Option<Stack>)> =
-            stacks.into_iter().map(|(position, stack)| (position, Some(stack))).collect();
         let mut before: Vec<Option<Unit>> = std::mem::take(&mut self.units).into_iter().map(Some).collect();
+        // Of each step, where its unit is now.
+        let mut places: Vec<Option<usize>> = Vec::new();
         for Step { disk, action } in steps {
             let position = action.unit();
-            let old = position.and_then(|position| before.get_mut(position).and_then(Option::take));
-            let stack = stacks.iter_mut().find(|(unit, _)| Some(*unit) == position);
+            let old = position.and_then(|position| before.get_mut(position)?.take());
+            let stack = stacks.iter().position(|(unit, _)| Some(*unit) == position);
+            let stack = stack.map(|index| stacks.swap_remove(index).1);
             let unit = match (action, old) {
-                (Action::Add(stack), _) => {
-                    changes.added.push(disk.name.clone());
-                    self.opener.serve(&disk, &stack).map(|served| Unit { disk, served, files: stack.files })
+                (Action::Add(new), _) => Some(changes.add(disk, new)),
+                (action, Some(old)) => Some(changes.adjust(old, disk, action, stack, allow_shrink)),
+                (_, None) => {
+                    tracing::error!("a defect: {} is not there any more, and is not served", disk.name);
+                    None
                 }
-                (action, Some(old)) => {
-                    let stack = stack.and_then(|(_, stack)| stack.take());
-                    Ok(changes.adjust(old, disk, action, stack))
-                }
-                (_, None) => Err(anyhow::anyhow!("{} is not there any more", disk.name)),
             };
-            match unit {
-                Ok(unit) => self.units.push(unit),
-                Err(error) => tracing::error!("a defect: {error:#}"),
-            }
+            places.push(unit.is_some().then_some(self.units.len()));
+            self.units.extend(unit);
         }
         changes.leaving = before.into_iter().flatten().collect();
         changes.removed = changes.leaving.iter().map(|unit| unit.disk.name.clone()).collect();
-        (self.plan, self.unit_of) = (plan, unit_of);
+        let place = |step: usize| places.get(step).copied().flatten().unwrap_or(usize::MAX);
+        (self.plan, self.unit_of) = (plan, unit_of.into_iter().map(place).collect());
         changes
     }
 }
 
 impl Changes {
+    fn add(&mut self, disk: Disk, new: New) -> Unit {
+        let New { stack, served, saved } = new;
+        self.added.push(disk.name.clone());
+        remembered::note(&stack.files, stack.volume.capacity(), &disk.name);
+        let serial = stack.state().map(|state| state.serial().to_owned()).unwrap_or_default();
+        Unit { disk, served, files: stack.files, saved, serial, may_shrink: false }
+    }
+
     /// A unit that goes on, as it is described now.
-    fn adjust(&mut self, old: Unit, disk: Disk, action: Action, stack: Option<Stack>) -> Unit {
-        let Unit { disk: was, served, mut files } = old;
-        let unit = served.unit();
-        let capacity = unit.medium().capacity();
+    fn adjust(
+        &mut self,
+        mut unit: Unit,
+        disk: Disk,
+        action: Action,
+        stack: Option<Stack>,
+        allow_shrink: bool,
+    ) -> Unit {
+        let logical = Arc::clone(unit.served.unit());
+        let capacity = logical.medium().capacity();
         match (action, stack) {
             (Action::Grow(_, growth), _) => growth.commit(),
-            (_, Some(stack)) => {
-                unit.medium().put(stack.volume);
-                files = stack.files;
-            }
+            (_, Some(stack)) => unit.put(stack),
             _ => {}
         }
+        let was = std::mem::replace(&mut unit.disk, disk);
+        let disk = &unit.disk;
+        unit.may_shrink = unit.files.is_empty() && (unit.may_shrink || allow_shrink);
         let mut changed = was.lun != disk.lun || was.iqn != disk.iqn || was.name != disk.name;
-        if unit.medium().capacity() != capacity {
-            note_served(&files, unit.medium().capacity(), &disk.name);
-            self.attentions.push((Arc::clone(unit), Attention::CapacityChanged));
+        if logical.medium().capacity() != capacity {
+            remembered::note(&unit.files, logical.medium().capacity(), &disk.name);
+            self.attentions.push((Arc::clone(&logical), Attention::CapacityChanged));
             changed = true;
         }
-        if unit.is_read_only() != disk.read_only {
-            unit.set_read_only(disk.read_only);
-            self.attentions.push((Arc::clone(unit), Attention::WriteProtectionChanged));
+        if logical.is_read_only() != disk.read_only {
+            logical.set_read_only(disk.read_only);
+            self.attentions.push((Arc::clone(&logical), Attention::WriteProtectionChanged));
             changed = true;
         }
         changed |= was.access != disk.access || was.chap != disk.chap;
         if changed {
             self.changed.push(disk.name.clone());
         }
-        served.rename(&disk.name);
-        Unit { disk, served, files }
+        unit.served.rename(&disk.name);
+        unit
     }
 
     /// Closes what is served no more, once nobody uses it. Says what could not be closed.
@@ -322,20 +407,62 @@ impl Changes {
     }
 }
 
-/// A larger disk may not be smaller the next time.
-pub(super) fn note_served(files: &[Arc<timedisk_volume::FileVolume>], capacity: u64, name: &str) {
-    let Some(file) = files.first() else { return };
-    if let Err(error) = file.state().note_served(capacity) {
-        tracing::warn!("{name}: its size of {} can't be kept in mind: {error}", format_size(capacity));
+/// The disks of a plan, those that only read the same bytes once; and of each disk of the plan, which it is.
+fn without_doubles(disks: &[Disk]) -> (Vec<Disk>, Vec<usize>) {
+    let mut wanted: Vec<Disk> = Vec::new();
+    let mut unit_of = Vec::new();
+    for disk in disks {
+        let is_same = |other: &Disk| {
+            // The cheap question first: there may be thousands of others.
+            other.read_only
+                && disk.read_only
+                && same_places(other, disk)
+                && (other.block_length, &other.serial) == (disk.block_length, &disk.serial)
+        };
+        let position = wanted.iter().position(is_same);
+        unit_of.push(position.unwrap_or(wanted.len()));
+        if position.is_none() {
+            wanted.push(disk.clone());
+        }
     }
+    (wanted, unit_of)
+}
+
+/// Whether the parts of a disk that is offline say how long they are, and that is less than it had.
+fn is_known_to_be_shorter(unit: &Unit, disk: &Disk) -> bool {
+    let bytes = disk.parts.iter().map(|part| match part.length {
+        Length::Bytes(bytes) => Some(bytes - bytes % u64::from(disk.block_length)),
+        Length::WholeFile => None,
+    });
+    bytes.sum::<Option<u64>>().is_some_and(|bytes| bytes < unit.served.unit().medium().capacity())
+}
+
+/// A description by which a unit that is open is found again as it is: its files are where they were, or where `next`
+/// has them.
+fn as_open(unit: &Unit, next: Option<&Disk>) -> anyhow::Result<Disk> {
+    let mut disk = unit.disk.clone();
+    for (index, (part, file)) in disk.parts.iter_mut().zip(&unit.files).enumerate() {
+        part.length = Length::Bytes(file.capacity());
+        if file.is_at(&part.path) {
+            continue;
+        }
+        let moved = next.and_then(|next| next.parts.get(index)).filter(|part| file.is_at(&part.path));
+        part.path = moved.map(|part| part.path.clone()).with_context(|| {
+            format!(
+                "{} was renamed or removed while {} is served from it, and would have to be closed: put it back first",
+                part.path.display(),
+                unit.disk.name
+            )
+        })?;
+    }
+    Ok(disk)
 }
 
 /// Gives up what was prepared.
 fn take_back(steps: Vec<Step>) {
     for step in steps {
-        if let Action::Add(Stack { files, volume, made }) = step.action {
-            drop((files, volume));
-            remove(&made);
+        if let Action::Add(new) = step.action {
+            new.stack.take_back();
         }
     }
 }

@@ -3,6 +3,8 @@
 mod change;
 mod opened;
 mod operation;
+mod places;
+mod remembered;
 mod room;
 
 #[cfg(test)]
@@ -14,8 +16,9 @@ use std::sync::Arc;
 use timedisk_target::{Authentication, Catalogue, Disk as Served, Mount, Target, User};
 use timedisk_volume::{FileVolume, ImageFiles};
 
-use crate::plan::{Chap, Disk, Part, Plan};
-use opened::Opener;
+use crate::plan::{Chap, Disk, Plan};
+use opened::{Opener, Saved, Stack};
+use places::is_same_file;
 
 /// The disks that are open.
 #[derive(Debug)]
@@ -35,45 +38,38 @@ pub(crate) struct Unit {
     pub(crate) served: Arc<Served>,
     /// None while it is offline.
     pub(crate) files: Vec<Arc<FileVolume>>,
+    saved: Arc<Saved>,
+    /// Of its first file.
+    serial: String,
+    /// It may come back with fewer bytes than it had.
+    may_shrink: bool,
 }
 
 impl Unit {
     pub(crate) fn is_offline(&self) -> bool {
         self.files.is_empty()
     }
-}
 
-/// What makes a disk that disk, whatever else changes about it: where its identity lives, and what clients may not see
-/// change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Key {
-    path: PathBuf,
-    start: u64,
-    block_length: u32,
-    serial: Option<String>,
-}
-
-impl Key {
-    fn of(disk: &Disk) -> Key {
-        let first = disk.parts.first();
-        Key {
-            path: first.map(|part| part.path.clone()).unwrap_or_default(),
-            start: first.map_or(0, |part| part.start),
-            block_length: disk.block_length,
-            serial: disk.serial.clone(),
-        }
+    /// It goes on, on these files.
+    fn put(&mut self, stack: Stack) {
+        self.saved.live_in(stack.state());
+        self.served.unit().medium().put(stack.volume);
+        self.files = stack.files;
     }
-}
 
-/// Whether two disks are made of the same places, however long.
-fn same_places(one: &Disk, other: &Disk) -> bool {
-    let place = |part: &Part| (part.path.clone(), part.start);
-    one.parts.iter().map(place).eq(other.parts.iter().map(place))
-}
-
-/// Whether two paths lead to one file.
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+    /// Whether these files are those of this disk, and not of another that has taken their place.
+    fn check_identity(&self, stack: &Stack) -> anyhow::Result<()> {
+        let serial = stack.state().map(|state| state.serial()).unwrap_or_default();
+        anyhow::ensure!(
+            serial == self.serial,
+            "the disk of {}: {} is another disk now (serial number {serial}, not {}). Bring the other image back, with \
+             its state file; or take the disk out, `timedisk reload`, and put it in again",
+            self.disk.name,
+            self.disk.path().display(),
+            self.serial
+        );
+        Ok(())
+    }
 }
 
 impl Inventory {
@@ -85,8 +81,8 @@ impl Inventory {
 
     /// Each disk of the plan with its unit.
     pub(crate) fn disks(&self) -> impl Iterator<Item = (&Disk, &Unit)> {
-        let units = self.unit_of.iter().filter_map(|index| self.units.get(*index));
-        self.plan.disks.iter().zip(units)
+        let disks = self.plan.disks.iter().zip(&self.unit_of);
+        disks.filter_map(|(disk, index)| Some((disk, self.units.get(*index)?)))
     }
 
     /// The position of the unit that somebody names: by its target's short name, by the target's iSCSI name where that

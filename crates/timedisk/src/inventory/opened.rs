@@ -1,14 +1,16 @@
 //! A disk that is open: the files under it, and the logical unit on top.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
-use timedisk_config::{Length, format_size};
+use timedisk_config::Length;
 use timedisk_scsi::{BlockFormat, Identity, LogicalUnit, SettingsStore};
 use timedisk_target::Disk as Served;
 use timedisk_volume::{ConcatenatedVolume, DiskState, FileVolume, Health, ImageFiles, OpenOptions, Volume};
 
+use super::remembered;
 use crate::plan::{Disk, Origin, Part};
 
 /// Bytes of a block below the logical ones: reads and writes of less cost the file system a detour.
@@ -29,8 +31,6 @@ pub(super) struct Opener {
 pub(super) struct Stack {
     pub(super) files: Vec<Arc<FileVolume>>,
     pub(super) volume: Arc<dyn Volume>,
-    /// Files that were not there before.
-    pub(super) made: Vec<PathBuf>,
 }
 
 impl Stack {
@@ -38,48 +38,51 @@ impl Stack {
     pub(super) fn state(&self) -> Option<&Arc<DiskState>> {
         self.files.first().map(|file| file.state())
     }
+
+    /// Gives it up, and what was made for it.
+    pub(super) fn take_back(self) {
+        self.files.iter().for_each(|file| file.take_back());
+    }
 }
 
 impl Opener {
     /// Opens the files of a disk, and makes those that are not there; but not those of `served`, which were and have to
     /// be. Every message names the disk and says what to do.
     pub(super) fn stack(&self, disk: &Disk, served: &[Part]) -> anyhow::Result<Stack> {
-        let mut made = Vec::new();
-        let result = self.try_stack(disk, served, &mut made);
+        let mut files = Vec::new();
+        let result = self.open(disk, served, &mut files).and_then(|()| self.stack_up(disk, &files));
         if result.is_err() {
-            remove(&made);
+            files.iter().for_each(|file| file.take_back());
         }
         result.with_context(|| format!("the disk of {}", disk.name))
     }
 
-    fn try_stack(&self, disk: &Disk, served: &[Part], made: &mut Vec<PathBuf>) -> anyhow::Result<Stack> {
-        let mut files: Vec<Arc<FileVolume>> = Vec::new();
+    fn open(&self, disk: &Disk, served: &[Part], files: &mut Vec<Arc<FileVolume>>) -> anyhow::Result<()> {
         for part in &disk.parts {
-            let is_new = std::fs::symlink_metadata(&part.path).is_err();
-            let state = state_beside(&part.path);
+            let state = state_beside(part);
             anyhow::ensure!(
-                !is_new || !state.exists(),
+                !is_missing(part) || !state.exists(),
                 "{} is not there, and {} says that it was served before. Bring it back (is its file system mounted?), \
                  or remove the latter to have an empty disk made",
                 part.path.display(),
                 state.display()
             );
             let create = !served.iter().any(|before| before.path == part.path);
-            let file = self.files.open(OpenOptions { create, ..self.options(disk, part) })?;
-            if is_new {
-                made.push(part.path.clone());
-            }
-            files.push(Arc::new(file));
+            files.push(Arc::new(self.files.open(OpenOptions { create, ..self.options(disk, part) })?));
         }
+        Ok(())
+    }
+
+    fn stack_up(&self, disk: &Disk, files: &[Arc<FileVolume>]) -> anyhow::Result<Stack> {
         let volumes = files.iter().map(|file| Arc::clone(file) as Arc<dyn Volume>);
         let mut volumes: Vec<Arc<dyn Volume>> = volumes.collect();
         let volume = match volumes.len() {
             1 => volumes.remove(0),
             _ => Arc::new(ConcatenatedVolume::new(volumes)?) as Arc<dyn Volume>,
         };
-        let stack = Stack { files, volume, made: std::mem::take(made) };
+        let stack = Stack { files: files.to_vec(), volume };
         anyhow::ensure!(stack.volume.capacity() > 0, "{} holds not even one block", disk.path().display());
-        self.check_shrinking(&stack).inspect_err(|_| *made = stack.made.clone())?;
+        remembered::check(&stack.files, self.allow_shrink)?;
         self.tell_of_failure(disk, &stack);
         tell_of_surplus(disk, &stack);
         Ok(stack)
@@ -96,19 +99,6 @@ impl Opener {
         }
     }
 
-    /// A file system on a disk that lost its end is lost as well.
-    fn check_shrinking(&self, stack: &Stack) -> anyhow::Result<()> {
-        let (Some(state), capacity) = (stack.state(), stack.volume.capacity()) else { return Ok(()) };
-        let before = state.last_served().filter(|before| *before > capacity && !self.allow_shrink);
-        let Some(before) = before else { return Ok(()) };
-        anyhow::bail!(
-            "it had {} when it was last served, and now would have {}: what is on it would lose its end. Say the \
-             larger length, or add --allow-shrink if that is meant",
-            format_size(before),
-            format_size(capacity)
-        )
-    }
-
     fn tell_of_failure(&self, disk: &Disk, stack: &Stack) {
         for file in stack.files.iter().filter(|file| file.health() == Health::FlushFailed) {
             let reason = file.state().flush_failure().unwrap_or_default();
@@ -123,12 +113,9 @@ impl Opener {
         }
     }
 
-    /// A logical unit on a stack.
-    pub(super) fn serve(&self, disk: &Disk, stack: &Stack) -> anyhow::Result<Arc<Served>> {
+    /// A logical unit on a stack, and where its saved parameters go.
+    pub(super) fn serve(&self, disk: &Disk, stack: &Stack) -> anyhow::Result<(Arc<Served>, Arc<Saved>)> {
         let state = stack.state().context("a disk has at least one file")?;
-        if let Err(error) = state.note_served(stack.volume.capacity()) {
-            tracing::warn!("{}: its size can't be kept in mind: {error}", disk.name);
-        }
         let identity = Identity {
             vendor: "timedisk".into(),
             product: "sparse disk".into(),
@@ -138,10 +125,11 @@ impl Opener {
         };
         let block = disk.block_length;
         let format = BlockFormat { logical_length: block, physical_length: PHYSICAL_BLOCK.max(block) };
-        let saved = Arc::new(Saved(Arc::clone(state)));
-        let unit = LogicalUnit::new(Arc::clone(&stack.volume), identity, format, Some(saved));
+        let saved = Arc::new(Saved(Mutex::new(Some(Arc::clone(state)))));
+        let store: Arc<dyn SettingsStore> = Arc::<Saved>::clone(&saved);
+        let unit = LogicalUnit::new(Arc::clone(&stack.volume), identity, format, Some(store));
         unit.set_read_only(disk.read_only);
-        Ok(Served::new(disk.name.clone(), Arc::new(unit)))
+        Ok((Served::new(disk.name.clone(), Arc::new(unit)), saved))
     }
 }
 
@@ -178,32 +166,42 @@ fn tell_of_surplus(disk: &Disk, stack: &Stack) {
     }
 }
 
-/// Takes back files that were made for what did not come about, with their state.
-pub(super) fn remove(made: &[PathBuf]) {
-    for path in made {
-        let state = state_beside(path);
-        for path in [path, &state] {
-            // What is not there need not be removed; what can't be is of no harm: it is sparse.
-            let _ = std::fs::remove_file(path);
-        }
-    }
+fn is_missing(part: &Part) -> bool {
+    std::fs::symlink_metadata(&part.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-fn state_beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".timedisk");
+fn state_beside(part: &Part) -> PathBuf {
+    let mut name = part.path.as_os_str().to_owned();
+    match part.start {
+        0 => name.push(".timedisk"),
+        start => name.push(format!(".{start}.timedisk")),
+    }
     name.into()
 }
 
-/// Saved mode parameters live in the state file.
-struct Saved(Arc<DiskState>);
+/// Saved mode parameters live in the state file of the disk as it is open now: there is one copy of it in memory, or one
+/// would undo what the other has written.
+#[derive(Debug)]
+pub(super) struct Saved(Mutex<Option<Arc<DiskState>>>);
+
+impl Saved {
+    /// From now on they are in this state; nowhere while the disk is away.
+    pub(super) fn live_in(&self, state: Option<&Arc<DiskState>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state.cloned();
+    }
+
+    fn state(&self) -> Option<Arc<DiskState>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 impl SettingsStore for Saved {
     fn load(&self, key: &str) -> Option<String> {
-        self.0.setting(key)
+        self.state()?.setting(key)
     }
 
     fn save(&self, key: &str, value: &str) -> Result<(), String> {
-        self.0.set_setting(key, value).map_err(|error| error.to_string())
+        let state = self.state().ok_or("the disk is offline")?;
+        state.set_setting(key, value).map_err(|error| error.to_string())
     }
 }

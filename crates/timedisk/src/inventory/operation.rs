@@ -8,9 +8,8 @@ use timedisk_config::{Length, format_size};
 use timedisk_scsi::{Absence, Attention};
 use timedisk_volume::{FileVolume, Health, Volume};
 
-use super::change::note_served;
 use super::opened::{Opener, length};
-use super::{Inventory, Unit};
+use super::{Inventory, Unit, remembered};
 use crate::plan::Origin;
 
 /// How often is looked whether a file is free.
@@ -33,6 +32,7 @@ impl Unit {
             }
             std::thread::sleep(LOOK);
         }
+        self.saved.live_in(None);
         self.files.clear();
         Ok(())
     }
@@ -88,7 +88,7 @@ impl Inventory {
 
     /// Makes a disk larger; answers whether it was.
     pub(crate) fn resize(&mut self, position: usize, bytes: u64) -> anyhow::Result<bool> {
-        let unit = self.unit_mut(position)?;
+        let unit = self.units.get_mut(position).context("there is no such disk any more")?;
         ensure!(!unit.is_offline(), "{0} is offline; `timedisk online {0}` first", unit.disk.name);
         unit.check_resizable(bytes)?;
         let file = unit.files.first().context("a disk has at least one file")?;
@@ -97,7 +97,15 @@ impl Inventory {
             return Ok(false);
         }
         file.grow(length(Length::Bytes(bytes)))?.commit();
-        note_served(&unit.files, file.capacity(), &unit.disk.name);
+        remembered::note(&unit.files, file.capacity(), &unit.disk.name);
+        // So that it comes back with that length when it was away.
+        let described = self.plan.disks.iter_mut().zip(&self.unit_of);
+        let described = described.filter(|(_, unit)| **unit == position).map(|(disk, _)| disk);
+        for part in described.chain([&mut unit.disk]).flat_map(|disk| &mut disk.parts) {
+            if matches!(part.length, Length::Bytes(_)) {
+                part.length = Length::Bytes(bytes);
+            }
+        }
         Ok(true)
     }
 
@@ -113,13 +121,17 @@ impl Inventory {
         let unit = self.units.get(position).context("there is no such disk any more")?;
         ensure!(unit.is_offline(), "{} is online already", unit.disk.name);
         let before = unit.served.unit().medium().capacity();
-        let opener = Opener { allow_shrink: false, ..self.opener.clone() };
+        let opener = Opener { allow_shrink: unit.may_shrink, ..self.opener.clone() };
         let stack = opener.stack(&unit.disk, &unit.disk.parts)?;
+        if let Err(error) = unit.check_identity(&stack) {
+            stack.take_back();
+            return Err(error);
+        }
         let unit = self.unit_mut(position)?;
         let capacity = stack.volume.capacity();
-        unit.files = stack.files;
-        unit.served.unit().medium().put(stack.volume);
-        note_served(&unit.files, capacity, &unit.disk.name);
+        unit.put(stack);
+        unit.may_shrink = false;
+        remembered::note(&unit.files, capacity, &unit.disk.name);
         let mut attentions = vec![Attention::BecameReady];
         if capacity != before {
             attentions.push(Attention::CapacityChanged);

@@ -12,6 +12,9 @@ use timedisk_volume::{Durability, Volume};
 
 use super::change::Changes;
 use super::{Inventory, Unit};
+mod bytes;
+mod refused;
+mod state;
 use crate::command_line::ServeOptions;
 use crate::plan::{self, Plan};
 

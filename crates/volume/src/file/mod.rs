@@ -16,7 +16,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::calls::FileKind;
+use crate::calls::{FileCalls, FileKind};
 use crate::{
     Allocation, DiskState, Durability, ErrorKind, Health, Mapping, Result, Volume, VolumeError, range,
 };
@@ -25,6 +25,7 @@ use claims::Member;
 use extent::Extent;
 pub use growth::Growth;
 pub use images::ImageFiles;
+use open::Made;
 use shared::SharedFile;
 
 /// What to open, and how.
@@ -85,6 +86,8 @@ pub struct FileVolume {
     member: Arc<Member>,
     shared: Arc<SharedFile>,
     block_length: u32,
+    calls: Arc<dyn FileCalls>,
+    made: Made,
 }
 
 impl FileVolume {

@@ -1,6 +1,6 @@
 //! How a file becomes an extent: found or made, locked, long enough.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use rustix::io::Errno;
@@ -26,18 +26,21 @@ pub(super) fn volume(
         Ok(identity) => (existing(&**calls, open, options, identity)?, false),
         Err(Errno::NOENT) => {
             let file: Arc<dyn OpenFile> = make(&**calls, options)?.into();
-            (locked_file(options, file)?, true)
+            (locked_file(&**calls, options, file)?, true)
         }
         Err(errno) => return Err(system(path, "can't look at", errno)),
     };
-    let fitted = fit(&**calls, options, &shared, made);
+    let fitted = fit(&**calls, options, &shared, made).and_then(|(capacity, end)| {
+        let fallback = options.state_directory.as_deref();
+        let state = DiskState::open_with(Arc::clone(calls), path, options.start, fallback)?;
+        Ok((capacity, end, state))
+    });
     if made && fitted.is_err() {
-        // An empty file is of no use to anyone; the first error is the one to tell.
-        let _ = calls.remove(path);
+        // An image without a disk is of no use to anyone; the first error is the one to tell.
+        remove(&**calls, path, shared.identity());
     }
-    let (capacity, end) = fitted?;
-    let fallback = options.state_directory.as_deref();
-    let state = DiskState::open_with(Arc::clone(calls), path, options.start, fallback)?;
+    let (capacity, end, state) = fitted?;
+    let made = Made { image: made, state: state.is_new().then(|| state.path().to_owned()) };
     let mut claims = shared.claims();
     let state = claims.state(state);
     let member = Arc::new(Member::new(options.start, capacity, options.read_only, state));
@@ -45,7 +48,48 @@ pub(super) fn volume(
     drop(claims);
     let file = if options.read_only { shared.first() } else { shared.file() };
     let extent = Extent::new(Arc::clone(file), path.to_owned(), Arc::clone(&member));
-    Ok(FileVolume { extent, member, shared, block_length: options.block_length })
+    let calls = Arc::clone(calls);
+    Ok(FileVolume { extent, member, shared, block_length: options.block_length, calls, made })
+}
+
+/// What was not there before a volume was opened.
+#[derive(Debug)]
+pub(super) struct Made {
+    image: bool,
+    /// Its state file.
+    state: Option<PathBuf>,
+}
+
+impl FileVolume {
+    /// The file that is open, whatever its path leads to by now.
+    pub fn identity(&self) -> FileIdentity {
+        self.shared.identity()
+    }
+
+    /// Whether `path` leads to the file that is open.
+    pub fn is_at(&self, path: &Path) -> bool {
+        self.calls.identify(path).is_ok_and(|identity| identity == self.identity())
+    }
+
+    /// Removes what opening this volume made: the image, unless another is in its place by now, and the state file. Its
+    /// lock is held until it is dropped, so that nobody else has begun to use it.
+    pub fn take_back(&self) {
+        if let Some(state) = &self.made.state {
+            // What can't be removed is of no harm: it says who a disk is that nobody has seen.
+            let _ = self.calls.remove(state);
+        }
+        if self.made.image {
+            remove(&*self.calls, self.path(), self.identity());
+        }
+    }
+}
+
+/// Removes a file that was made in vain, unless the path leads to another by now.
+fn remove(calls: &dyn FileCalls, path: &Path, identity: FileIdentity) {
+    if calls.identify(path) == Ok(identity) {
+        // What can't be removed is of no harm: it is sparse.
+        let _ = calls.remove(path);
+    }
 }
 
 fn check_options(options: &OpenOptions) -> Result<()> {
@@ -81,7 +125,7 @@ fn existing(
         return Ok(shared);
     }
     let file: Arc<dyn OpenFile> = open_file(calls, options, identity.kind)?.into();
-    locked_file(options, file)
+    locked_file(calls, options, file)
 }
 
 /// Opens for writing what only readers have had so far.
@@ -163,12 +207,20 @@ fn make_directories(calls: &dyn FileCalls, directory: &Path) -> Result<()> {
 }
 
 /// Locks a file that was just opened.
-fn locked_file(options: &OpenOptions, file: Arc<dyn OpenFile>) -> Result<Arc<SharedFile>> {
+fn locked_file(
+    calls: &dyn FileCalls,
+    options: &OpenOptions,
+    file: Arc<dyn OpenFile>,
+) -> Result<Arc<SharedFile>> {
     let path = options.path.as_path();
     lock(path, &*file, if options.read_only { Lock::Shared } else { Lock::Exclusive })?;
     let identity = file.status().map_err(|errno| system(path, "can't look at", errno))?.identity;
     if !matches!(identity.kind, FileKind::Regular | FileKind::BlockDevice) {
         return Err(refusal(path, "is neither a file nor a block device"));
+    }
+    // Whoever had the lock before may have removed the file, and what is written to it would go with it.
+    if calls.identify(path) != Ok(identity) {
+        return Err(refusal(path, "was replaced or removed just now: try again"));
     }
     Ok(Arc::new(SharedFile::new(identity, file, options.read_only)))
 }

@@ -26,6 +26,8 @@ pub struct DiskState {
     serial: String,
     naa: [u8; 8],
     text: Mutex<StateText>,
+    /// There was no file before.
+    is_new: bool,
 }
 
 impl DiskState {
@@ -90,7 +92,7 @@ impl DiskState {
         })?;
         let text = StateText::of_new_disk(random, start);
         store::replace(&*calls, path, &text.render())?;
-        Self::from_text(calls, path, Ok(text))
+        Ok(Self { is_new: true, ..Self::from_text(calls, path, Ok(text))? })
     }
 
     fn from_text(
@@ -103,7 +105,12 @@ impl DiskState {
             Ok((text.serial()?, text.naa()?, text))
         });
         let (serial, naa, text) = identified.map_err(|unreadable| unreadable.error(path))?;
-        Ok(Self { calls, path: path.to_owned(), serial, naa, text: Mutex::new(text) })
+        Ok(Self { calls, path: path.to_owned(), serial, naa, text: Mutex::new(text), is_new: false })
+    }
+
+    /// Whether there was no file before this was opened.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Where the file is.

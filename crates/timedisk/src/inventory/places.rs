@@ -1,0 +1,179 @@
+//! Which bytes of which files disks are made of.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use timedisk_config::Length;
+use timedisk_volume::{FileCalls, FileIdentity, SystemCalls, Volume};
+
+use super::Unit;
+use crate::plan::{Disk, Part};
+
+/// A file, whatever path leads to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    There(FileIdentity),
+    /// Not there yet.
+    Path(PathBuf),
+}
+
+impl Place {
+    pub(super) fn of(path: &Path) -> Place {
+        match SystemCalls.identify(path) {
+            Ok(identity) => Place::There(identity),
+            Err(_) => Place::Path(made_at(path).unwrap_or_else(|| path.to_owned())),
+        }
+    }
+}
+
+/// Where a file would be made.
+fn made_at(path: &Path) -> Option<PathBuf> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Some(directory.canonicalize().ok()?.join(path.file_name()?))
+}
+
+/// What clients may not see change, besides the bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Identity {
+    start: u64,
+    block_length: u32,
+    serial: Option<String>,
+}
+
+impl Identity {
+    fn of(disk: &Disk) -> Identity {
+        let start = disk.parts.first().map_or(0, |part| part.start);
+        Identity { start, block_length: disk.block_length, serial: disk.serial.clone() }
+    }
+}
+
+/// Finds the units that go on as disks of another plan.
+pub(super) struct Present {
+    by_path: HashMap<(PathBuf, Identity), usize>,
+    by_place: HashMap<(Place, Identity), usize>,
+}
+
+impl Present {
+    pub(super) fn of(units: &[Unit]) -> Present {
+        let mut present = Present { by_path: HashMap::new(), by_place: HashMap::new() };
+        for (position, unit) in units.iter().enumerate() {
+            let identity = Identity::of(&unit.disk);
+            present.by_path.insert((unit.disk.path().to_owned(), identity.clone()), position);
+            let place = match unit.files.first() {
+                Some(file) => Place::There(file.identity()),
+                None => Place::of(unit.disk.path()),
+            };
+            present.by_place.insert((place, identity), position);
+        }
+        present
+    }
+
+    /// The unit that is this disk already: what is described in the same way, or else what has the same file.
+    pub(super) fn unit(&self, disk: &Disk) -> Option<usize> {
+        let identity = Identity::of(disk);
+        let by_path = self.by_path.get(&(disk.path().to_owned(), identity.clone()));
+        by_path.or_else(|| self.by_place.get(&(Place::of(disk.path()), identity))).copied()
+    }
+}
+
+/// Whether two disks are made of the same places, however long.
+pub(super) fn same_places(one: &Disk, other: &Disk) -> bool {
+    let place = |part: &Part| (part.path.clone(), part.start);
+    one.parts.iter().map(place).eq(other.parts.iter().map(place))
+}
+
+/// Whether two paths lead to one file.
+pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
+    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Bytes that a disk is to have.
+struct Claim<'a> {
+    start: u64,
+    end: u64,
+    disk: &'a Disk,
+}
+
+/// Refuses bytes that a writer would share with anybody, whatever paths lead to them.
+pub(super) fn check_overlaps(disks: &[Disk]) -> anyhow::Result<()> {
+    let mut places: HashMap<Place, Vec<Claim<'_>>> = HashMap::new();
+    for disk in disks {
+        for part in &disk.parts {
+            let end = match part.length {
+                Length::Bytes(bytes) => part.start.saturating_add(bytes),
+                Length::WholeFile => u64::MAX,
+            };
+            places.entry(Place::of(&part.path)).or_default().push(Claim { start: part.start, end, disk });
+        }
+    }
+    for claims in places.values_mut().filter(|claims| claims.len() > 1) {
+        claims.sort_by_key(|claim| claim.start);
+        // One that overlaps any earlier one overlaps the one that reaches furthest, of all or of those that write.
+        let (mut furthest, mut furthest_writer): (Option<&Claim<'_>>, Option<&Claim<'_>>) = (None, None);
+        for claim in claims.iter() {
+            let before = if claim.disk.read_only { furthest_writer } else { furthest };
+            if let Some(before) = before.filter(|before| before.end > claim.start) {
+                anyhow::bail!(
+                    "{} and {} would both have byte {} of {}: disks must not overlap, unless all of them are \
+                     read-only. Give each an extent of its own",
+                    before.disk.name,
+                    claim.disk.name,
+                    claim.start,
+                    claim.disk.path().display()
+                );
+            }
+            let reaches_further = |other: Option<&Claim<'_>>| other.is_none_or(|other| claim.end > other.end);
+            if reaches_further(furthest) {
+                furthest = Some(claim);
+            }
+            if !claim.disk.read_only && reaches_further(furthest_writer) {
+                furthest_writer = Some(claim);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How the bytes of a disk that is open would be placed if it were made of the parts of `disk`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placement {
+    /// As they are, and perhaps there are more of them.
+    Same,
+    /// As they are, as far as they are there.
+    Shorter,
+    /// Some would be elsewhere.
+    Other,
+}
+
+/// Compares the open files of a unit with the parts that it is to have.
+pub(super) fn placement(unit: &Unit, disk: &Disk) -> Placement {
+    let block = u64::from(disk.block_length);
+    let open = unit.files.iter().zip(&unit.disk.parts);
+    let (before, now) = (unit.files.len(), disk.parts.len());
+    let mut found = if now < before { Placement::Shorter } else { Placement::Same };
+    for (index, ((file, was), part)) in open.zip(&disk.parts).enumerate() {
+        if (part.path != was.path && !file.is_at(&part.path)) || part.start != was.start {
+            return Placement::Other;
+        }
+        let is_last = (index + 1 == before, index + 1 == now);
+        let order = bytes_of(part, block).map(|bytes| bytes.cmp(&file.capacity()));
+        match (order, is_last) {
+            (None | Some(std::cmp::Ordering::Equal), _) | (Some(std::cmp::Ordering::Greater), (true, _)) => {}
+            (Some(std::cmp::Ordering::Less), (_, true)) => found = Placement::Shorter,
+            _ => return Placement::Other,
+        }
+    }
+    found
+}
+
+/// What of a part is whole blocks, if that can be told before it is opened.
+fn bytes_of(part: &Part, block: u64) -> Option<u64> {
+    let bytes = match part.length {
+        Length::Bytes(bytes) => bytes,
+        Length::WholeFile => {
+            let metadata = std::fs::metadata(&part.path).ok().filter(|metadata| metadata.is_file())?;
+            metadata.len().saturating_sub(part.start)
+        }
+    };
+    Some(bytes - bytes.checked_rem(block).unwrap_or(0))
+}
