@@ -1,7 +1,7 @@
 //! The running daemon, as those see it who look after it.
 
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -19,10 +19,21 @@ use crate::service::notify;
 /// How long commands are given to end when a disk is to be taken away.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long another change that is under way is waited for.
+const FOR_A_TURN: Duration = Duration::from_secs(4);
+
+/// As long for a reload that nobody could ask for again: of changes that end at all, none takes longer.
+const FOR_A_SIGNALS_TURN: Duration = Duration::from_secs(60);
+
+/// How often is looked whether another change has ended.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// The running daemon.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     server: Server,
+    /// Held while files are read and until what they say is served, so that what was read last is served last.
+    reloading: Mutex<()>,
     inventory: Mutex<Inventory>,
     /// What is served, to be looked at without waiting for a change that is under way.
     shown: RwLock<Arc<Vec<Shown>>>,
@@ -53,7 +64,7 @@ impl Daemon {
             Server::start(listening, inventory.catalogue(), limits).context("can't start a thread")?;
         let shown = RwLock::new(Arc::new(shown(&inventory)));
         let (inventory, begun) = (Mutex::new(inventory), Instant::now());
-        Ok(Arc::new(Daemon { server, inventory, shown, options, begun }))
+        Ok(Arc::new(Daemon { server, reloading: Mutex::default(), inventory, shown, options, begun }))
     }
 
     pub(crate) fn server(&self) -> &Server {
@@ -65,25 +76,28 @@ impl Daemon {
         Arc::clone(&self.shown.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn inventory(&self) -> MutexGuard<'_, Inventory> {
-        self.inventory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn show(&self, inventory: &Inventory) {
         *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown(inventory));
     }
 
-    /// Reads the files again, and serves what they say: all of it, or else goes on as before.
-    pub(crate) fn reload_files(&self, allow_shrink: bool) -> Result<Reloaded, Unplanned> {
+    /// SIGHUP: reads the files again, and serves what they say: all of it, or else goes on as before.
+    pub(crate) fn reload_for_signal(&self) -> Result<Reloaded, Unplanned> {
+        self.reload_files(false, FOR_A_SIGNALS_TURN)
+    }
+
+    fn reload_files(&self, allow_shrink: bool, for_a_turn: Duration) -> Result<Reloaded, Unplanned> {
         notify::reloading();
-        let result = self.change(allow_shrink);
+        let result = self.change(allow_shrink, Instant::now() + for_a_turn);
         notify::ready(&self.summary());
         result
     }
 
-    fn change(&self, allow_shrink: bool) -> Result<Reloaded, Unplanned> {
-        let mut inventory = self.inventory();
+    /// `turn` is until when other changes are waited for. Files may hang as long as they like: whoever has no need of
+    /// them goes on meanwhile.
+    fn change(&self, allow_shrink: bool, turn: Instant) -> Result<Reloaded, Unplanned> {
+        let _reloading = lock(&self.reloading, turn)?;
         let gathered = plan::gather(&self.options)?;
+        let mut inventory = lock(&self.inventory, turn)?;
         let result = inventory.prepare(gathered.plan, allow_shrink).and_then(|prepared| {
             let deadline = Instant::now() + PATIENCE;
             inventory.commit(prepared, deadline)
@@ -109,7 +123,9 @@ impl Daemon {
         name: &str,
         act: impl FnOnce(&mut Inventory, usize) -> anyhow::Result<Vec<Attention>>,
     ) -> Result<(), Refusal> {
-        let mut inventory = self.inventory();
+        let turn = Instant::now() + FOR_A_TURN;
+        let mut inventory = lock(&self.inventory, turn)
+            .map_err(|error| Refusal::new(RefusalKind::Busy, error.to_string()))?;
         let Some(position) = inventory.find(name) else {
             let error = format!("there is no disk {name:?}; see `timedisk status` for those there are");
             return Err(Refusal::new(RefusalKind::NotFound, error));
@@ -166,10 +182,15 @@ impl control::Daemon for Daemon {
     }
 
     fn reload(&self, allow_shrink: bool) -> Result<Reloaded, Refusal> {
-        let reloaded = self.reload_files(allow_shrink).map_err(|Unplanned { error, remarks }| {
-            let kind = if remarks.is_empty() { RefusalKind::Conflict } else { RefusalKind::Invalid };
-            Refusal { kind, error: format!("not reloaded, everything goes on as before: {error:#}"), remarks }
-        })?;
+        let reloaded =
+            self.reload_files(allow_shrink, FOR_A_TURN).map_err(|Unplanned { error, remarks }| {
+                let kind = if remarks.is_empty() { RefusalKind::Conflict } else { RefusalKind::Invalid };
+                Refusal {
+                    kind,
+                    error: format!("not reloaded, everything goes on as before: {error:#}"),
+                    remarks,
+                }
+            })?;
         tracing::info!("reloaded: {}", reloaded.summary());
         Ok(reloaded)
     }
@@ -182,8 +203,11 @@ impl control::Daemon for Daemon {
     }
 
     fn offline(&self, disk: &str) -> Result<(), Refusal> {
-        let deadline = Instant::now() + PATIENCE;
-        self.on(disk, |inventory, position| inventory.take_offline(position, deadline).map(|()| Vec::new()))
+        self.on(disk, |inventory, position| {
+            // From here on: waiting for others is not to be taken from what its commands are given.
+            let deadline = Instant::now() + PATIENCE;
+            inventory.take_offline(position, deadline).map(|()| Vec::new())
+        })
     }
 
     fn online(&self, disk: &str) -> Result<(), Refusal> {
@@ -223,6 +247,20 @@ impl Shown {
             read_bytes: traffic.read_bytes,
             written_bytes: traffic.written_bytes,
             in_flight: self.served.in_flight() as u64,
+        }
+    }
+}
+
+/// What one change at a time has. Another one may be waiting for a file that never answers.
+fn lock<T>(mutex: &Mutex<T>, turn: Instant) -> anyhow::Result<MutexGuard<'_, T>> {
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return Ok(guard),
+            Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if Instant::now() < turn => std::thread::sleep(LOOK),
+            Err(TryLockError::WouldBlock) => {
+                anyhow::bail!("another change is under way and waits for a file or a disk; try again later")
+            }
         }
     }
 }

@@ -4,10 +4,13 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use timedisk_config::{Configuration, Target, netbsd};
 use timedisk_target::{Listening, Server};
@@ -56,6 +59,7 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     }
     // Before anything is served: a signal in between must not be lost.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("can't wait for signals")?;
+    let starting = stop_at_once_while_starting()?;
     let shown: Vec<Shown> = gathered.plan.disks.iter().map(shown).collect();
     let netbsd = gathered.plan.netbsd.clone();
     let daemon = Daemon::start(
@@ -79,10 +83,13 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
         std::fs::write(path, "ready\n").with_context(|| format!("can't write {}", path.display()))?;
     }
     watch(&daemon)?;
+    let reloads = reloader(&daemon)?;
     notify::ready(&daemon.summary());
+    starting.store(false, Ordering::SeqCst);
     let signal = signals.forever().find(|signal| {
-        if *signal == SIGHUP {
-            reload(&daemon);
+        // One that waits already will read the files as they are by then.
+        if *signal == SIGHUP && reloads.try_send(()).is_err() {
+            tracing::warn!("the reload before is still under way; another one follows it");
         }
         *signal != SIGHUP
     });
@@ -99,6 +106,26 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
             std::process::exit(1)
         }
     }
+}
+
+/// Until the flag is cleared, whoever tells the daemon to stop need not wait for files that don't answer.
+fn stop_at_once_while_starting() -> anyhow::Result<Arc<AtomicBool>> {
+    let starting = Arc::new(AtomicBool::new(true));
+    for signal in [SIGTERM, SIGINT] {
+        flag::register_conditional_shutdown(signal, 0, Arc::clone(&starting))
+            .context("can't wait for signals")?;
+    }
+    Ok(starting)
+}
+
+/// Reloads on a thread of its own, one after the other: files that don't answer must not keep the daemon from hearing
+/// that it is to stop.
+fn reloader(daemon: &Arc<Daemon>) -> anyhow::Result<SyncSender<()>> {
+    let (sender, reloads) = sync_channel(1);
+    let daemon = Arc::clone(daemon);
+    let thread = std::thread::Builder::new().name("reload".into());
+    thread.spawn(move || reloads.iter().for_each(|()| reload(&daemon))).context("can't start a thread")?;
+    Ok(sender)
 }
 
 /// Has the service manager told that the daemon lives, as long as its listeners come round and its sessions can be
@@ -176,7 +203,7 @@ fn say(remarks: &[String]) {
 
 /// SIGHUP: serves what the files say now, and tells how that went.
 fn reload(daemon: &Daemon) {
-    match daemon.reload_files(false) {
+    match daemon.reload_for_signal() {
         Ok(reloaded) => {
             say(&reloaded.notices);
             tracing::info!("reloaded: {}", reloaded.summary());
