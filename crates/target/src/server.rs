@@ -143,11 +143,11 @@ fn flush(disks: Vec<Arc<Disk>>, deadline: Instant) -> Result<(), Stuck> {
         waiting.push(name.clone());
         let thread = std::thread::Builder::new().name(format!("flush {name}"));
         let spawned = thread.spawn(move || {
-            let result = disk.bring_to_rest(&*volume, deadline);
-            if let Err(error @ Unrest::Flush(..)) = &result {
+            let result = disk.bring_to_rest(&volume, deadline);
+            if let Err(error @ (Unrest::Flush(..) | Unrest::NoThread(..))) = &result {
                 tracing::error!("{error}");
             }
-            let _ = sender.send((name, !matches!(result, Err(Unrest::Stuck(_)))));
+            let _ = sender.send((name, !matches!(result, Err(Unrest::Stuck(_) | Unrest::FlushHangs(_)))));
         });
         if let Err(error) = spawned {
             tracing::error!("no thread for the last flush: {error}");

@@ -112,6 +112,30 @@ fn a_disk_is_taken_away_only_once_it_is_at_rest() {
 }
 
 #[test]
+fn a_disk_whose_flush_hangs_is_back_in_its_place_when_the_time_is_over() {
+    let volume = held(1 << 20);
+    let disk = Disk::new("disk", unit("disk", Arc::clone(&volume)));
+    let lab = Lab::new(vec![target(vec![everyone(0, &disk)])]);
+    let mut initiator = lab.session("disks", &[]);
+    initiator.run(&Scsi::write(0, &block(9))).good();
+    volume.hold(Operation::Flush);
+    for _ in 0..3 {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let asked = Arc::clone(&disk);
+        let soon = Instant::now() + Duration::from_millis(50);
+        std::thread::spawn(move || sender.send(asked.take(Absence::Offline, soon).map(drop)));
+        let refused = receiver.recv_timeout(PATIENCE).expect("it gives up when its time is over");
+        let said = refused.expect_err("what was written does not last yet").to_string();
+        assert!(said.contains("flush of disk did not end in time"), "{said}");
+        assert_eq!(initiator.run(&Scsi::read(0, 1)).good(), block(9), "it is back in its place");
+    }
+    assert_eq!(volume.waiting(), 1, "one thread hangs, however often it was asked");
+    volume.release_all();
+    let taken = disk.take(Absence::Offline, Instant::now() + PATIENCE).unwrap();
+    assert!(taken.is_some() && disk.unit().medium().absence().is_some());
+}
+
+#[test]
 fn a_command_that_runs_on_a_disk_that_leaves_its_target_is_answered() {
     let volume = held(1 << 20);
     let (leaves, stays) = (Disk::new("leaves", unit("leaves", Arc::clone(&volume))), disk("stays"));

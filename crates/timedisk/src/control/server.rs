@@ -43,13 +43,17 @@ const QUESTIONS: usize = 4;
 /// Changes that it is told of at once.
 const CHANGES: usize = 4;
 
+/// Sessions that it is told to end at once.
+const KICKS: usize = 4;
+
 /// What handlers share.
 #[derive(Clone)]
 struct House {
     daemon: Arc<dyn Daemon>,
-    /// Places for questions and for changes. Changes that hang leave those for questions free.
+    /// Places for questions, for changes and for sessions to end. Changes that hang leave the others free.
     questions: Arc<Semaphore>,
     changes: Arc<Semaphore>,
+    kicks: Arc<Semaphore>,
     patience: Duration,
     transfer: Duration,
     /// Who may ask, besides root.
@@ -85,12 +89,12 @@ pub(super) fn serve_within(
     let listener = endpoint.listener()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(QUESTIONS + CHANGES)
+        .max_blocking_threads(QUESTIONS + CHANGES + KICKS)
         .build();
     let runtime = runtime.context("can't start the control side")?;
-    let (questions, changes) = (Semaphore::new(QUESTIONS), Semaphore::new(CHANGES));
-    let (questions, changes) = (Arc::new(questions), Arc::new(changes));
-    let house = House { daemon, questions, changes, patience, transfer, owner };
+    let [questions, changes, kicks] =
+        [QUESTIONS, CHANGES, KICKS].map(|places| Arc::new(Semaphore::new(places)));
+    let house = House { daemon, questions, changes, kicks, patience, transfer, owner };
     let thread = std::thread::Builder::new().name("control".into());
     thread.spawn(move || {
         if let Err(error) = runtime.block_on(run(listener, house)) {
@@ -254,7 +258,8 @@ async fn status(State(house): State<House>) -> Result<Json<Status>, Refusal> {
     params(("session" = u16, Path, description = "The session's id")),
     responses((status = 204), (status = 404, body = Refusal)))]
 async fn kick(State(house): State<House>, Named(session): Named<u16>) -> Result<StatusCode, Refusal> {
-    change(house, move |daemon| daemon.kick(session)).await?;
+    let places = Arc::clone(&house.kicks);
+    ask(house, places, move |daemon| daemon.kick(session)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
