@@ -1,6 +1,5 @@
 //! The running daemon, as those see it who look after it.
 
-use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use crate::control::{self, DiskState, Refusal, RefusalKind, Reloaded, Status};
 use crate::descriptors;
 use crate::inventory::Inventory;
 use crate::plan::{self, Disk, Part, Plan, Unplanned};
+use crate::rooms::Rooms;
 use crate::service::notify;
 
 /// How long commands are given to end when a disk is to be taken away.
@@ -37,6 +37,7 @@ pub(crate) struct Daemon {
     inventory: Mutex<Inventory>,
     /// What is served, to be looked at without waiting for a change that is under way.
     shown: RwLock<Arc<Vec<Shown>>>,
+    rooms: Rooms,
     options: ServeOptions,
     begun: Instant,
 }
@@ -56,15 +57,18 @@ impl Daemon {
         mut inventory: Inventory,
         options: ServeOptions,
     ) -> anyhow::Result<Arc<Daemon>> {
+        // Before files are opened: there may be more of them than is usual.
+        let extents = plan.disks.iter().map(|disk| disk.parts.len()).sum();
+        let limits = descriptors::limits(options.sessions, extents);
         let prepared = inventory.prepare(plan, options.allow_shrink)?;
         inventory.commit(prepared, Instant::now() + PATIENCE)?;
         inventory.warn_of_little_room();
-        let limits = descriptors::limits(options.sessions);
         let server =
             Server::start(listening, inventory.catalogue(), limits).context("can't start a thread")?;
         let shown = RwLock::new(Arc::new(shown(&inventory)));
         let (inventory, begun) = (Mutex::new(inventory), Instant::now());
-        Ok(Arc::new(Daemon { server, reloading: Mutex::default(), inventory, shown, options, begun }))
+        let (reloading, rooms) = (Mutex::default(), Rooms::start()?);
+        Ok(Arc::new(Daemon { server, reloading, inventory, shown, rooms, options, begun }))
     }
 
     pub(crate) fn server(&self) -> &Server {
@@ -97,6 +101,11 @@ impl Daemon {
     fn change(&self, allow_shrink: bool, turn: Instant) -> Result<Reloaded, Unplanned> {
         let _reloading = lock(&self.reloading, turn)?;
         let gathered = plan::gather(&self.options)?;
+        if gathered.plan.disks.is_empty() {
+            // A file that is being written is empty for a moment.
+            let error = anyhow::anyhow!("there is nothing to serve: to serve nothing, stop the daemon");
+            return Err(Unplanned { error, remarks: gathered.notices });
+        }
         let mut inventory = lock(&self.inventory, turn)?;
         let result = inventory.prepare(gathered.plan, allow_shrink).and_then(|prepared| {
             let deadline = Instant::now() + PATIENCE;
@@ -161,12 +170,16 @@ impl control::Daemon for Daemon {
         let sessions = self.server.sessions();
         let at_target =
             |iqn: &str| sessions.iter().filter(|session| session.target.as_deref() == Some(iqn)).count();
+        let shown = self.shown();
+        let parts = shown.iter().flat_map(|shown| &shown.disk.parts);
+        self.rooms.look_at(parts.map(|part| part.path.clone()).collect());
+        let status = |shown: &Shown| shown.status(at_target(&shown.disk.iqn), &self.rooms);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             process: std::process::id(),
             uptime_seconds: self.begun.elapsed().as_secs(),
             listening: self.server.addresses().iter().map(ToString::to_string).collect(),
-            disks: self.shown().iter().map(|shown| shown.status(at_target(&shown.disk.iqn))).collect(),
+            disks: shown.iter().map(status).collect(),
             sessions: sessions.into_iter().map(session_status).collect(),
         }
     }
@@ -220,14 +233,14 @@ impl control::Daemon for Daemon {
 }
 
 impl Shown {
-    fn status(&self, sessions: usize) -> control::Disk {
+    fn status(&self, sessions: usize, rooms: &Rooms) -> control::Disk {
         let (disk, unit) = (&self.disk, self.served.unit());
         let state = match unit.medium().present().map(|volume| volume.health()) {
             None => DiskState::Offline,
             Some(Health::Good) => DiskState::Online,
             Some(Health::FlushFailed) => DiskState::Failed,
         };
-        let allocated = |part: &Part| Some(std::fs::metadata(&part.path).ok()?.blocks() * 512);
+        let allocated = |part: &Part| rooms.allocated(&part.path);
         let traffic = unit.counters().traffic();
         control::Disk {
             name: disk.name.clone(),

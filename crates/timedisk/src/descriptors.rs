@@ -3,17 +3,22 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use timedisk_target::Limits;
 
-/// Kept for disks, their state files, the control socket and the log: a full house must not keep a failed flush from
-/// being written down.
+/// Kept for state files, disks that come later, the control socket and the log: a full house must not keep a failed flush
+/// from being written down.
 const KEPT: u64 = 256;
+
+/// An extent has its file, and may be opened anew for another use before that is closed.
+const OF_AN_EXTENT: u64 = 2;
 
 /// A connection has its socket, and an event that wakes its thread.
 const OF_A_CONNECTION: u64 = 2;
 
-/// Asks the system for as many descriptors as `sessions` take, and bounds sessions and logins by what it gives.
-pub(crate) fn limits(sessions: u16) -> Limits {
+/// Asks the system for as many descriptors as `sessions` and the extents of disks take, and bounds sessions and logins by
+/// what it gives.
+pub(crate) fn limits(sessions: u16, extents: usize) -> Limits {
     let wanted = Limits { sessions: sessions.into(), ..Limits::default() };
-    let needed = KEPT + OF_A_CONNECTION * (u64::from(sessions) + wanted.logins() as u64);
+    let kept = KEPT + OF_AN_EXTENT * extents as u64;
+    let needed = kept + OF_A_CONNECTION * (u64::from(sessions) + wanted.logins() as u64);
     let now = getrlimit(Resource::Nofile);
     let (soft, hard) = (now.current.unwrap_or(u64::MAX), now.maximum.unwrap_or(u64::MAX));
     let raised = needed.max(soft).min(hard);
@@ -21,7 +26,7 @@ pub(crate) fn limits(sessions: u16) -> Limits {
         Ok(()) => raised,
         Err(_) => soft,
     };
-    let limits = within(wanted, given);
+    let limits = within(wanted, given.saturating_sub(kept));
     if limits.sessions < usize::from(sessions) {
         tracing::warn!(
             "the system allows {given} open files (ulimit -n), enough for {} sessions, not for {sessions}",
@@ -31,9 +36,9 @@ pub(crate) fn limits(sessions: u16) -> Limits {
     limits
 }
 
-/// What so many descriptors are enough for. Sessions have three quarters of them.
+/// What so many descriptors, besides those that are kept, are enough for. Sessions have three quarters of them.
 fn within(wanted: Limits, descriptors: u64) -> Limits {
-    let connections = descriptors.saturating_sub(KEPT) / OF_A_CONNECTION;
+    let connections = descriptors / OF_A_CONNECTION;
     let connections = usize::try_from(connections).unwrap_or(usize::MAX).max(8);
     if connections >= wanted.sessions + wanted.logins() {
         return wanted;
@@ -49,10 +54,10 @@ mod tests {
 
     #[test]
     fn a_full_house_leaves_descriptors_for_its_disks() {
-        for descriptors in [64, 300, 1024, 4096, 16384, 1 << 20] {
+        for descriptors in [0, 64, 300, 1024, 4096, 16384, 1 << 20] {
             let limits = within(Limits { sessions: 4096, ..Limits::default() }, descriptors);
             let most = OF_A_CONNECTION * (limits.sessions + limits.logins()) as u64;
-            assert!(most + KEPT <= descriptors.max(KEPT + 20), "{descriptors}: {limits:?}");
+            assert!(most <= descriptors.max(20), "{descriptors}: {limits:?}");
             assert!(limits.sessions >= 1 && limits.strangers >= 1);
         }
         assert_eq!(within(Limits { sessions: 4096, ..Limits::default() }, 1 << 20).sessions, 4096);

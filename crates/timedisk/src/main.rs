@@ -13,6 +13,7 @@ mod descriptors;
 mod hints;
 mod inventory;
 mod plan;
+mod rooms;
 mod serve;
 mod service;
 mod state_directory;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use timedisk_config::format_size;
 use timedisk_volume::{DiskState, FileVolume, Volume};
 
-/// Under this name in the state file of the first part: each part's serial number and bytes.
+/// Under this name in the state file of each part: the serial numbers and bytes of all of them, in order.
 const LAYOUT: &str = "layout";
 
 /// A part of a disk: the serial number of the file's extent, and bytes.
@@ -23,27 +23,34 @@ pub(super) fn check(files: &[Arc<FileVolume>], allow_shrink: bool) -> anyhow::Re
             format_size(capacity)
         );
     }
-    let (before, now) = (remembered(state), layout(files));
-    anyhow::ensure!(
-        continues(&before, &now),
-        "it was made of other parts when it was last served ({}; now {}): what is on it would be at other places. \
-         Bring back the parts of before in their order, and add others at the end only; or add --allow-shrink if it \
-         is meant to be another disk",
-        sizes(&before),
-        sizes(&now)
-    );
+    let now = layout(files);
+    for before in files.iter().enumerate().map(|(index, file)| remembered(file.state(), index == 0)) {
+        anyhow::ensure!(
+            continues(&before, &now),
+            "it was made of other parts when it was last served ({}; now {}): what is on it would be at other places. \
+             Bring back the parts of before in their order, and add others at the end only; or add --allow-shrink if it \
+             is meant to be another disk",
+            sizes(&before),
+            sizes(&now)
+        );
+    }
     Ok(())
 }
 
-/// From now on the disk may not become smaller, nor be made of other parts.
+/// From now on the disk may not become smaller, nor be made of other parts. Each part remembers, since any may come first
+/// the next time.
 pub(super) fn note(files: &[Arc<FileVolume>], capacity: u64, name: &str) {
-    let Some(state) = files.first().map(|file| file.state()) else { return };
+    let parts = layout(files).into_iter().map(|(serial, bytes)| format!("{serial}:{bytes}"));
+    let parts = parts.collect::<Vec<_>>().join(" ");
     let mut noted = Ok(());
-    if files.len() > 1 || state.setting(LAYOUT).is_some() {
-        let parts = layout(files).into_iter().map(|(serial, bytes)| format!("{serial}:{bytes}"));
-        noted = state.set_setting(LAYOUT, &parts.collect::<Vec<_>>().join(" "));
+    for state in files.iter().map(|file| file.state()) {
+        if files.len() > 1 || state.setting(LAYOUT).is_some() {
+            noted = noted.and_then(|()| state.set_setting(LAYOUT, &parts));
+        }
     }
-    if let Err(error) = noted.and_then(|()| state.note_served(capacity)) {
+    let first = files.first().map(|file| file.state());
+    let noted = noted.and_then(|()| first.map_or(Ok(()), |state| state.note_served(capacity)));
+    if let Err(error) = noted {
         tracing::warn!("{name}: its size of {} can't be kept in mind: {error}", format_size(capacity));
     }
 }
@@ -52,15 +59,18 @@ fn layout(files: &[Arc<FileVolume>]) -> Vec<PartOf> {
     files.iter().map(|file| (file.state().serial().to_owned(), file.capacity())).collect()
 }
 
-/// The parts that the disk was last served with. One of a single part is remembered by its length.
-fn remembered(state: &DiskState) -> Vec<PartOf> {
+/// The parts that the disk was last served with. One of a single part is remembered by its length, by its first.
+fn remembered(state: &DiskState, is_first: bool) -> Vec<PartOf> {
     let part = |word: &str| {
         let (serial, bytes) = word.split_once(':')?;
         Some((serial.to_owned(), bytes.parse().ok()?))
     };
     match state.setting(LAYOUT) {
         Some(text) => text.split(' ').filter_map(part).collect(),
-        None => state.last_served().map(|bytes| (state.serial().to_owned(), bytes)).into_iter().collect(),
+        None if is_first => {
+            state.last_served().map(|bytes| (state.serial().to_owned(), bytes)).into_iter().collect()
+        }
+        None => Vec::new(),
     }
 }
 

@@ -22,6 +22,7 @@ fn mode_select_saved(shop: &Shop, name: &str, wce: u8) {
     panic!("{last:?}");
 }
 
+#[test]
 fn a_saved_mode_parameter_does_not_wipe_the_mark_of_a_failed_flush() {
     let mut shop = Shop::new();
     shop.to("extent0 @/a 0 1MB\ntarget0 rw extent0 any\n");
@@ -40,6 +41,7 @@ fn a_saved_mode_parameter_does_not_wipe_the_mark_of_a_failed_flush() {
     );
 }
 
+#[test]
 fn a_saved_mode_parameter_does_not_wipe_the_size() {
     let mut shop = Shop::new();
     shop.to("extent0 @/a 0 1MB\ntarget0 ro extent0 any\n".replace("ro", "rw").as_str());
@@ -51,6 +53,7 @@ fn a_saved_mode_parameter_does_not_wipe_the_size() {
     shop.inventory = Inventory::new(Some(shop.path("state")));
 }
 
+#[test]
 fn what_a_client_saved_stays_saved() {
     let mut shop = Shop::new();
     shop.to("extent0 @/a 0 1MB\ntarget0 rw extent0 any\n");
@@ -65,6 +68,7 @@ fn what_a_client_saved_stays_saved() {
     assert!(saved.contains("write-cache"), "{saved}");
 }
 
+#[test]
 fn another_image_that_comes_online_is_not_taken_for_the_old_one() {
     let mut shop = Shop::new();
     shop.to("extent0 @/a 0 1MB\ntarget0 rw extent0 any\nextent1 @/b 0 1MB\ntarget1 rw extent1 any\n");
@@ -78,6 +82,7 @@ fn another_image_that_comes_online_is_not_taken_for_the_old_one() {
     assert!(result.is_err() || shop.serial("target0") == other, "{result:?}");
 }
 
+#[test]
 fn a_disk_that_failed_can_be_taken_offline() {
     let mut shop = Shop::new();
     shop.to("extent0 @/a 0 1MB\ntarget0 rw extent0 any\n");
@@ -90,6 +95,7 @@ fn a_disk_that_failed_can_be_taken_offline() {
     result.map_err(|e| format!("{e:#}")).unwrap();
 }
 
+#[test]
 fn a_disk_that_failed_can_be_taken_out() {
     let mut shop = Shop::new();
     shop.to("extent0 @/a 0 1MB\ntarget0 rw extent0 any\n");
@@ -99,6 +105,7 @@ fn a_disk_that_failed_can_be_taken_out() {
     shop.to("extent1 @/b 0 1MB\ntarget1 rw extent1 any\n");
 }
 
+#[test]
 fn going_offline_has_a_time_limit() {
     use timedisk_volume::{HeldVolume, MemoryVolume, Operation};
     let mut shop = Shop::new();
