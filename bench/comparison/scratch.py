@@ -1,9 +1,12 @@
 """A directory for the run, on a real file system: the disk that all servers serve, the servers' state, the tools."""
 
 import atexit
+import ctypes
+import mmap
 import os
 import pathlib
 import random
+import re
 import shutil
 import socket
 import tempfile
@@ -54,21 +57,40 @@ class Disk:
         if cell.cold:
             self._forget()
         elif self._laid != cell.piece:
-            self._lay(cell.piece)
+            self._forget()
+            self._lay(cell.piece, [(0, self.size)])
+        else:
+            # The system may have taken some of it for something else meanwhile.
+            self._lay(cell.piece, self._missing())
 
     def _forget(self):
         os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
         self._laid = None
 
-    def _lay(self, piece):
-        """Writes the whole file in pieces, which become the units of the page cache."""
-        self._forget()
+    def _lay(self, piece, runs):
+        """Writes these runs of the file in pieces, which become the units of the page cache."""
         data = os.urandom(1 << 20)
-        for offset in range(0, self.size, piece):
-            start = offset % len(data)
-            os.pwrite(self._file, data[start:start + piece], offset)
-        os.fdatasync(self._file)
+        for begin, end in runs:
+            for offset in range(begin - begin % piece, end, piece):
+                start = offset % len(data)
+                os.pwrite(self._file, data[start:start + piece], offset)
+        if runs:
+            os.fdatasync(self._file)
         self._laid = piece
+
+    def _missing(self):
+        """Runs of bytes that are not in the page cache."""
+        pages = self.size // mmap.PAGESIZE
+        resident = (ctypes.c_ubyte * pages)()
+        with mmap.mmap(self._file, self.size) as mapped:
+            first = ctypes.c_char.from_buffer(mapped)
+            libc = ctypes.CDLL(None, use_errno=True)
+            failed = libc.mincore(ctypes.byref(first), ctypes.c_size_t(self.size), resident)
+            del first
+        if failed:
+            raise OSError(ctypes.get_errno(), "mincore")
+        runs = re.finditer(rb"[^\x01]+", bytes(resident).translate(bytes(value & 1 for value in range(256))))
+        return [(run.start() * mmap.PAGESIZE, run.end() * mmap.PAGESIZE) for run in runs]
 
 
 def free_port():

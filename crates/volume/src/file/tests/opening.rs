@@ -1,13 +1,17 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::{MIB, images, open_recorded};
 use crate::calls::double::{Call, RecordingCalls};
-use crate::{Durability, ErrorKind, FileVolume, ImageFiles, Length, OpenOptions, Volume, available_space};
+use crate::{
+    Access, Durability, ErrorKind, FileCalls, FileIdentity, FileVolume, ImageFiles, Length, OpenFile,
+    OpenOptions, SystemCalls, Volume, available_space,
+};
 
 fn place() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -233,4 +237,84 @@ fn space_can_be_asked_for_before_the_file_exists() {
     let there = available_space(&directory.path().join("not/yet")).unwrap();
     // Others use the file system at the same time.
     assert!(here.abs_diff(there) < here / 2 + 1);
+}
+
+#[test]
+fn what_opening_has_made_is_taken_back_and_nothing_else() {
+    let (directory, path) = place();
+    let names = || {
+        let entries = fs::read_dir(directory.path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let further = OpenOptions { start: 4096, ..OpenOptions::new(&path, Length::Bytes(MIB)) };
+    let volume = FileVolume::open(further).unwrap();
+    assert_eq!(names(), ["disk", "disk.4096.timedisk"]);
+    volume.take_back();
+    assert_eq!(names(), [""; 0]);
+    volume.write(0, &[1; 512], Durability::Durable).unwrap();
+    drop(volume);
+
+    fs::write(&path, vec![7; 4096]).unwrap();
+    let open = || FileVolume::open(OpenOptions::new(&path, Length::WholeFile)).unwrap();
+    open().take_back();
+    assert_eq!(names(), ["disk"], "the image was there");
+    drop(open());
+    open().take_back();
+    assert_eq!(names(), ["disk", "disk.timedisk"], "so was its state");
+}
+
+#[test]
+fn what_has_taken_the_place_of_a_new_file_is_not_removed() {
+    let (directory, path) = place();
+    let volume = FileVolume::open(OpenOptions::new(&path, Length::Bytes(MIB))).unwrap();
+    assert!(volume.is_at(&path));
+    let other = directory.path().join("other");
+    fs::write(&other, "precious").unwrap();
+    fs::rename(&other, &path).unwrap();
+    assert!(!volume.is_at(&path));
+    volume.take_back();
+    assert_eq!(fs::read(&path).unwrap(), b"precious");
+}
+
+/// Somebody else removes what is opened, before it is locked.
+#[derive(Debug)]
+struct Removing;
+
+impl FileCalls for Removing {
+    fn identify(&self, path: &Path) -> Result<FileIdentity, Errno> {
+        SystemCalls.identify(path)
+    }
+    fn open(&self, path: &Path, access: Access) -> Result<Box<dyn OpenFile>, Errno> {
+        let file = SystemCalls.open(path, access)?;
+        SystemCalls.remove(path)?;
+        Ok(file)
+    }
+    fn create_directory(&self, path: &Path) -> Result<(), Errno> {
+        SystemCalls.create_directory(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), Errno> {
+        SystemCalls.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> Result<(), Errno> {
+        SystemCalls.remove(path)
+    }
+    fn synchronize_directory(&self, path: &Path) -> Result<(), Errno> {
+        SystemCalls.synchronize_directory(path)
+    }
+}
+
+#[test]
+fn a_file_that_is_removed_while_it_is_opened_is_refused() {
+    let (_directory, path) = place();
+    for exists in [true, false] {
+        if exists {
+            fs::write(&path, vec![7; 4096]).unwrap();
+        }
+        let images = ImageFiles::with_calls(Arc::new(Removing));
+        let error = images.open(OpenOptions::new(&path, Length::Bytes(4096))).unwrap_err();
+        assert!(error.to_string().contains("removed just now: try again"), "{error}");
+    }
 }
