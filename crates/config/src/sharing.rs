@@ -4,6 +4,7 @@ use crate::configuration::{Configuration, Device, Extent, Length, Storage, Targe
 use crate::journal::Journal;
 use crate::value::quoted;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 
 /// Finds bytes that more than one writer, or a writer and a reader, would use. Targets that only read may
 /// share.
@@ -94,9 +95,10 @@ fn members_with_a_writer(
 
 /// Extents that share bytes of one path, unless only targets that read are on both.
 fn overlaps(configuration: &Configuration, only_read: &HashSet<usize>, journal: &mut Journal<'_>) {
-    let mut files: BTreeMap<&str, Vec<(usize, &Extent)>> = BTreeMap::new();
+    // Paths that differ in nothing but needless `/` and `.` are one.
+    let mut files: BTreeMap<&Path, Vec<(usize, &Extent)>> = BTreeMap::new();
     for (index, extent) in configuration.extents.iter().enumerate() {
-        files.entry(&extent.path).or_default().push((index, extent));
+        files.entry(Path::new(&extent.path)).or_default().push((index, extent));
     }
     for extents in files.values_mut() {
         extents.sort_by_key(|(_, extent)| extent.start);

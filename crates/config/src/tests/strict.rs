@@ -1,7 +1,7 @@
 //! Inputs that NetBSD's reader is known to take one way or another, and what this reader makes of them: every
 //! input is good, good with something to say, or refused.
 
-use super::{TARGET, good, mistakes, read};
+use super::{TARGET, good, mistakes, only_mistake, read};
 use crate::Length;
 
 #[derive(Debug, PartialEq)]
@@ -183,4 +183,15 @@ fn the_lines_of_old_examples_are_read_only_targets() {
     assert!(configuration.targets[0].read_only);
     assert_eq!(configuration.targets[0].access.to_string(), "10.4.0.0/16");
     assert_eq!(configuration.targets[0].extents, [0]);
+}
+
+#[test]
+fn one_path_in_two_spellings_is_one_file() {
+    for spelled in ["/d/./a", "/d//a", "/d/a/", "/d/a"] {
+        let text = format!(
+            "extent0 /d/a 0 1MB\ntarget0 rw extent0 any\nextent1 {spelled} 512 1MB\ntarget1 rw extent1 any\n"
+        );
+        assert!(only_mistake(&read(&text)).contains("overlaps"), "{spelled}");
+    }
+    good("extent0 /d/a 0 1MB\ntarget0 rw extent0 any\nextent1 /d/../a 0 1MB\ntarget1 rw extent1 any\n");
 }
