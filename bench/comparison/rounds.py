@@ -71,6 +71,7 @@ class Run:
         for number in range(count):
             for cell in cells:
                 pairs = contenders(cell, self.servers, self.which_clients)
+                self.disk.begin(cell)
                 for name, client in pairs if number % 2 == 0 else reversed(pairs):
                     if self.failures[cell, name, client] >= MOST_FAILURES:
                         continue

@@ -49,7 +49,16 @@ class Disk:
         self.path, self.size = path, size
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         os.ftruncate(self._file, size)
-        self._laid = None
+        self._laid, self._is_written = None, False
+
+    def begin(self, cell):
+        """Before a cell's first sample. A machine below this one may have a cache of its own, and whoever reads first would
+        pay for all who come after."""
+        if cell.cold:
+            if not self._is_written:
+                self._lay(cell.piece, [(0, self.size)])
+            for offset in range(0, self.size, 1 << 20):
+                os.pread(self._file, 1 << 20, offset)
 
     def prepare(self, cell):
         """Brings the page cache to the state that the cell asks for, and leaves nothing to be written back."""
@@ -76,7 +85,7 @@ class Disk:
                 os.pwrite(self._file, data[start:start + piece], offset)
         if runs:
             os.fdatasync(self._file)
-        self._laid = piece
+        self._laid, self._is_written = piece, True
 
     def _missing(self):
         """Runs of bytes that are not in the page cache."""

@@ -325,6 +325,7 @@ impl Inventory {
         allow_shrink: bool,
     ) -> Changes {
         let mut changes = Changes::default();
+        let readers: Vec<String> = self.readers().map(|disk| disk.name.clone()).collect();
         let mut before: Vec<Option<Unit>> = std::mem::take(&mut self.units).into_iter().map(Some).collect();
         // Of each step, where its unit is now.
         let mut places: Vec<Option<usize>> = Vec::new();
@@ -347,8 +348,17 @@ impl Inventory {
         changes.leaving = before.into_iter().flatten().collect();
         changes.removed = changes.leaving.iter().map(|unit| unit.disk.name.clone()).collect();
         let place = |step: usize| places.get(step).copied().flatten().unwrap_or(usize::MAX);
-        (self.plan, self.unit_of) = (plan, unit_of.into_iter().map(place).collect());
+        self.unit_of = unit_of.into_iter().map(place).collect();
+        let before = std::mem::replace(&mut self.plan, plan);
+        changes.note_readers(&before, &readers, self);
         changes
+    }
+}
+
+impl Inventory {
+    /// Disks of the plan that share a unit which has another's name.
+    fn readers(&self) -> impl Iterator<Item = &Disk> {
+        self.disks().filter(|(disk, unit)| disk.name != unit.disk.name).map(|(disk, _)| disk)
     }
 }
 
@@ -397,6 +407,20 @@ impl Changes {
         }
         unit.served.rename(&disk.name);
         unit
+    }
+
+    /// Disks that share the unit of another come and go without one.
+    fn note_readers(&mut self, before: &Plan, readers_before: &[String], now: &Inventory) {
+        for disk in now.readers() {
+            let facts = |disk: &Disk| (disk.lun, disk.iqn.clone(), disk.access.clone(), disk.chap.clone());
+            match before.disks.iter().find(|other| other.name == disk.name) {
+                None => self.added.push(disk.name.clone()),
+                Some(was) if facts(was) != facts(disk) => self.changed.push(disk.name.clone()),
+                Some(_) => {}
+            }
+        }
+        let is_there = |name: &String| now.plan.disks.iter().any(|disk| disk.name == *name);
+        self.removed.extend(readers_before.iter().filter(|name| !is_there(name)).cloned());
     }
 
     /// Closes what is served no more, once nobody uses it. Says what could not be closed.

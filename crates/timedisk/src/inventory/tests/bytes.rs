@@ -119,3 +119,16 @@ fn a_disk_that_is_resized_comes_back_with_that_size() {
     assert_eq!(shop.inventory.bring_online(at).unwrap(), [Attention::BecameReady]);
     assert_eq!(shop.volume("target0").capacity(), 2 * MIB);
 }
+
+#[test]
+fn readers_of_one_image_are_told_of_one_by_one() {
+    let mut shop = Shop::new();
+    fs::File::create(shop.path("a")).unwrap().set_len(MIB).unwrap();
+    let first = "extent0 @/a 0 1MB\ntarget0 ro extent0 any\n";
+    shop.to(first);
+    let told = |changes: Changes| (changes.added, changes.removed, changes.changed);
+    let name = || vec!["target1".to_owned()];
+    assert_eq!(told(shop.to(&format!("{first}target1 ro extent0 any\n"))), (name(), vec![], vec![]));
+    assert_eq!(told(shop.to(&format!("{first}target1 ro extent0 10.0.0.0/8\n"))), (vec![], vec![], name()));
+    assert_eq!(told(shop.to(first)), (vec![], name(), vec![]));
+}
