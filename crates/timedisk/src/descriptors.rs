@@ -3,8 +3,8 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use timedisk_target::Limits;
 
-/// Kept for state files, disks that come later, the control socket and the log: a full house must not keep a failed flush
-/// from being written down.
+/// Kept for state files, disks that come later, the control socket and the log: a full house must not keep a failed
+/// flush from being written down.
 const KEPT: u64 = 256;
 
 /// An extent has its file, and may be opened anew for another use before that is closed.
@@ -13,8 +13,8 @@ const OF_AN_EXTENT: u64 = 2;
 /// A connection has its socket, and an event that wakes its thread.
 const OF_A_CONNECTION: u64 = 2;
 
-/// Asks the system for as many descriptors as `sessions` and the extents of disks take, and bounds sessions and logins by
-/// what it gives.
+/// Asks the system for as many descriptors as `sessions` and the extents of disks take, and bounds sessions and logins
+/// by what it gives.
 pub(crate) fn limits(sessions: u16, extents: usize) -> Limits {
     let wanted = Limits { sessions: sessions.into(), ..Limits::default() };
     let kept = KEPT + OF_AN_EXTENT * extents as u64;

@@ -165,9 +165,9 @@ impl Inventory {
         }
         match placement(unit, disk) {
             Placement::Other => bail!(
-                "{name} would be made of other parts, or of the same at other places: what its clients have on it would \
-                 move. Add parts at its end only. If another disk is meant, take this one out, `timedisk reload`, \
-                 then put it in as it is to be, and `timedisk reload --allow-shrink`"
+                "{name} would be made of other parts, or of the same at other places: what its clients have on it \
+                 would move. Add parts at its end only. If another disk is meant, take this one out, `timedisk \
+                 reload`, then put it in as it is to be, and `timedisk reload --allow-shrink`"
             ),
             Placement::Shorter => {
                 ensure!(self.opener.allow_shrink, shrinks());

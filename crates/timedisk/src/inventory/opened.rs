@@ -179,8 +179,8 @@ fn state_beside(part: &Part) -> PathBuf {
     name.into()
 }
 
-/// Saved mode parameters live in the state file of the disk as it is open now: there is one copy of it in memory, or one
-/// would undo what the other has written.
+/// Saved mode parameters live in the state file of the disk as it is open now: there is one copy of it in memory, or
+/// one would undo what the other has written.
 #[derive(Debug)]
 pub(super) struct Saved(Mutex<Option<Arc<DiskState>>>);
 

@@ -28,8 +28,8 @@ pub(super) fn check(files: &[Arc<FileVolume>], allow_shrink: bool) -> anyhow::Re
         anyhow::ensure!(
             continues(&before, &now),
             "it was made of other parts when it was last served ({}; now {}): what is on it would be at other places. \
-             Bring back the parts of before in their order, and add others at the end only; or add --allow-shrink if it \
-             is meant to be another disk",
+             Bring back the parts of before in their order, and add others at the end only; or add --allow-shrink if \
+             it is meant to be another disk",
             sizes(&before),
             sizes(&now)
         );
@@ -37,8 +37,8 @@ pub(super) fn check(files: &[Arc<FileVolume>], allow_shrink: bool) -> anyhow::Re
     Ok(())
 }
 
-/// From now on the disk may not become smaller, nor be made of other parts. Each part remembers, since any may come first
-/// the next time.
+/// From now on the disk may not become smaller, nor be made of other parts. Each part remembers, since any may come
+/// first the next time.
 pub(super) fn note(files: &[Arc<FileVolume>], capacity: u64, name: &str) {
     let parts = layout(files).into_iter().map(|(serial, bytes)| format!("{serial}:{bytes}"));
     let parts = parts.collect::<Vec<_>>().join(" ");

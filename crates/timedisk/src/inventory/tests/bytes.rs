@@ -36,7 +36,10 @@ fn no_name_leads_to_the_bytes_of_another_disk() {
     shop.write("target1", 0, 2);
     std::os::unix::fs::symlink(shop.path("a"), shop.path("link")).unwrap();
     let result = shop.change(
-        "extent0 @/a 0 1MB\ntarget0 rw extent0 any\nextent5 @/link 0 1MB\ntarget5 rw extent5 any\nextent1 @/b 0 1MB\ntarget1 rw extent1 any\n", false);
+        "extent0 @/a 0 1MB\ntarget0 rw extent0 any\nextent5 @/link 0 1MB\ntarget5 rw extent5 any\n\
+        extent1 @/b 0 1MB\ntarget1 rw extent1 any\n",
+        false,
+    );
     let catalogue = shop.inventory.catalogue();
     for target in &catalogue.targets {
         let mut read = [0; 512];
