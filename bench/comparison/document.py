@@ -12,8 +12,8 @@ def compared(run):
     """What was compared, where and when, and the tables."""
     machine, options, versions = run.machine, run.options, run.versions
     where = (f"Measured on {machine['date']}: {machine['processors']} CPUs ({machine['processor']}), "
-             f"{machine['memory_bytes'] / GIB:.0f} GiB, {machine['kernel']}, {machine['file_system']}; load average "
-             f"before the run {machine['load_average_before']:.1f}.")
+             f"{machine['memory_bytes'] / GIB:.0f} GiB, {machine['kernel']}, {machine['file_system']}, TCP with "
+             f"{machine['congestion_control']}; load average before the run {machine['load_average_before']:.1f}.")
     what = ", ".join(f"{name} {version}" for name, version in versions.items())
     how = (f"{options['rounds']} rounds of {options['seconds']:g} s a sample; a disk of {options['disk_mib']} MiB, "
            f"writes in its first {options['write_span_mib']} MiB.")

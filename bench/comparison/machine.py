@@ -6,6 +6,8 @@ import pathlib
 import platform
 import re
 
+import own_network
+
 
 def _processor():
     found = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
@@ -34,6 +36,7 @@ def describe(directory):
         "processors": len(os.sched_getaffinity(0)),
         "memory_bytes": _memory(),
         "kernel": f"{platform.system()} {platform.release()}",
+        "congestion_control": own_network.congestion_control(),
         "file_system": _file_system(directory.resolve()),
         "load_average_before": os.getloadavg()[0],
     }

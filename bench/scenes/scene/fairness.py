@@ -1,12 +1,13 @@
 """Fairness: what neighbours do to a session that reads 4 KiB at a time and waits for each.
 
 A client that asks for much and never reads an answer, and one that floods a slow disk with writes, may at most double
-the 99th percentile that the session has beside a neighbour who reads 64 KiB at a time, four at once.
+the 99th percentile that the session has beside a neighbour who reads 64 KiB at a time, four at once. The processors
+are kept awake.
 """
 
 import contextlib
 
-from . import clients, place, process, servers, wire
+from . import awake, clients, place, process, servers, wire
 from .clients import Load
 from .result import median, spread
 from .slowdisk import SlowDisk
@@ -23,7 +24,8 @@ def run(found):
     own, other = (place.filled(directory / name, 256 * MEBIBYTE) for name in ("own", "other"))
     client = clients.available()[0]
     load = Load("read", qd=1, seconds=seconds)
-    with SlowDisk(256 * MEBIBYTE, SLOW) as slow, servers.timedisk([own, other, slow.image]) as server:
+    with (SlowDisk(256 * MEBIBYTE, SLOW) as slow, servers.timedisk([own, other, slow.image]) as server,
+          awake.processors()):
         mine, others, slow_url = server.urls
         cases = {
             "alone": (mine, contextlib.nullcontext),

@@ -4,6 +4,8 @@ import atexit
 import os
 import re
 
+import own_network
+
 from . import place, process
 
 SERVER, CLIENT = "10.213.77.1", "10.213.77.2"
@@ -35,6 +37,8 @@ class Link:
             _run("ip", "netns", "add", name)
             made.append(name)
             _run("ip", "-n", name, "link", "set", "lo", "up")
+            choice = f"echo {own_network.DEFAULT} > {own_network.CONTROL}"
+            _run("ip", "netns", "exec", name, "sh", "-c", choice)
 
     @property
     def server(self):

@@ -30,9 +30,6 @@ const SEND_EARLY: usize = 576 * 1024;
 /// A flush waits for no more than so many commands.
 const FLUSH_FOR: usize = 128;
 
-/// A wait that takes less than this was none: what came was there already.
-const AT_ONCE: Duration = Duration::from_micros(4);
-
 /// Seconds that an initiator is given to log out when the server stops.
 const LOGOUT_WITHIN: u16 = 2;
 
@@ -116,8 +113,6 @@ pub(crate) struct Serving {
     send_blocked: bool,
     /// The last receive brought all that there was room for: there may be more.
     more_came: bool,
-    /// What came last was there before it was waited for: what comes next may be, too.
-    keeps_coming: bool,
     draining: bool,
     /// When a session that is dropped is closed, whatever still runs.
     close_by: Option<Duration>,
@@ -151,7 +146,6 @@ impl Serving {
             active: Duration::ZERO,
             send_blocked: false,
             more_came: false,
-            keeps_coming: false,
             draining: false,
             close_by: None,
             works_for: None,
@@ -199,7 +193,7 @@ impl Serving {
         if progress == Progress::Stopped && !self.send_blocked {
             return Ok(Turn::GoOn);
         }
-        let ready = match self.more_came || (self.keeps_coming && !self.send_blocked) {
+        let ready = match self.more_came {
             true => Ready { socket: true, mail: self.control.has_mail() },
             false => self.wait()?,
         };
@@ -251,7 +245,6 @@ impl Serving {
         }
         let [socket, mail] = &polled;
         let seen = socket.revents();
-        self.keeps_coming = seen.contains(PollFlags::IN) && self.now() - now < AT_ONCE;
         if interest.is_empty() && seen.intersects(PollFlags::ERR | PollFlags::HUP) {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
@@ -329,7 +322,6 @@ impl Serving {
     fn receive(&mut self) -> io::Result<bool> {
         self.more_came = false;
         if self.draining || !self.connection.wants_to_receive() {
-            self.keeps_coming = false;
             return Ok(false);
         }
         let [direct, staging] = self.connection.receive_space();
@@ -339,7 +331,6 @@ impl Serving {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(received) => received,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                self.keeps_coming = false;
                 return Ok(false);
             }
             Err(error) => return Err(error),
