@@ -50,7 +50,7 @@ impl<'a> Cdb<'a> {
         let layout = BlockLayout::of(self.byte(0));
         let mut lba = self.number(layout.lba);
         let mut blocks = self.number(layout.length);
-        if layout.length.width == 1 {
+        if self.byte(0) >> 5 == 0 {
             // Six-byte commands have 21 bits of address, and their zero means 256 (SBC-3 5.10).
             lba &= 0x1f_ffff;
             blocks = if blocks == 0 { 256 } else { blocks };
@@ -92,6 +92,8 @@ impl BlockLayout {
     fn of(operation_code: u8) -> Self {
         let field = |byte, width| Field { byte, width };
         let (lba, length) = match operation_code >> 5 {
+            // COMPARE AND WRITE counts its blocks in one byte (SBC-3 5.2).
+            _ if operation_code == 0x89 => (field(2, 8), field(13, 1)),
             0 => (field(1, 3), field(4, 1)),
             4 => (field(2, 8), field(10, 4)),
             5 => (field(2, 4), field(6, 4)),
@@ -119,6 +121,10 @@ mod tests {
         assert_eq!(
             range(&[0x88, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 0]),
             (0x0102_0304_0506_0708, 0x090a_0b0c)
+        );
+        assert_eq!(
+            range(&[0x89, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 13, 0]),
+            (0x0102_0304_0506_0708, 0)
         );
     }
 

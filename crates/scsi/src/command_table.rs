@@ -2,13 +2,16 @@
 //! share.
 
 use crate::cdb::{Cdb, Field};
+use crate::extended_copy::{self, results};
+use crate::overlap::Touch;
+use crate::reservations::{Admission, persistent_in, persistent_out, reserve};
 use crate::running::{Outcome, Running};
 use crate::sense::{INVALID_COMMAND_OPERATION_CODE, Sense};
 use crate::traffic::Effect;
 use crate::{
-    LogicalUnit, Wait, capacity, inquiry, lba_status, mode_select, mode_sense, read_write, readiness,
-    report_luns, request_sense, supported_operation_codes, synchronize_cache, unmap, verify,
-    write_and_verify, write_same,
+    LogicalUnit, Wait, capacity, compare_and_write, defect_data, inquiry, lba_status, mode_select,
+    mode_sense, or_write, pre_fetch, read_write, readiness, report_luns, request_sense,
+    supported_operation_codes, synchronize_cache, unmap, verify, write_and_verify, write_same,
 };
 
 /// A row of the table.
@@ -38,8 +41,8 @@ pub(crate) enum Transfer {
     BlocksIn,
     /// Bytes from the initiator, as many as this says.
     DataOut(fn(&LogicalUnit, Cdb<'_>) -> Result<u64, Sense>),
-    /// The same, where it is a block or nothing. A client that sends more is to be noticed.
-    BlockOut(fn(&LogicalUnit, Cdb<'_>) -> Result<u64, Sense>),
+    /// The same, where a client that sends more is to be noticed.
+    ExactOut(fn(&LogicalUnit, Cdb<'_>) -> Result<u64, Sense>),
 }
 
 /// Who carries a command out.
@@ -62,24 +65,48 @@ pub(crate) struct Traits {
     pub(crate) medium: bool,
     /// What is counted of it.
     pub(crate) effect: Effect,
+    /// Which blocks it reads or changes.
+    pub(crate) touch: Touch,
+    /// What becomes of it when others have reserved the logical unit.
+    pub(crate) shut_out: Admission,
 }
 
 /// Touches nothing but memory.
-const PROMPT: Traits = Traits { wait: Wait::Nothing, writes: false, medium: false, effect: Effect::None };
+const PROMPT: Traits = Traits {
+    wait: Wait::Nothing,
+    writes: false,
+    medium: false,
+    effect: Effect::None,
+    touch: Touch::Nothing,
+    shut_out: Admission::Always,
+};
+/// Says what the logical unit is set to.
+const TELLS: Traits = Traits { shut_out: Admission::Looks, ..PROMPT };
 /// Asks about the medium, without waiting for it.
 const ASKS: Traits = Traits { medium: true, ..PROMPT };
+/// Is about reservations.
+const RESERVES: Traits = Traits { shut_out: Admission::Own, ..PROMPT };
+/// The same, and may have to save them.
+const RESERVES_LASTING: Traits = Traits { wait: Wait::Long, ..RESERVES };
 /// May wait for the medium, if it is there.
-const MAY_WAIT: Traits = Traits { wait: Wait::Long, ..PROMPT };
-/// Waits for the medium.
-const WAITS: Traits = Traits { wait: Wait::Long, ..ASKS };
+const MAY_WAIT: Traits = Traits { wait: Wait::Long, shut_out: Admission::Never, ..PROMPT };
+/// Looks at the medium, and not at single blocks.
+const WAITS: Traits = Traits { wait: Wait::Long, shut_out: Admission::Looks, ..ASKS };
+/// Looks at blocks.
+const LOOKS: Traits = Traits { touch: Touch::Named, ..WAITS };
 /// Returns blocks.
-const READS: Traits = Traits { wait: Wait::Read, effect: Effect::Read, ..ASKS };
+const READS: Traits = Traits { wait: Wait::Read, effect: Effect::Read, ..LOOKS };
 /// Makes what was written last.
-const FLUSHES: Traits = Traits { wait: Wait::Flush, effect: Effect::Flush, ..ASKS };
+const FLUSHES: Traits =
+    Traits { wait: Wait::Flush, effect: Effect::Flush, shut_out: Admission::Never, ..ASKS };
 /// Takes blocks.
 const WRITES: Traits = Traits { wait: Wait::Cache, ..CHANGES };
-/// Changes the medium.
-const CHANGES: Traits = Traits { writes: true, effect: Effect::Write, ..WAITS };
+/// Changes the blocks that it names.
+const CHANGES: Traits = Traits { writes: true, effect: Effect::Write, shut_out: Admission::Never, ..LOOKS };
+/// Changes blocks that its parameters name.
+const CHANGES_ANY: Traits = Traits { touch: Touch::Any, ..CHANGES };
+/// Changes blocks depending on what they are, as one step.
+const CHANGES_ALONE: Traits = Traits { touch: Touch::Alone, ..CHANGES };
 
 const fn data(allocation_length: Field, most: u32) -> Transfer {
     Transfer::ParameterData { allocation_length, most }
@@ -103,7 +130,13 @@ const fn action(service_action: u8, row: Command) -> Command {
 const WRITE_OUT: Transfer = Transfer::DataOut(|unit, cdb| Ok(read_write::extent(unit, cdb)?.bytes()));
 const VERIFY_OUT: Transfer = Transfer::DataOut(verify::data_out);
 const WRITE_AND_VERIFY_OUT: Transfer = Transfer::DataOut(write_and_verify::data_out);
-const WRITE_SAME_OUT: Transfer = Transfer::BlockOut(write_same::data_out);
+const WRITE_SAME_OUT: Transfer = Transfer::ExactOut(write_same::data_out);
+const COMPARE_AND_WRITE_OUT: Transfer = Transfer::ExactOut(compare_and_write::data_out);
+
+const RESERVE_IN_DATA: Transfer = data(persistent_in::ALLOCATION_LENGTH, 65_535);
+const RESERVE_OUT_DATA: Transfer = Transfer::DataOut(persistent_out::data_out);
+
+const COPY_RESULTS_DATA: Transfer = data(results::ALLOCATION_LENGTH, results::MOST);
 
 // CDB usage data of the common shapes; byte 0 is the operation code.
 const USAGE_6: &[u8] = &[0xff, 0x1f, 0xff, 0xff, 0xff, 0];
@@ -118,6 +151,16 @@ const VERIFY_16: &[u8] =
 const SYNCHRONIZE_10: &[u8] = &[0xff, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0];
 const SYNCHRONIZE_16: &[u8] =
     &[0xff, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
+const PRE_FETCH_10: &[u8] = &[0xff, 0x02, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0];
+const PRE_FETCH_16: &[u8] =
+    &[0xff, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0];
+const COMPARE_AND_WRITE: &[u8] =
+    &[0xff, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0xff, 0, 0];
+const RESERVE_IN: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff, 0];
+const REGISTER_OUT: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0];
+const RESERVE_OUT: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0];
+const EXTENDED_COPY: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
+const COPY_RESULTS: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const WRITE_SAME_10: &[u8] = &[0xff, 0x08, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0];
 const WRITE_SAME_16: &[u8] =
     &[0xff, 0x09, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
@@ -141,34 +184,78 @@ pub(crate) static COMMANDS: &[Command] = &[
     row(0x15, "MODE SELECT(6)", &[0xff, 0x11, 0, 0, 0xff, 0],
         Transfer::ParameterList(mode_select::PARAMETER_LIST_LENGTH_6), MAY_WAIT,
         Handler::Unit(mode_select::mode_select_6)),
+    row(0x16, "RESERVE(6)", &[0xff, 0, 0, 0, 0, 0], Transfer::None, RESERVES, Handler::Unit(reserve::reserve)),
+    row(0x17, "RELEASE(6)", &[0xff, 0, 0, 0, 0, 0], Transfer::None, RESERVES, Handler::Unit(reserve::release)),
     row(0x1a, "MODE SENSE(6)", &[0xff, 0x08, 0xff, 0xff, 0xff, 0],
-        data(mode_sense::ALLOCATION_LENGTH_6, 255), PROMPT, Handler::Unit(mode_sense::mode_sense_6)),
+        data(mode_sense::ALLOCATION_LENGTH_6, 255), TELLS, Handler::Unit(mode_sense::mode_sense_6)),
     row(0x1b, "START STOP UNIT", &[0xff, 0x01, 0, 0x0f, 0xf7, 0],
         Transfer::None, MAY_WAIT, Handler::Unit(readiness::start_stop_unit)),
     row(0x1e, "PREVENT ALLOW MEDIUM REMOVAL", &[0xff, 0, 0, 0, 0x03, 0],
-        Transfer::None, PROMPT, Handler::Unit(readiness::prevent_allow_medium_removal)),
+        Transfer::None, Traits { shut_out: Admission::Never, ..PROMPT },
+        Handler::Unit(readiness::prevent_allow_medium_removal)),
     row(0x25, "READ CAPACITY(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         Transfer::Fixed(capacity::LENGTH_10), ASKS, Handler::Unit(capacity::read_capacity_10)),
     row(0x28, "READ(10)", USAGE_10, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0x2a, "WRITE(10)", USAGE_10, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
     row(0x2e, "WRITE AND VERIFY(10)", VERIFY_10, WRITE_AND_VERIFY_OUT, CHANGES,
         Handler::Unit(write_and_verify::write_and_verify)),
-    row(0x2f, "VERIFY(10)", VERIFY_10, VERIFY_OUT, WAITS, Handler::Unit(verify::verify)),
+    row(0x2f, "VERIFY(10)", VERIFY_10, VERIFY_OUT, LOOKS, Handler::Unit(verify::verify)),
+    row(0x34, "PRE-FETCH(10)", PRE_FETCH_10, Transfer::None, LOOKS, Handler::Unit(pre_fetch::pre_fetch)),
     row(0x35, "SYNCHRONIZE CACHE(10)", SYNCHRONIZE_10,
         Transfer::None, FLUSHES, Handler::Unit(synchronize_cache::synchronize_cache)),
+    row(0x37, "READ DEFECT DATA(10)", &[0xff, 0, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0],
+        data(defect_data::ALLOCATION_LENGTH_10, 4), Traits { medium: true, ..TELLS }, Handler::Unit(defect_data::read_defect_data_10)),
     row(0x41, "WRITE SAME(10)", WRITE_SAME_10, WRITE_SAME_OUT, CHANGES, Handler::Unit(write_same::write_same)),
     row(0x42, "UNMAP", &[0xff, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
-        Transfer::ParameterList(unmap::PARAMETER_LIST_LENGTH), CHANGES, Handler::Unit(unmap::unmap)),
+        Transfer::ParameterList(unmap::PARAMETER_LIST_LENGTH), CHANGES_ANY, Handler::Unit(unmap::unmap)),
     row(0x55, "MODE SELECT(10)", &[0xff, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
         Transfer::ParameterList(mode_select::PARAMETER_LIST_LENGTH_10), MAY_WAIT,
         Handler::Unit(mode_select::mode_select_10)),
+    row(0x56, "RESERVE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Transfer::None, RESERVES,
+        Handler::Unit(reserve::reserve)),
+    row(0x57, "RELEASE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Transfer::None, RESERVES,
+        Handler::Unit(reserve::release)),
     row(0x5a, "MODE SENSE(10)", &[0xff, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0],
-        data(mode_sense::ALLOCATION_LENGTH_10, 65_535), PROMPT, Handler::Unit(mode_sense::mode_sense_10)),
+        data(mode_sense::ALLOCATION_LENGTH_10, 65_535), TELLS, Handler::Unit(mode_sense::mode_sense_10)),
+    action(0x00, row(0x5e, "PERSISTENT RESERVE IN, READ KEYS", RESERVE_IN, RESERVE_IN_DATA, RESERVES,
+        Handler::Unit(persistent_in::read_keys))),
+    action(0x01, row(0x5e, "PERSISTENT RESERVE IN, READ RESERVATION", RESERVE_IN, RESERVE_IN_DATA, RESERVES,
+        Handler::Unit(persistent_in::read_reservation))),
+    action(0x02, row(0x5e, "PERSISTENT RESERVE IN, REPORT CAPABILITIES", RESERVE_IN, RESERVE_IN_DATA, RESERVES,
+        Handler::Unit(persistent_in::report_capabilities))),
+    action(0x03, row(0x5e, "PERSISTENT RESERVE IN, READ FULL STATUS", RESERVE_IN, RESERVE_IN_DATA, RESERVES,
+        Handler::Unit(persistent_in::read_full_status))),
+    action(0x00, row(0x5f, "PERSISTENT RESERVE OUT, REGISTER", REGISTER_OUT, RESERVE_OUT_DATA, RESERVES_LASTING,
+        Handler::Unit(persistent_out::register))),
+    action(0x01, row(0x5f, "PERSISTENT RESERVE OUT, RESERVE", RESERVE_OUT, RESERVE_OUT_DATA, RESERVES_LASTING,
+        Handler::Unit(persistent_out::reserve))),
+    action(0x02, row(0x5f, "PERSISTENT RESERVE OUT, RELEASE", RESERVE_OUT, RESERVE_OUT_DATA, RESERVES_LASTING,
+        Handler::Unit(persistent_out::release))),
+    action(0x03, row(0x5f, "PERSISTENT RESERVE OUT, CLEAR", REGISTER_OUT, RESERVE_OUT_DATA, RESERVES_LASTING,
+        Handler::Unit(persistent_out::clear))),
+    action(0x04, row(0x5f, "PERSISTENT RESERVE OUT, PREEMPT", RESERVE_OUT, RESERVE_OUT_DATA, RESERVES_LASTING,
+        Handler::Unit(persistent_out::preempt))),
+    action(persistent_out::PREEMPT_AND_ABORT, row(0x5f, "PERSISTENT RESERVE OUT, PREEMPT AND ABORT", RESERVE_OUT, RESERVE_OUT_DATA, RESERVES_LASTING,
+        Handler::Unit(persistent_out::preempt))),
+    action(0x06, row(0x5f, "PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", REGISTER_OUT, RESERVE_OUT_DATA, RESERVES_LASTING,
+        Handler::Unit(persistent_out::register_and_ignore_existing_key))),
+    action(0x07, row(0x5f, "PERSISTENT RESERVE OUT, REGISTER AND MOVE", REGISTER_OUT, RESERVE_OUT_DATA, RESERVES_LASTING,
+        Handler::Unit(persistent_out::register_and_move))),
+    action(0x00, row(0x83, "EXTENDED COPY(LID1)", EXTENDED_COPY, Transfer::DataOut(extended_copy::data_out),
+        Traits { wait: Wait::Long, medium: true, ..PROMPT }, Handler::Unit(extended_copy::extended_copy))),
+    action(0x00, row(0x84, "RECEIVE COPY RESULTS, COPY STATUS(LID1)", COPY_RESULTS, COPY_RESULTS_DATA, PROMPT,
+        Handler::Unit(results::copy_status))),
+    action(0x03, row(0x84, "RECEIVE COPY RESULTS, OPERATING PARAMETERS", COPY_RESULTS, COPY_RESULTS_DATA, PROMPT,
+        Handler::Unit(results::operating_parameters))),
     row(0x88, "READ(16)", USAGE_16, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
+    row(0x89, "COMPARE AND WRITE", COMPARE_AND_WRITE, COMPARE_AND_WRITE_OUT, CHANGES_ALONE,
+        Handler::Unit(compare_and_write::compare_and_write)),
     row(0x8a, "WRITE(16)", USAGE_16, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
+    row(0x8b, "ORWRITE(16)", USAGE_16, WRITE_OUT, CHANGES_ALONE, Handler::Unit(or_write::or_write)),
     row(0x8e, "WRITE AND VERIFY(16)", VERIFY_16, WRITE_AND_VERIFY_OUT, CHANGES,
         Handler::Unit(write_and_verify::write_and_verify)),
-    row(0x8f, "VERIFY(16)", VERIFY_16, VERIFY_OUT, WAITS, Handler::Unit(verify::verify)),
+    row(0x8f, "VERIFY(16)", VERIFY_16, VERIFY_OUT, LOOKS, Handler::Unit(verify::verify)),
+    row(0x90, "PRE-FETCH(16)", PRE_FETCH_16, Transfer::None, LOOKS, Handler::Unit(pre_fetch::pre_fetch)),
     row(0x91, "SYNCHRONIZE CACHE(16)", SYNCHRONIZE_16,
         Transfer::None, FLUSHES, Handler::Unit(synchronize_cache::synchronize_cache)),
     row(0x93, "WRITE SAME(16)", WRITE_SAME_16, WRITE_SAME_OUT, CHANGES,
@@ -182,13 +269,15 @@ pub(crate) static COMMANDS: &[Command] = &[
         data(report_luns::ALLOCATION_LENGTH, report_luns::MOST), PROMPT,
         Handler::Any(report_luns::report_luns)),
     action(0x0c, row(0xa3, "REPORT SUPPORTED OPERATION CODES", REPORT_CODES_12,
-        data(supported_operation_codes::ALLOCATION_LENGTH, supported_operation_codes::MOST), PROMPT,
+        data(supported_operation_codes::ALLOCATION_LENGTH, supported_operation_codes::MOST), TELLS,
         Handler::Unit(supported_operation_codes::supported_operation_codes))),
     row(0xa8, "READ(12)", USAGE_12, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0xaa, "WRITE(12)", USAGE_12, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
     row(0xae, "WRITE AND VERIFY(12)", VERIFY_12, WRITE_AND_VERIFY_OUT, CHANGES,
         Handler::Unit(write_and_verify::write_and_verify)),
-    row(0xaf, "VERIFY(12)", VERIFY_12, VERIFY_OUT, WAITS, Handler::Unit(verify::verify)),
+    row(0xaf, "VERIFY(12)", VERIFY_12, VERIFY_OUT, LOOKS, Handler::Unit(verify::verify)),
+    row(0xb7, "READ DEFECT DATA(12)", &[0xff, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0],
+        data(defect_data::ALLOCATION_LENGTH_12, 8), Traits { medium: true, ..TELLS }, Handler::Unit(defect_data::read_defect_data_12)),
 ];
 
 /// The command that a CDB asks for, if there is one and the CDB is long enough for it.

@@ -9,6 +9,8 @@ use timedisk_volume::Durability;
 use crate::cdb::Cdb;
 use crate::command_table::{self, Command, Handler, Transfer};
 use crate::flush_debt::{Begun, FlushDebt};
+use crate::overlap::{Touch, Turn};
+use crate::reservations::admission;
 use crate::running::{Outcome, Patience, Running, Stop};
 use crate::sense::{
     BUS_DEVICE_RESET, COMMANDS_CLEARED, INTERNAL_TARGET_FAILURE, LOGICAL_UNIT_NOT_SUPPORTED,
@@ -46,12 +48,19 @@ impl DeviceServer {
     /// An initiator has logged in: each logical unit will tell it that power came on. `initiator_port` is
     /// the name of its port, `NAME,i,0xISID`.
     pub fn nexus_established(&self, nexus: NexusId, initiator_port: &str) {
-        // Nothing is kept by initiator port so far.
-        let _ = initiator_port;
-        for unit in self.units.values() {
-            // The general code: iscsi-ls, for one, tries again for this one only.
-            unit.attentions().join(nexus, &POWER_ON_OR_RESET);
-        }
+        self.units.values().for_each(|unit| self.join(unit, nexus, initiator_port));
+    }
+
+    fn join(&self, unit: &LogicalUnit, nexus: NexusId, initiator_port: &str) {
+        unit.reservations().join(nexus, initiator_port, &self.target_name);
+        // The general code: iscsi-ls, for one, tries again for this one only.
+        unit.attentions().join(nexus, &POWER_ON_OR_RESET);
+    }
+
+    fn leave(unit: &LogicalUnit, nexus: NexusId) {
+        unit.attentions().leave(nexus);
+        unit.reservations().leave(nexus);
+        unit.copies().leave(nexus);
     }
 
     /// Takes the place of `before` for a nexus that goes on: units that are new to it tell it that power came on, and
@@ -61,13 +70,15 @@ impl DeviceServer {
         let has = |server: &DeviceServer, unit: &Arc<LogicalUnit>| {
             server.units.values().any(|other| Arc::ptr_eq(other, unit))
         };
-        before.units.values().filter(|unit| !has(self, unit)).for_each(|unit| unit.attentions().leave(nexus));
+        let port = before.units.values().find_map(|unit| unit.reservations().initiator_port(nexus));
+        let port = port.unwrap_or_default();
+        before.units.values().filter(|unit| !has(self, unit)).for_each(|unit| Self::leave(unit, nexus));
         let same = self.units.len() == before.units.len()
             && self.units.iter().zip(&before.units).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(a.1, b.1));
         for unit in self.units.values().filter(|_| !same) {
             match has(before, unit) {
                 true => unit.attentions().establish(nexus, Attention::LunsChanged.condition()),
-                false => unit.attentions().join(nexus, &POWER_ON_OR_RESET),
+                false => self.join(unit, nexus, &port),
             }
         }
         !same
@@ -75,9 +86,7 @@ impl DeviceServer {
 
     /// Drops all that was kept for the nexus.
     pub fn nexus_lost(&self, nexus: NexusId) {
-        for unit in self.units.values() {
-            unit.attentions().leave(nexus);
-        }
+        self.units.values().for_each(|unit| Self::leave(unit, nexus));
     }
 
     /// What the command will move, and whether it may wait. Cheap, never fails, and has no effect.
@@ -170,6 +179,7 @@ impl DeviceServer {
     pub fn reset_unit(&self, lun: [u8; 8]) {
         if let Some(unit) = self.unit(lun) {
             unit.set_modes(ModeParameters::saved(unit.settings()));
+            unit.reservations().reset();
             unit.attentions().reset(&BUS_DEVICE_RESET);
         }
     }
@@ -241,6 +251,10 @@ impl DeviceServer {
                 let (status, sense) = (Status::Busy, Vec::new());
                 Some(Begun::Ended(Completion { status, sense, data_in: 0, data_out: 0 }))
             }
+            Err(Stop::Conflict) => {
+                let (status, sense) = (Status::ReservationConflict, Vec::new());
+                Some(Begun::Ended(Completion { status, sense, data_in: 0, data_out: 0 }))
+            }
             Err(Stop::WouldWait) => None,
         }
     }
@@ -257,15 +271,34 @@ fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome 
     if let Some(condition) = unit.attentions().take(command.nexus) {
         return Err(condition.into());
     }
+    unit.reservations().check(command.nexus, admission(traits.shut_out, command.cdb))?;
     if let Some(absence) = unit.medium().absence().filter(|_| traits.medium) {
         return Err(absence.condition().into());
     }
     if let Some(condition) = unit.write_protection().filter(|_| traits.writes) {
         return Err(condition.into());
     }
+    let _turn = turn(unit, traits.touch, command)?;
     match handler {
         Handler::Unit(handler) => handler(unit, command),
         Handler::Any(handler) => handler(command),
+    }
+}
+
+/// The right to be at the blocks that the command touches.
+fn turn<'a>(unit: &'a LogicalUnit, touch: Touch, command: &Running<'_>) -> Result<Option<Turn<'a>>, Stop> {
+    let named = || {
+        let range = command.cdb.block_range();
+        range.lba..range.lba.saturating_add(range.blocks)
+    };
+    let shared = |blocks| unit.overlap().share(blocks, command.patience).map(Some).ok_or(Stop::WouldWait);
+    match touch {
+        Touch::Nothing => Ok(None),
+        Touch::Named => shared(named()),
+        Touch::Any => shared(0..u64::MAX),
+        // On a thread that may not wait it ends before it touches any.
+        Touch::Alone if command.patience == Patience::Now => Ok(None),
+        Touch::Alone => Ok(Some(unit.overlap().own(named()))),
     }
 }
 
@@ -326,9 +359,9 @@ fn lengths(command: &Command, unit: Option<&LogicalUnit>, cdb: Cdb<'_>) -> Optio
         Transfer::ParameterList(length) => Lengths::of_data_out(cdb.number(length)),
         Transfer::BlocksIn => Lengths::of_data_in(read_write::extent(unit?, cdb).ok()?.bytes()),
         Transfer::DataOut(length) => Lengths::of_data_out(length(unit?, cdb).ok()?),
-        Transfer::BlockOut(length) => {
-            let block = length(unit?, cdb).ok()?;
-            Lengths { gathered: block * 2, ..Lengths::of_data_out(block) }
+        Transfer::ExactOut(length) => {
+            let exact = length(unit?, cdb).ok()?;
+            Lengths { gathered: exact + unit?.block_length(), ..Lengths::of_data_out(exact) }
         }
     })
 }

@@ -13,7 +13,10 @@
 mod capacity;
 mod cdb;
 mod command_table;
+mod compare_and_write;
+mod defect_data;
 mod device_server;
+mod extended_copy;
 mod flush_debt;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -26,10 +29,14 @@ mod medium;
 mod mode_pages;
 mod mode_select;
 mod mode_sense;
+mod or_write;
+mod overlap;
+mod pre_fetch;
 mod read_write;
 mod readiness;
 mod report_luns;
 mod request_sense;
+mod reservations;
 mod running;
 mod sense;
 mod supported_operation_codes;

@@ -7,6 +7,9 @@ pub(crate) const TRANSFER: u64 = 8 << 20;
 /// A good size for reads and writes of much data.
 pub(crate) const OPTIMAL_TRANSFER: u64 = 1 << 20;
 
+/// PRE-FETCH: of more than this, the first part is read.
+pub(crate) const PRE_FETCH: u64 = 16 << 20;
+
 /// UNMAP, the sum of all its descriptors.
 pub(crate) const UNMAP: u64 = 512 << 20;
 

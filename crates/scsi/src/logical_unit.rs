@@ -5,10 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use timedisk_volume::{Durability, Volume};
 
+use crate::NexusId;
 use crate::cdb::BlockRange;
+use crate::extended_copy::results::Copies;
 use crate::limits;
 use crate::medium::Medium;
 use crate::mode_pages::ModeParameters;
+use crate::overlap::Overlap;
+use crate::reservations::Reservations;
 use crate::sense::{Condition, LBA_OUT_OF_RANGE, SOFTWARE_WRITE_PROTECTED, Sense, WRITE_PROTECTED};
 use crate::traffic::Counters;
 use crate::unit_attention::{Attention, UnitAttentions};
@@ -57,6 +61,9 @@ pub struct LogicalUnit {
     modes: Mutex<ModeParameters>,
     attentions: UnitAttentions,
     counters: Counters,
+    overlap: Overlap,
+    reservations: Reservations,
+    copies: Copies,
 }
 
 impl std::fmt::Debug for LogicalUnit {
@@ -99,6 +106,7 @@ impl LogicalUnit {
         format: BlockFormat,
         settings: Option<Arc<dyn SettingsStore>>,
     ) -> LogicalUnit {
+        let reservations = Reservations::new(settings.as_deref());
         let modes = Mutex::new(ModeParameters::saved(settings.as_deref()));
         LogicalUnit {
             read_only: AtomicBool::new(volume.is_read_only()),
@@ -109,6 +117,9 @@ impl LogicalUnit {
             modes,
             attentions: UnitAttentions::default(),
             counters: Counters::default(),
+            overlap: Overlap::default(),
+            reservations,
+            copies: Copies::default(),
         }
     }
 
@@ -138,6 +149,18 @@ impl LogicalUnit {
 
     pub(crate) fn attentions(&self) -> &UnitAttentions {
         &self.attentions
+    }
+
+    pub(crate) fn reservations(&self) -> &Reservations {
+        &self.reservations
+    }
+
+    pub(crate) fn copies(&self) -> &Copies {
+        &self.copies
+    }
+
+    pub(crate) fn overlap(&self) -> &Overlap {
+        &self.overlap
     }
 
     /// Bytes of a logical block.
@@ -182,6 +205,12 @@ impl LogicalUnit {
     /// Refuses writes from now on, or takes them. The volume has to take them too.
     pub fn set_read_only(&self, read_only: bool) {
         self.read_only.store(read_only, Ordering::Relaxed);
+    }
+
+    /// The nexuses whose commands a PREEMPT AND ABORT has ended (SPC-4 5.13.11.2.7): the transport is to abort those that
+    /// came before it. They are named once.
+    pub fn take_preempted(&self) -> Vec<NexusId> {
+        self.reservations.take_preempted()
     }
 
     /// Tells every nexus, with its next command.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use timedisk_volume::{Durability, Health};
+use timedisk_volume::{Durability, Health, Volume};
 
 use crate::LogicalUnit;
 use crate::cdb::Cdb;
@@ -54,16 +54,28 @@ pub(crate) fn write(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     command.check_plan(0, extent.bytes())?;
     let data = whole_blocks(unit, command.data_out, &extent);
     command.wait()?;
-    if !data.is_empty() {
-        let durability = || unit.durability(command.cdb.access().force_unit_access);
-        let before = durability();
-        let volume = unit.volume()?;
-        let owed = Owed::new(Arc::clone(&volume));
-        volume.write(extent.offset(), data, Durability::Volatile)?;
-        // The write cache may have been turned off meanwhile, and been flushed before this write.
-        if before == Durability::Durable || durability() == Durability::Durable {
-            command.owed = Some(owed);
+    match data.is_empty() {
+        true => Ok(()),
+        false => {
+            change(unit, command, |volume| Ok(volume.write(extent.offset(), data, Durability::Volatile)?))
         }
+    }
+}
+
+/// Changes the volume, and notes that it is to be flushed where that is promised.
+pub(crate) fn change(
+    unit: &LogicalUnit,
+    command: &mut Running<'_>,
+    write: impl FnOnce(&dyn Volume) -> Outcome,
+) -> Outcome {
+    let durability = || unit.durability(command.cdb.access().force_unit_access);
+    let before = durability();
+    let volume = unit.volume()?;
+    let owed = Owed::new(Arc::clone(&volume));
+    write(&*volume)?;
+    // The write cache may have been turned off meanwhile, and been flushed before this write.
+    if before == Durability::Durable || durability() == Durability::Durable {
+        command.owed = Some(owed);
     }
     Ok(())
 }

@@ -43,6 +43,8 @@ pub(crate) enum Stop {
     Sense(Sense),
     /// It must wait for the medium, and has had no effect so far.
     WouldWait,
+    /// A reservation of another nexus forbids it.
+    Conflict,
     /// Data moved for another state of the logical unit than it is in now: the client is to try again.
     Busy,
 }

@@ -13,6 +13,7 @@ pub(crate) enum SenseKey {
     IllegalRequest = 0x5,
     UnitAttention = 0x6,
     DataProtect = 0x7,
+    CopyAborted = 0xa,
     Miscompare = 0xe,
 }
 
@@ -47,12 +48,19 @@ conditions! {
     WRITE_ERROR: MediumError 0x0c 0x00 "write error";
     UNRECOVERED_READ_ERROR: MediumError 0x11 0x00 "unrecovered read error";
     PARAMETER_LIST_LENGTH_ERROR: IllegalRequest 0x1a 0x00 "parameter list length error";
+    COPY_TARGET_NOT_REACHABLE: CopyAborted 0x0d 0x02 "copy target device not reachable";
     MISCOMPARE_DURING_VERIFY: Miscompare 0x1d 0x00 "miscompare during verify operation";
     INVALID_COMMAND_OPERATION_CODE: IllegalRequest 0x20 0x00 "invalid command operation code";
     LBA_OUT_OF_RANGE: IllegalRequest 0x21 0x00 "logical block address out of range";
     INVALID_FIELD_IN_CDB: IllegalRequest 0x24 0x00 "invalid field in CDB";
     LOGICAL_UNIT_NOT_SUPPORTED: IllegalRequest 0x25 0x00 "logical unit not supported";
     INVALID_FIELD_IN_PARAMETER_LIST: IllegalRequest 0x26 0x00 "invalid field in parameter list";
+    TOO_MANY_TARGET_DESCRIPTORS: IllegalRequest 0x26 0x06 "too many target descriptors";
+    UNSUPPORTED_TARGET_DESCRIPTOR: IllegalRequest 0x26 0x07 "unsupported target descriptor type code";
+    TOO_MANY_SEGMENT_DESCRIPTORS: IllegalRequest 0x26 0x08 "too many segment descriptors";
+    UNSUPPORTED_SEGMENT_DESCRIPTOR: IllegalRequest 0x26 0x09 "unsupported segment descriptor type code";
+    INLINE_DATA_LENGTH_EXCEEDED: IllegalRequest 0x26 0x0b "inline data length exceeded";
+    INVALID_RELEASE: IllegalRequest 0x26 0x04 "invalid release of persistent reservation";
     WRITE_PROTECTED: DataProtect 0x27 0x00 "write protected";
     SOFTWARE_WRITE_PROTECTED: DataProtect 0x27 0x02 "logical unit software write protected";
     SPACE_ALLOCATION_FAILED: DataProtect 0x27 0x07 "space allocation failed write protect";
@@ -60,10 +68,14 @@ conditions! {
     POWER_ON_OR_RESET: UnitAttention 0x29 0x00 "power on, reset, or bus device reset occurred";
     BUS_DEVICE_RESET: UnitAttention 0x29 0x03 "bus device reset function occurred";
     MODE_PARAMETERS_CHANGED: UnitAttention 0x2a 0x01 "mode parameters changed";
+    RESERVATIONS_PREEMPTED: UnitAttention 0x2a 0x03 "reservations preempted";
+    RESERVATIONS_RELEASED: UnitAttention 0x2a 0x04 "reservations released";
+    REGISTRATIONS_PREEMPTED: UnitAttention 0x2a 0x05 "registrations preempted";
     CAPACITY_CHANGED: UnitAttention 0x2a 0x09 "capacity data has changed";
     COMMANDS_CLEARED: UnitAttention 0x2f 0x00 "commands cleared by another initiator";
     SAVING_NOT_SUPPORTED: IllegalRequest 0x39 0x00 "saving parameters not supported";
     REPORTED_LUNS_CHANGED: UnitAttention 0x3f 0x0e "reported LUNs data has changed";
+    INSUFFICIENT_REGISTRATION_RESOURCES: IllegalRequest 0x55 0x04 "insufficient registration resources";
     INTERNAL_TARGET_FAILURE: HardwareError 0x44 0x00 "internal target failure";
 }
 

@@ -1,8 +1,9 @@
 //! Vital product data (SPC-4 7.8, SBC-3 6.6): one table of the pages.
 
+use crate::extended_copy::results;
 use crate::inquiry::{DIRECT_ACCESS, NO_UNIT, padded, printable};
 use crate::running::Running;
-use crate::{DeviceServer, LogicalUnit, limits};
+use crate::{DeviceServer, LogicalUnit, compare_and_write, limits};
 
 /// A row of the table.
 struct Page {
@@ -16,6 +17,7 @@ static PAGES: &[Page] = &[
     Page { code: 0x00, body: |_, _| PAGES.iter().map(|page| page.code).collect() },
     Page { code: 0x80, body: |_, unit| printable(&unit.identity().serial).collect() },
     Page { code: 0x83, body: device_identification },
+    Page { code: 0x8f, body: |_, _| results::third_party_copy() },
     Page { code: 0xb0, body: |_, unit| block_limits(unit) },
     Page { code: 0xb1, body: |_, _| block_device_characteristics() },
     Page { code: 0xb2, body: |_, _| logical_block_provisioning() },
@@ -114,7 +116,7 @@ fn block_limits(unit: &LogicalUnit) -> Vec<u8> {
     let mut body = vec![0; 60];
     let mut put = |at: usize, bytes: &[u8]| body[at - 4..][..bytes.len()].copy_from_slice(bytes);
     // WSNZ: WRITE SAME wants to be told how many blocks.
-    put(4, &[0x01]);
+    put(4, &[0x01, compare_and_write::MOST_BLOCKS]);
     put(6, &granularity.to_be_bytes());
     put(8, &in_blocks(limits::TRANSFER).to_be_bytes());
     put(12, &in_blocks(limits::OPTIMAL_TRANSFER).to_be_bytes());

@@ -268,6 +268,7 @@ impl Serving {
             match message {
                 Message::MemoryAvailable => self.connection.memory_available(&mut self.guest),
                 Message::Aborted(lun) => drop(self.connection.aborted_by_another(lun, &mut self.guest)),
+                Message::Preempted(lun, victims) => self.guest.abort_preempted(lun, &victims),
                 Message::AskForLogout => {
                     self.connection.announce(AsyncEvent::RequestLogout { within: LOGOUT_WITHIN });
                 }

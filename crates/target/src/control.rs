@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
 use timedisk_iscsi::full_feature::{Outcome, TaskId};
-use timedisk_scsi::{Attention, LogicalUnit};
+use timedisk_scsi::{Attention, LogicalUnit, NexusId};
 
 use crate::berth::Berth;
 use crate::memory::Buffer;
@@ -19,6 +19,8 @@ pub(crate) enum Message {
     MemoryAvailable,
     /// Another session had the tasks of a logical unit (or of all) aborted.
     Aborted(Option<[u8; 8]>),
+    /// A command of this session has ended those of these others on the logical unit.
+    Preempted([u8; 8], Vec<NexusId>),
     /// Ask the initiator to log out.
     AskForLogout,
     /// Take no more requests, answer what runs, then close.

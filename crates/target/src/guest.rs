@@ -168,6 +168,15 @@ impl Guest {
         }
     }
 
+    /// Ends the commands of others whom one of this session has preempted.
+    pub(crate) fn abort_preempted(&self, lun: [u8; 8], victims: &[NexusId]) {
+        let Some((view, nexus)) = self.view() else { return };
+        let disk = view.server.unit(lun).and_then(|unit| view.disk(unit));
+        let abandon = |victim| disk.into_iter().for_each(|disk| disk.executor().abandon_nexus(victim));
+        let is_victim = |other| other != nexus && victims.contains(&other);
+        self.house.registry.tell_some(&view.target.name, is_victim, abandon, || Message::Aborted(Some(lun)));
+    }
+
     fn reset(&self, view: &View, nexus: NexusId, function: Function, lun: Option<[u8; 8]>) {
         let unit = lun.and_then(|lun| view.server.unit(lun));
         let disks = || view.disks.iter().map(|(_, disk)| disk);
@@ -178,7 +187,7 @@ impl Guest {
             disks().filter(concerned).for_each(|disk| disk.executor().abandon_nexus(victim));
         };
         let told = || Message::Aborted(lun);
-        let others = self.house.registry.tell_others(&view.target.name, nexus, abandon, told);
+        let others = self.house.registry.tell_some(&view.target.name, |other| other != nexus, abandon, told);
         let units = view.server.units().map(|(number, _)| lun_field(number));
         let is_meant = |unit: &[u8; 8]| lun.is_none_or(|lun| normal_lun(lun) == normal_lun(*unit));
         for unit in units.filter(is_meant) {
@@ -389,6 +398,13 @@ impl Host for Guest {
                 self.reset(view, nexus, function, Some(lun))
             }
             Function::TargetWarmReset => self.reset(view, nexus, function, None),
+            Function::TargetColdReset => {
+                self.reset(view, nexus, function, None);
+                // All connections end (RFC 7143 §11.5.1); this one with the answer.
+                let others = |other| other != nexus;
+                let close = || Message::Close("an initiator has reset the target");
+                self.house.registry.tell_some(&view.target.name, others, |_| {}, close);
+            }
             _ => return false,
         }
         true

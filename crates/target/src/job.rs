@@ -8,10 +8,13 @@ use timedisk_iscsi::full_feature::{Cdb, Command, Outcome, TaskId};
 use timedisk_scsi::{Begun, Completion, DeviceServer, FlushDebt, NexusId, Wait};
 use timedisk_volume::{ErrorKind, Volume};
 
-use crate::control::Control;
+use crate::control::{Control, Message};
 use crate::execution::Executor;
 use crate::memory::Buffer;
 use crate::pace::Pace;
+
+/// The command that can end those of others (SPC-4 6.16).
+const PERSISTENT_RESERVE_OUT: u8 = 0x5f;
 
 /// A command on its way to a disk.
 pub(crate) struct Job {
@@ -98,6 +101,12 @@ impl Job {
     }
 
     fn end(mut self, completion: Completion) -> Done {
+        if self.command.cdb.bytes().first() == Some(&PERSISTENT_RESERVE_OUT) {
+            let victims = self.executor.unit().take_preempted();
+            if !victims.is_empty() {
+                self.reply.post(Message::Preempted(self.command.lun, victims));
+            }
+        }
         let outcome = outcome(completion, self.command.data_in.take());
         Done { nexus: self.nexus, id: self.command.id, reply: self.reply, outcome }
     }

@@ -147,18 +147,18 @@ impl Registry {
         self.changed.notify_all();
     }
 
-    /// Tells every session of a target, but one, after `first` was done with it.
-    pub(crate) fn tell_others(
+    /// Tells those sessions of a target that are meant, after `first` was done with each.
+    pub(crate) fn tell_some(
         &self,
         target: &str,
-        but: NexusId,
+        is_meant: impl Fn(NexusId) -> bool,
         first: impl Fn(NexusId),
         message: impl Fn() -> Message,
     ) -> Vec<NexusId> {
         let state = self.state();
-        let others = state.sessions.values().filter(|entry| entry.key.target.as_deref() == Some(target));
-        let others = others.filter(|entry| entry.nexus != but);
-        others
+        let its_own = state.sessions.values().filter(|entry| entry.key.target.as_deref() == Some(target));
+        its_own
+            .filter(|entry| is_meant(entry.nexus))
             .map(|entry| {
                 first(entry.nexus);
                 entry.control.post(message());

@@ -10,7 +10,7 @@ fn page(bench: &Bench, code: u8) -> Vec<u8> {
 fn the_standard_data_name_the_standards() {
     let data = Bench::new().good(&[0x12, 0, 0, 0x02, 0, 0]);
     assert_eq!(data.len(), 96);
-    assert_eq!(data[..8], [0x00, 0x00, 0x06, 0x12, 91, 0, 0, 0x02]);
+    assert_eq!(data[..8], [0x00, 0x00, 0x06, 0x12, 91, 0x08, 0, 0x02]);
     assert_eq!(&data[8..36], b"timediskdisk            0.1 ");
     assert_eq!(data[58..68], [0, 0xa0, 4, 0x60, 4, 0xc0, 9, 0x60, 0, 0]);
     assert_eq!(Bench::new().refused(&[0x12, 0, 0x80, 0, 255, 0]), INVALID_FIELD);
@@ -43,7 +43,7 @@ fn letters_that_ascii_lacks_do_not_get_in() {
 fn the_list_of_pages_is_sorted_and_every_page_is_there() {
     let bench = Bench::new();
     let list = page(&bench, 0);
-    assert_eq!(list, [0, 0, 0, 6, 0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2]);
+    assert_eq!(list, [0, 0, 0, 7, 0x00, 0x80, 0x83, 0x8f, 0xb0, 0xb1, 0xb2]);
     for code in &list[4..] {
         let data = page(&bench, *code);
         assert_eq!((data[0], data[1]), (0, *code));
@@ -79,7 +79,7 @@ fn the_limits_are_those_that_are_enforced() {
     let data = page(&Bench::new(), 0xb0);
     let number = |at: usize| u32::from_be_bytes(data[at..at + 4].try_into().unwrap());
     assert_eq!(data.len(), 64);
-    assert_eq!(data[4..8], [0x01, 0, 0, 8]);
+    assert_eq!(data[4..8], [0x01, 255, 0, 8]);
     assert_eq!(number(8), 16384);
     assert_eq!(number(12), 2048);
     assert_eq!((number(20), number(24)), (1 << 20, 256));

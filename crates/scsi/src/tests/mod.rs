@@ -4,6 +4,7 @@
 mod absence;
 mod addressing;
 mod attention;
+mod copies;
 mod device_identification;
 mod faults;
 mod flush_debts;
@@ -13,6 +14,8 @@ mod operation_codes;
 mod parameter_data;
 mod provisioning;
 mod random;
+mod reservations;
+mod steps;
 mod volume;
 
 use std::collections::HashMap;

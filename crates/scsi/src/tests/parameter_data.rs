@@ -16,6 +16,10 @@ fn commands() -> Vec<(Vec<u8>, Field, u32)> {
         let mut cdb = vec![0; row.usage.len()];
         cdb[0] = row.operation_code;
         cdb[1] = row.service_action.unwrap_or(0);
+        if row.name.contains("COPY STATUS") {
+            // It has nothing to say where nothing was copied.
+            continue;
+        }
         all.push((cdb.clone(), allocation_length, most));
         if allocation_length == inquiry::ALLOCATION_LENGTH {
             cdb[1] = 1;

@@ -1,0 +1,82 @@
+//! The two ends of an I_T nexus, by name, and how they stand in parameter lists (SPC-4 7.6.4).
+
+/// An initiator port and the target that it uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Port {
+    /// `NAME,i,0xISID`.
+    pub(crate) initiator: String,
+    /// The target's name; `None` for every target that has the logical unit (ALL_TG_PT).
+    pub(crate) target: Option<String>,
+}
+
+/// Nexuses that a registration stands for.
+pub(crate) type Nexus = Port;
+
+impl Port {
+    /// Whether what this stands for includes `other`, which is one nexus.
+    pub(crate) fn is(&self, other: &Port) -> bool {
+        let same_target = self.target.is_none() || self.target == other.target;
+        self.initiator == other.initiator && same_target
+    }
+}
+
+/// PROTOCOL IDENTIFIER of iSCSI, and the format with an ISID.
+const ISCSI_PORT: u8 = 0x45;
+
+/// Bytes of a TransportID before the name.
+const HEADER: usize = 4;
+
+/// The TransportID of an initiator port.
+pub(crate) fn transport_id(initiator_port: &str) -> Vec<u8> {
+    let mut name = initiator_port.as_bytes().to_vec();
+    // Ended by a zero, and filled up: the whole has 24 bytes at least.
+    name.resize((name.len() / 4 + 1).max(5) * 4, 0);
+    let [high, low] = u16::try_from(name.len()).unwrap_or(u16::MAX).to_be_bytes();
+    [&[ISCSI_PORT, 0, high, low], &name[..]].concat()
+}
+
+/// Takes a TransportID off the front. `None` if it is none of an iSCSI initiator port.
+pub(crate) fn take_transport_id<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
+    let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
+    let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    if header[0] != ISCSI_PORT || length % 4 != 0 || length < 20 {
+        return None;
+    }
+    let (name, rest) = rest.split_at_checked(length)?;
+    *bytes = rest;
+    let name = name.split(|byte| *byte == 0).next()?;
+    let name = std::str::from_utf8(name).ok()?;
+    // No name has a space, and what is saved separates them by spaces.
+    let is_port = name.contains(",i,0x") && !name.contains(char::is_whitespace);
+    is_port.then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        for name in ["iqn.2026-01.org.example:a,i,0x00023d000001", "a,i,0x0", "iqn.2026-01.example:abc,i,0x1"]
+        {
+            let id = transport_id(name);
+            assert_eq!((id.len() % 4, id.len() >= 24, id.last()), (0, true, Some(&0)));
+            let mut rest = &[&id[..], &[1, 2]].concat()[..];
+            assert_eq!(take_transport_id(&mut rest), Some(name));
+            assert_eq!(rest, [1, 2]);
+        }
+    }
+
+    #[test]
+    fn other_things_are_refused() {
+        let good = transport_id("iqn.2026-01.org.example:a,i,0x00023d000001");
+        for (at, value) in [(0, 0x05), (0, 0x40), (2, 0xff), (3, 3), (3, 16), (5, 0xff), (6, b' ')] {
+            let mut bad = good.clone();
+            bad[at] = value;
+            assert_eq!(take_transport_id(&mut &bad[..]), None, "{at} {value}");
+        }
+        assert_eq!(take_transport_id(&mut &good[..good.len() - 1]), None);
+        assert_eq!(take_transport_id(&mut &[][..]), None);
+    }
+}

@@ -1,0 +1,193 @@
+//! EXTENDED COPY and its results.
+
+use super::*;
+
+const NOT_REACHABLE: (u8, u8, u8) = (0x0a, 0x0d, 0x02);
+
+/// A parameter list: usage of the list identifier (7), descriptors of logical units, segments.
+fn list(usage: u8, units: &[Vec<u8>], segments: &[Vec<u8>]) -> Vec<u8> {
+    let (units, segments) = (units.concat(), segments.concat());
+    let mut list = vec![7, usage << 3];
+    list.extend((units.len() as u16).to_be_bytes());
+    list.extend([0; 4]);
+    list.extend((segments.len() as u32).to_be_bytes());
+    list.extend([0; 4]);
+    [list, units, segments].concat()
+}
+
+fn unit(naa: [u8; 8], block: u32) -> Vec<u8> {
+    let mut one = vec![0xe4, 0, 0, 0, 1, 3, 0, 8];
+    one.extend(naa);
+    one.extend([0; 12]);
+    one.extend(block.to_be_bytes());
+    one
+}
+
+fn own() -> Vec<u8> {
+    unit(identity().naa, 512)
+}
+
+/// From descriptor and block to descriptor and block.
+fn blocks(count: u16, from: (u16, u64), to: (u16, u64)) -> Vec<u8> {
+    let mut one = vec![0x02, 0, 0, 24];
+    one.extend(from.0.to_be_bytes());
+    one.extend(to.0.to_be_bytes());
+    one.extend([0, 0]);
+    one.extend(count.to_be_bytes());
+    one.extend(from.1.to_be_bytes());
+    one.extend(to.1.to_be_bytes());
+    one
+}
+
+/// The same in bytes, with offsets.
+fn bytes(count: u32, from: (u64, u16), to: (u64, u16)) -> Vec<u8> {
+    let mut one = vec![0x0a, 0, 0, 28, 0, 0, 0, 0];
+    one.extend(count.to_be_bytes());
+    one.extend(from.0.to_be_bytes());
+    one.extend(to.0.to_be_bytes());
+    one.extend(from.1.to_be_bytes());
+    one.extend(to.1.to_be_bytes());
+    one
+}
+
+fn cdb(length: usize) -> [u8; 16] {
+    let mut cdb = [0; 16];
+    cdb[0] = 0x83;
+    cdb[10..14].copy_from_slice(&(length as u32).to_be_bytes());
+    cdb
+}
+
+fn copy(bench: &Bench, nexus: NexusId, list: &[u8]) -> Completion {
+    bench.run(nexus, LUN, &cdb(list.len()), list, 0).done
+}
+
+fn copied(bench: &Bench, segments: &[Vec<u8>]) {
+    let done = copy(bench, NEXUS, &list(3, &[own()], segments));
+    assert_eq!(done.status, Status::Good, "{:x?}", done.sense);
+}
+
+fn refused(bench: &Bench, list: &[u8]) -> (u8, u8, u8) {
+    triple(&copy(bench, NEXUS, list))
+}
+
+fn numbered(from: u64, count: usize) -> Vec<u8> {
+    (0..count).flat_map(|at| [&(from + at as u64).to_be_bytes()[..], &[0x5a; BLOCK - 8]].concat()).collect()
+}
+
+#[test]
+fn blocks_are_copied_to_where_they_shall_be() {
+    let bench = Bench::with(Probe::new(8 << 20), 512);
+    bench.good_with(&block_cdb(0x8a, 0, 0, 2000), &numbered(1, 2000));
+    for (from, to, count) in
+        [(0, 4000, 2000), (5, 6, 1990), (6, 5, 1990), (0, 700, 1200), (9, 9, 9), (0, 0, 0)]
+    {
+        let before = bench.good(&block_cdb(0x88, 0, from, u32::from(count)));
+        copied(&bench, &[blocks(count, (0, from), (0, to))]);
+        let after = bench.good(&block_cdb(0x88, 0, to, u32::from(count)));
+        assert!(before == after, "{count} from {from} to {to}");
+    }
+    let before = bench.good(&block_cdb(0x88, 0, 0, 4));
+    copied(&bench, &[bytes(700, (0, 300), (8000, 1000)), bytes(0, (0, 0), (0, 0))]);
+    let after = bench.good(&block_cdb(0x88, 0, 8000, 4));
+    assert_eq!(after[1000..1700], before[300..1000]);
+    assert_eq!((&after[..1000], &after[1700..]), (&[0; 1000][..], &[0; 348][..]));
+}
+
+#[test]
+fn holes_stay_holes() {
+    let bench = Bench::with(Probe::new(8 << 20), 512);
+    bench.good_with(&block_cdb(0x8a, 0, 8192, 1024), &vec![1; 1024 * BLOCK]);
+    copied(&bench, &[blocks(1024, (0, 0), (0, 8192))]);
+    assert_eq!(bench.volume.allocated(), 0);
+}
+
+#[test]
+fn lists_that_make_no_sense_are_refused() {
+    let bench = Bench::new();
+    let good = list(3, &[own()], &[blocks(1, (0, 0), (0, 9))]);
+    assert_eq!(bench.send(&cdb(0), &[]).done.status, Status::Good, "nothing to do");
+    for length in [1, 15, 16, 47, 48, good.len() - 1] {
+        assert_eq!(refused(&bench, &good[..length]), LIST_LENGTH, "{length}");
+    }
+    let changed = |at: usize, value: u8| {
+        let mut bad = good.clone();
+        bad[at] = value;
+        refused(&bench, &bad)
+    };
+    assert_eq!(changed(1, 1 << 3), INVALID_PARAMETER, "LIST ID USAGE");
+    assert_eq!(changed(15, 1), (0x05, 0x26, 0x0b), "inline data");
+    assert_eq!(changed(16, 0xe0), (0x05, 0x26, 0x07), "a Fibre Channel port");
+    assert_eq!(changed(17, 0x01), INVALID_PARAMETER, "a tape");
+    assert_eq!(changed(20, 2), INVALID_PARAMETER, "an ASCII designator");
+    assert_eq!(changed(21, 0x02), INVALID_PARAMETER, "an EUI-64");
+    assert_eq!(changed(46, 8), INVALID_PARAMETER, "blocks of another length");
+    assert_eq!(changed(48, 0x03), (0x05, 0x26, 0x09), "stream to stream");
+    assert_eq!(changed(51, 23), INVALID_PARAMETER, "DESCRIPTOR LENGTH");
+    assert_eq!(changed(53, 1), NOT_REACHABLE, "no such descriptor");
+    assert_eq!(changed(31, 0), NOT_REACHABLE, "no such logical unit");
+    assert_eq!(changed(68, 0xff), NOT_REACHABLE, "past the end");
+    let many_units = list(3, &vec![own(); 17], &[blocks(1, (0, 0), (0, 9))]);
+    assert_eq!(refused(&bench, &many_units), (0x05, 0x26, 0x06));
+    let many = list(3, &[own()], &vec![blocks(1, (0, 0), (0, 9)); 65]);
+    assert_eq!(refused(&bench, &many), (0x05, 0x26, 0x08));
+    let long = list(3, &vec![own(); 17], &vec![blocks(1, (0, 0), (0, 9)); 130]);
+    assert_eq!(refused(&bench, &long), LIST_LENGTH);
+    for (from, to) in [(BLOCKS, 0), (0, BLOCKS), (u64::MAX, 0), (0, BLOCKS - 1)] {
+        let past = list(3, &[own()], &[blocks(2, (0, from), (0, to))]);
+        assert_eq!(refused(&bench, &past), NOT_REACHABLE);
+    }
+    let much = list(3, &[own()], &[bytes((64 << 20) + 1, (0, 0), (0, 0))]);
+    assert_eq!(refused(&bench, &much), INVALID_PARAMETER);
+}
+
+#[test]
+fn what_a_nexus_may_not_read_or_write_is_not_copied_for_it() {
+    let bench = Bench::new();
+    bench.good_with(&block_cdb(0x2a, 0, 0, 1), &[1; BLOCK]);
+    let data = list(3, &[own()], &[blocks(1, (0, 0), (0, 9))]);
+    bench.good(&[0x16, 0, 0, 0, 0, 0]);
+    assert_eq!(copy(&bench, OTHER, &data).status, Status::ReservationConflict);
+    bench.good(&[0x17, 0, 0, 0, 0, 0]);
+    bench.server.unit(LUN).unwrap().set_read_only(true);
+    assert_eq!(refused(&bench, &data), (0x07, 0x27, 0x00));
+    bench.server.unit(LUN).unwrap().set_read_only(false);
+    assert_eq!(bench.good(&block_cdb(0x28, 0, 9, 1)), [0; BLOCK]);
+    assert_eq!(copy(&bench, OTHER, &data).status, Status::Good);
+    // A logical unit of another target has a name that does not help.
+    let other = list(3, &[own(), unit([0x3f, 1, 2, 3, 4, 5, 6, 7], 512)], &[blocks(1, (1, 0), (0, 9))]);
+    assert_eq!(refused(&bench, &other), NOT_REACHABLE);
+}
+
+#[test]
+fn results_are_told_once_and_to_who_has_copied() {
+    let bench = Bench::new();
+    let status = [0x84, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0];
+    assert_eq!(bench.refused(&status), INVALID_FIELD);
+    let two = [blocks(1, (0, 0), (0, 9)), blocks(1, (0, 0), (1, 9))];
+    assert_eq!(refused(&bench, &list(0, &[own()], &two)), NOT_REACHABLE);
+    assert_eq!(triple(&bench.run(OTHER, LUN, &status, &[], 256).done), INVALID_FIELD);
+    assert_eq!(bench.good(&status), [0, 0, 0, 8, 2, 0, 1, 0, 0, 0, 0, 0]);
+    assert_eq!(bench.refused(&status), INVALID_FIELD);
+    assert_eq!(copy(&bench, NEXUS, &list(2, &[own()], &two[..1])).status, Status::Good);
+    assert_eq!(bench.good(&status), [0, 0, 0, 8, 1, 0, 1, 0, 0, 0, 0, 0]);
+    copied(&bench, &two[..1]);
+    assert_eq!(bench.refused(&status), INVALID_FIELD, "not where they are not wanted");
+}
+
+#[test]
+fn the_limits_are_those_that_are_told() {
+    let bench = Bench::new();
+    let told = bench.good(&[0x84, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+    assert_eq!(told.len(), 47);
+    assert_eq!(told[..4], [0, 0, 0, 43]);
+    assert_eq!(
+        (&told[8..12], &told[12..16], &told[16..20]),
+        (&[0, 16, 0, 64][..], &[0, 0, 16, 0][..], &[4, 0, 0, 0][..])
+    );
+    assert_eq!(told[43..], [3, 0xe4, 0x02, 0x0a]);
+    let page = bench.good(&[0x12, 1, 0x8f, 0, 255, 0]);
+    assert_eq!(page[..4], [0, 0x8f, 0, page.len() as u8 - 4]);
+    assert_eq!(page[4..16], [0, 1, 0, 8, 7, 0x83, 1, 0, 0x84, 2, 0, 3]);
+    assert_eq!(page[16..20], [0, 4, 0, 28]);
+    assert_eq!(page[48..], [0, 8, 0, 4, 3, 0xe4, 0x02, 0x0a]);
+}

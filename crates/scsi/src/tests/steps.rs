@@ -1,0 +1,146 @@
+//! COMPARE AND WRITE, ORWRITE, and what else reads blocks before anybody asks for them.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::*;
+
+const MISCOMPARE: (u8, u8, u8) = (0x0e, 0x1d, 0x00);
+
+fn compare_and_write(flags: u8, lba: u64, blocks: u8) -> [u8; 16] {
+    let mut cdb = [0; 16];
+    (cdb[0], cdb[1], cdb[13]) = (0x89, flags, blocks);
+    cdb[2..10].copy_from_slice(&lba.to_be_bytes());
+    cdb
+}
+
+fn filled(byte: u8, blocks: usize) -> Vec<u8> {
+    vec![byte; blocks * BLOCK]
+}
+
+#[test]
+fn blocks_are_written_if_they_are_what_they_should_be() {
+    for (lba, blocks) in [(0, 1), (7, 3), (BLOCKS - 255, 255)] {
+        let bench = Bench::new();
+        let count = usize::from(blocks);
+        let read = block_cdb(0x88, 0, lba, blocks.into());
+        bench.good_with(&compare_and_write(0, lba, blocks), &[filled(0, count), filled(1, count)].concat());
+        assert_eq!(bench.good(&read), filled(1, count));
+        let stale = [filled(0, count), filled(2, count)].concat();
+        assert_eq!(bench.refused_with(&compare_and_write(0, lba, blocks), &stale), MISCOMPARE);
+        assert_eq!(bench.good(&read), filled(1, count), "nothing is written");
+    }
+}
+
+#[test]
+fn the_first_byte_that_differs_is_named() {
+    let bench = Bench::new();
+    for at in [0, 1, 511, 512, 1023] {
+        let mut data = filled(0, 4);
+        data[at] = 1;
+        data[1023] = 1;
+        let sense = bench.send(&compare_and_write(0, 3, 2), &data).done.sense;
+        assert_eq!(sense[0], 0xf0);
+        assert_eq!(u32::from_be_bytes(sense[3..7].try_into().unwrap()) as usize, at);
+    }
+}
+
+#[test]
+fn data_of_another_length_are_refused() {
+    let bench = Bench::new();
+    for (blocks, sent) in [(1, 0), (1, 1), (1, 3), (1, 4), (3, 4), (2, 2)] {
+        let refused = bench.refused_with(&compare_and_write(0, 0, blocks), &filled(0, sent));
+        assert_eq!(refused, INVALID_FIELD, "{blocks} {sent}");
+    }
+    // The transport gathers more than is needed, so that too much is seen.
+    assert!(bench.server.plan(LUN, &compare_and_write(0, 0, 1)).data_out as usize > 2 * BLOCK);
+    assert_eq!(bench.send(&compare_and_write(0, 0, 0), &[]).done.status, Status::Good);
+    assert_eq!(bench.refused_with(&compare_and_write(0, BLOCKS, 1), &filled(0, 2)), OUT_OF_RANGE);
+    assert_eq!(bench.refused_with(&compare_and_write(0x20, 0, 1), &filled(0, 2)), INVALID_FIELD);
+}
+
+#[test]
+fn forced_steps_are_on_the_medium_before_they_end() {
+    let bench = Bench::new();
+    bench.good_with(&compare_and_write(0, 0, 1), &filled(0, 2));
+    assert!(!bench.volume.all_lasts());
+    bench.good_with(&compare_and_write(0x08, 0, 1), &filled(0, 2));
+    assert!(bench.volume.all_lasts());
+    bench.good_with(&block_cdb(0x8b, 0, 0, 1), &filled(1, 1));
+    assert!(!bench.volume.all_lasts());
+    bench.good_with(&block_cdb(0x8b, 0x08, 0, 1), &filled(1, 1));
+    assert!(bench.volume.all_lasts());
+}
+
+#[test]
+fn bits_are_set_and_none_cleared() {
+    let bench = Bench::with(Probe::new(4 << 20), 512);
+    let blocks = 1025;
+    let lows: Vec<u8> = (0..blocks * BLOCK).map(|at| (at % 16) as u8).collect();
+    let highs: Vec<u8> = (0..blocks * BLOCK).map(|at| (at % 13 * 16) as u8).collect();
+    bench.good_with(&block_cdb(0x8a, 0, 5, blocks as u32), &lows);
+    bench.good_with(&block_cdb(0x8b, 0, 5, blocks as u32), &highs);
+    let both: Vec<u8> = lows.iter().zip(&highs).map(|(low, high)| low | high).collect();
+    assert_eq!(bench.good(&block_cdb(0x88, 0, 5, blocks as u32)), both);
+    assert_eq!(bench.refused(&block_cdb(0x8b, 0, 8192, 1)), OUT_OF_RANGE);
+    assert_eq!(bench.refused(&block_cdb(0x8b, 0x40, 0, 1)), INVALID_FIELD);
+}
+
+/// Several clients count in one block, and one writes beside them: no count is lost.
+#[test]
+fn steps_of_several_clients_are_never_mixed() {
+    const COUNTERS: u64 = 4;
+    const EACH: u64 = 200;
+    let bench = Bench::new();
+    let block = |count: u64| [&count.to_be_bytes()[..], &[0; BLOCK - 8]].concat();
+    std::thread::scope(|scope| {
+        for client in 0..COUNTERS {
+            let (bench, block) = (&bench, &block);
+            scope.spawn(move || {
+                let (mut counted, mut known) = (0, 0u64);
+                while counted < EACH {
+                    let nexus = NexusId(10 + client);
+                    let cdb = compare_and_write(0, 9, 1);
+                    let data = [block(known), block(known + 1)].concat();
+                    let reply = bench.run(nexus, LUN, &cdb, &data, 0);
+                    counted += u64::from(reply.done.status == Status::Good);
+                    let now = bench.run(nexus, LUN, &block_cdb(0x28, 0, 9, 1), &[], BLOCK).data;
+                    known = u64::from_be_bytes(now[..8].try_into().unwrap());
+                }
+            });
+        }
+        let bench = &bench;
+        scope.spawn(move || {
+            for round in 0..EACH {
+                bench.good_with(&block_cdb(0x2a, 0, 10, 1), &filled(round as u8, 1));
+            }
+        });
+    });
+    assert_eq!(bench.good(&block_cdb(0x28, 0, 9, 1)), block(COUNTERS * EACH));
+}
+
+#[test]
+fn blocks_that_will_be_read_soon_are_read() {
+    let bench = Bench::new();
+    let fetched = |code: u8, flags: u8, lba: u64, blocks: u32| {
+        bench.volume.bytes_read.store(0, SeqCst);
+        assert!(bench.good(&block_cdb(code, flags, lba, blocks)).is_empty());
+        bench.volume.bytes_read.load(SeqCst) / BLOCK
+    };
+    for code in [0x34, 0x90] {
+        assert_eq!(fetched(code, 0, 5, 7), 7);
+        assert_eq!(fetched(code, 0x02, BLOCKS - 2, 2), 2, "at once, and all the same");
+        assert_eq!(fetched(code, 0, BLOCKS - 3, 0), 3, "up to the end");
+        assert_eq!(bench.refused(&block_cdb(code, 0, BLOCKS, 1)), OUT_OF_RANGE);
+        assert_eq!(bench.refused(&block_cdb(code, 0, BLOCKS + 1, 0)), OUT_OF_RANGE);
+    }
+    let large = Bench::with(Probe::new(64 << 20), 512);
+    large.good(&block_cdb(0x90, 0, 0, 0));
+    assert_eq!(large.volume.bytes_read.load(SeqCst), 16 << 20);
+}
+
+#[test]
+fn there_are_no_defects() {
+    let bench = Bench::new();
+    assert_eq!(bench.good(&[0x37, 0, 0x1d, 0, 0, 0, 0, 0, 255, 0]), [0, 0x1d, 0, 0]);
+    assert_eq!(bench.good(&[0xb7, 0x0d, 0, 0, 0, 0, 0, 0, 0, 255, 0, 0]), [0, 0x0d, 0, 0, 0, 0, 0, 0]);
+}
