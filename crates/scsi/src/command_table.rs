@@ -51,7 +51,7 @@ pub(crate) enum Handler {
     /// The device server, with a logical unit or without. No unit attention stands in the way.
     Any(fn(&mut Running<'_>) -> Outcome),
     /// A logical unit.
-    Unit(fn(&LogicalUnit, &mut Running<'_>) -> Outcome),
+    Unit(OfUnit),
 }
 
 /// What is to be known of a command before it runs.
@@ -84,6 +84,8 @@ const PROMPT: Traits = Traits {
 const TELLS: Traits = Traits { shut_out: Admission::Looks, ..PROMPT };
 /// Asks about the medium, without waiting for it.
 const ASKS: Traits = Traits { medium: true, ..PROMPT };
+/// Says something about the medium.
+const DESCRIBES: Traits = Traits { medium: true, ..TELLS };
 /// Is about reservations.
 const RESERVES: Traits = Traits { shut_out: Admission::Own, ..PROMPT };
 /// The same, and may have to save them.
@@ -125,6 +127,25 @@ const fn row(
 
 const fn action(service_action: u8, row: Command) -> Command {
     Command { service_action: Some(service_action), ..row }
+}
+
+type OfUnit = fn(&LogicalUnit, &mut Running<'_>) -> Outcome;
+
+/// A service action of PERSISTENT RESERVE IN.
+const fn reserve_in(service_action: u8, name: &'static str, handler: OfUnit) -> Command {
+    let command = row(0x5e, name, RESERVE_IN, RESERVE_IN_DATA, RESERVES, Handler::Unit(handler));
+    action(service_action, command)
+}
+
+/// A service action of PERSISTENT RESERVE OUT.
+const fn reserve_out(
+    service_action: u8,
+    name: &'static str,
+    usage: &'static [u8],
+    handler: OfUnit,
+) -> Command {
+    let command = row(0x5f, name, usage, RESERVE_OUT_DATA, RESERVES_LASTING, Handler::Unit(handler));
+    action(service_action, command)
 }
 
 const WRITE_OUT: Transfer = Transfer::DataOut(|unit, cdb| Ok(read_write::extent(unit, cdb)?.bytes()));
@@ -204,7 +225,8 @@ pub(crate) static COMMANDS: &[Command] = &[
     row(0x35, "SYNCHRONIZE CACHE(10)", SYNCHRONIZE_10,
         Transfer::None, FLUSHES, Handler::Unit(synchronize_cache::synchronize_cache)),
     row(0x37, "READ DEFECT DATA(10)", &[0xff, 0, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0],
-        data(defect_data::ALLOCATION_LENGTH_10, 4), Traits { medium: true, ..TELLS }, Handler::Unit(defect_data::read_defect_data_10)),
+        data(defect_data::ALLOCATION_LENGTH_10, 4), DESCRIBES,
+        Handler::Unit(defect_data::read_defect_data_10)),
     row(0x41, "WRITE SAME(10)", WRITE_SAME_10, WRITE_SAME_OUT, CHANGES, Handler::Unit(write_same::write_same)),
     row(0x42, "UNMAP", &[0xff, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
         Transfer::ParameterList(unmap::PARAMETER_LIST_LENGTH), CHANGES_ANY, Handler::Unit(unmap::unmap)),
@@ -217,30 +239,26 @@ pub(crate) static COMMANDS: &[Command] = &[
         Handler::Unit(reserve::release)),
     row(0x5a, "MODE SENSE(10)", &[0xff, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0],
         data(mode_sense::ALLOCATION_LENGTH_10, 65_535), TELLS, Handler::Unit(mode_sense::mode_sense_10)),
-    action(0x00, row(0x5e, "PERSISTENT RESERVE IN, READ KEYS", RESERVE_IN, RESERVE_IN_DATA, RESERVES,
-        Handler::Unit(persistent_in::read_keys))),
-    action(0x01, row(0x5e, "PERSISTENT RESERVE IN, READ RESERVATION", RESERVE_IN, RESERVE_IN_DATA, RESERVES,
-        Handler::Unit(persistent_in::read_reservation))),
-    action(0x02, row(0x5e, "PERSISTENT RESERVE IN, REPORT CAPABILITIES", RESERVE_IN, RESERVE_IN_DATA, RESERVES,
-        Handler::Unit(persistent_in::report_capabilities))),
-    action(0x03, row(0x5e, "PERSISTENT RESERVE IN, READ FULL STATUS", RESERVE_IN, RESERVE_IN_DATA, RESERVES,
-        Handler::Unit(persistent_in::read_full_status))),
-    action(0x00, row(0x5f, "PERSISTENT RESERVE OUT, REGISTER", REGISTER_OUT, RESERVE_OUT_DATA, RESERVES_LASTING,
-        Handler::Unit(persistent_out::register))),
-    action(0x01, row(0x5f, "PERSISTENT RESERVE OUT, RESERVE", RESERVE_OUT, RESERVE_OUT_DATA, RESERVES_LASTING,
-        Handler::Unit(persistent_out::reserve))),
-    action(0x02, row(0x5f, "PERSISTENT RESERVE OUT, RELEASE", RESERVE_OUT, RESERVE_OUT_DATA, RESERVES_LASTING,
-        Handler::Unit(persistent_out::release))),
-    action(0x03, row(0x5f, "PERSISTENT RESERVE OUT, CLEAR", REGISTER_OUT, RESERVE_OUT_DATA, RESERVES_LASTING,
-        Handler::Unit(persistent_out::clear))),
-    action(0x04, row(0x5f, "PERSISTENT RESERVE OUT, PREEMPT", RESERVE_OUT, RESERVE_OUT_DATA, RESERVES_LASTING,
-        Handler::Unit(persistent_out::preempt))),
-    action(persistent_out::PREEMPT_AND_ABORT, row(0x5f, "PERSISTENT RESERVE OUT, PREEMPT AND ABORT", RESERVE_OUT, RESERVE_OUT_DATA, RESERVES_LASTING,
-        Handler::Unit(persistent_out::preempt))),
-    action(0x06, row(0x5f, "PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", REGISTER_OUT, RESERVE_OUT_DATA, RESERVES_LASTING,
-        Handler::Unit(persistent_out::register_and_ignore_existing_key))),
-    action(0x07, row(0x5f, "PERSISTENT RESERVE OUT, REGISTER AND MOVE", REGISTER_OUT, RESERVE_OUT_DATA, RESERVES_LASTING,
-        Handler::Unit(persistent_out::register_and_move))),
+    reserve_in(0x00, "PERSISTENT RESERVE IN, READ KEYS", persistent_in::read_keys),
+    reserve_in(0x01, "PERSISTENT RESERVE IN, READ RESERVATION", persistent_in::read_reservation),
+    reserve_in(0x02, "PERSISTENT RESERVE IN, REPORT CAPABILITIES", persistent_in::report_capabilities),
+    reserve_in(0x03, "PERSISTENT RESERVE IN, READ FULL STATUS", persistent_in::read_full_status),
+    reserve_out(0x00, "PERSISTENT RESERVE OUT, REGISTER", REGISTER_OUT,
+        persistent_out::register),
+    reserve_out(0x01, "PERSISTENT RESERVE OUT, RESERVE", RESERVE_OUT,
+        persistent_out::reserve),
+    reserve_out(0x02, "PERSISTENT RESERVE OUT, RELEASE", RESERVE_OUT,
+        persistent_out::release),
+    reserve_out(0x03, "PERSISTENT RESERVE OUT, CLEAR", REGISTER_OUT,
+        persistent_out::clear),
+    reserve_out(0x04, "PERSISTENT RESERVE OUT, PREEMPT", RESERVE_OUT,
+        persistent_out::preempt),
+    reserve_out(persistent_out::PREEMPT_AND_ABORT, "PERSISTENT RESERVE OUT, PREEMPT AND ABORT", RESERVE_OUT,
+        persistent_out::preempt),
+    reserve_out(0x06, "PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", REGISTER_OUT,
+        persistent_out::register_and_ignore_existing_key),
+    reserve_out(0x07, "PERSISTENT RESERVE OUT, REGISTER AND MOVE", REGISTER_OUT,
+        persistent_out::register_and_move),
     action(0x00, row(0x83, "EXTENDED COPY(LID1)", EXTENDED_COPY, Transfer::DataOut(extended_copy::data_out),
         Traits { wait: Wait::Long, medium: true, ..PROMPT }, Handler::Unit(extended_copy::extended_copy))),
     action(0x00, row(0x84, "RECEIVE COPY RESULTS, COPY STATUS(LID1)", COPY_RESULTS, COPY_RESULTS_DATA, PROMPT,
@@ -277,7 +295,8 @@ pub(crate) static COMMANDS: &[Command] = &[
         Handler::Unit(write_and_verify::write_and_verify)),
     row(0xaf, "VERIFY(12)", VERIFY_12, VERIFY_OUT, LOOKS, Handler::Unit(verify::verify)),
     row(0xb7, "READ DEFECT DATA(12)", &[0xff, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0],
-        data(defect_data::ALLOCATION_LENGTH_12, 8), Traits { medium: true, ..TELLS }, Handler::Unit(defect_data::read_defect_data_12)),
+        data(defect_data::ALLOCATION_LENGTH_12, 8), DESCRIBES,
+        Handler::Unit(defect_data::read_defect_data_12)),
 ];
 
 /// The command that a CDB asks for, if there is one and the CDB is long enough for it.

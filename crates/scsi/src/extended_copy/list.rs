@@ -111,7 +111,7 @@ impl List {
 }
 
 fn read_units(bytes: &[u8]) -> Result<Vec<Named>, Stop> {
-    if bytes.len() % UNIT_DESCRIPTOR != 0 {
+    if !bytes.len().is_multiple_of(UNIT_DESCRIPTOR) {
         return Err((&PARAMETER_LIST_LENGTH_ERROR).into());
     }
     if bytes.len() / UNIT_DESCRIPTOR > usize::from(MOST_UNITS) {

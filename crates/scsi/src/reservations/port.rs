@@ -39,7 +39,7 @@ pub(crate) fn transport_id(initiator_port: &str) -> Vec<u8> {
 pub(crate) fn take_transport_id<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
     let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
     let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    if header[0] != ISCSI_PORT || length % 4 != 0 || length < 20 {
+    if header[0] != ISCSI_PORT || !length.is_multiple_of(4) || length < 20 {
         return None;
     }
     let (name, rest) = rest.split_at_checked(length)?;

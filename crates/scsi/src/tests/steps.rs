@@ -85,39 +85,6 @@ fn bits_are_set_and_none_cleared() {
     assert_eq!(bench.refused(&block_cdb(0x8b, 0x40, 0, 1)), INVALID_FIELD);
 }
 
-/// Several clients count in one block, and one writes beside them: no count is lost.
-#[test]
-fn steps_of_several_clients_are_never_mixed() {
-    const COUNTERS: u64 = 4;
-    const EACH: u64 = 200;
-    let bench = Bench::new();
-    let block = |count: u64| [&count.to_be_bytes()[..], &[0; BLOCK - 8]].concat();
-    std::thread::scope(|scope| {
-        for client in 0..COUNTERS {
-            let (bench, block) = (&bench, &block);
-            scope.spawn(move || {
-                let (mut counted, mut known) = (0, 0u64);
-                while counted < EACH {
-                    let nexus = NexusId(10 + client);
-                    let cdb = compare_and_write(0, 9, 1);
-                    let data = [block(known), block(known + 1)].concat();
-                    let reply = bench.run(nexus, LUN, &cdb, &data, 0);
-                    counted += u64::from(reply.done.status == Status::Good);
-                    let now = bench.run(nexus, LUN, &block_cdb(0x28, 0, 9, 1), &[], BLOCK).data;
-                    known = u64::from_be_bytes(now[..8].try_into().unwrap());
-                }
-            });
-        }
-        let bench = &bench;
-        scope.spawn(move || {
-            for round in 0..EACH {
-                bench.good_with(&block_cdb(0x2a, 0, 10, 1), &filled(round as u8, 1));
-            }
-        });
-    });
-    assert_eq!(bench.good(&block_cdb(0x28, 0, 9, 1)), block(COUNTERS * EACH));
-}
-
 #[test]
 fn blocks_that_will_be_read_soon_are_read() {
     let bench = Bench::new();

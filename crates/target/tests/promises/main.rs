@@ -16,5 +16,6 @@ mod login;
 mod meanwhile;
 mod memory;
 mod mutual;
+mod steps;
 mod stuck_disk;
 mod task_management;

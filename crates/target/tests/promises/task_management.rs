@@ -1,11 +1,15 @@
 //! Aborts and resets leave a session's numbers and its next commands in order.
 
-use timedisk_volume::{FileVolume, Length, OpenOptions};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::wire::{BLOCK, Lab, Scsi, block, open_target};
+use timedisk_volume::{FileVolume, Length, MemoryVolume, OpenOptions, Operation};
+
+use super::wire::{BLOCK, Lab, Scsi, block, held, open_target};
 
 const ABORT_TASK: u8 = 1;
 const LOGICAL_UNIT_RESET: u8 = 5;
+const TARGET_COLD_RESET: u8 = 7;
 const TASK_DOES_NOT_EXIST: u8 = 1;
 
 #[test]
@@ -80,4 +84,46 @@ fn an_aborted_write_is_done_before_the_answer_or_never() {
         let read = initiator.finish(read_tag).good();
         assert_eq!(initiator.run(&Scsi::read(0, 1)).good(), read, "round {round}: it was done after its end");
     }
+}
+
+#[test]
+fn a_cold_reset_ends_every_connection_to_the_target() {
+    let lab = Lab::new(vec![
+        open_target("disk", MemoryVolume::new(1 << 20)),
+        open_target("other", MemoryVolume::new(1 << 20)),
+    ]);
+    let (mut first, mut second) = (lab.session("disk", &[]), lab.session("disk", &[]));
+    let mut elsewhere = lab.session("other", &[]);
+    assert_eq!(first.manage(TARGET_COLD_RESET, 0, 0), 0);
+    first.await_close();
+    second.await_close();
+    elsewhere.check_alive();
+    let mut again = lab.session("disk", &[]);
+    assert_eq!(again.run(&Scsi::read(0, 1)).good(), block(0));
+}
+
+/// PERSISTENT RESERVE OUT with keys.
+fn reserve_out(action: u8, kind: u8, key: u64, new: u64) -> Scsi {
+    let list = [&key.to_be_bytes()[..], &new.to_be_bytes(), &[0; 8]].concat();
+    Scsi::output(&[0x5f, action, kind, 0, 0, 0, 0, 0, 24, 0], &list)
+}
+
+#[test]
+fn who_is_preempted_and_aborted_gets_no_answer_to_what_he_sent_before() {
+    const REGISTER: u8 = 0;
+    const PREEMPT_AND_ABORT: u8 = 5;
+    let volume = held(1 << 20);
+    let lab = Lab::new(vec![open_target("disk", Arc::clone(&volume))]);
+    let (mut winner, mut loser) = (lab.session("disk", &[]), lab.session("disk", &[]));
+    winner.run(&reserve_out(REGISTER, 0, 0, 1)).good();
+    loser.run(&reserve_out(REGISTER, 0, 0, 2)).good();
+    volume.hold(Operation::Write);
+    let lost = loser.start(&Scsi::write(0, &block(7)));
+    assert!(volume.await_waiting(1, Duration::from_secs(10)));
+    winner.run(&reserve_out(PREEMPT_AND_ABORT, 1, 1, 2)).good();
+    volume.release_all();
+    assert_eq!(loser.run(&Scsi::test_unit_ready()).condition(), (0x06, 0x2a, 0x05));
+    assert!(!loser.has_ended(lost));
+    // The write that could not be taken back is over before anything that came later.
+    assert_eq!(winner.run(&Scsi::read(0, 1)).good(), block(7));
 }

@@ -85,7 +85,7 @@ fn every_command_is_let_in_or_kept_out_as_the_table_says() {
 
 #[test]
 fn every_command_of_the_table_is_classified() {
-    // What is not tried above says so here: about reservations, between logical units, or the same as one that is tried.
+    // What is not tried above stands here: about reservations, between logical units, or the same as one that is tried.
     let tried: Vec<u8> = commands().iter().map(|(_, cdb, _)| cdb[0]).collect();
     let others = [0x16, 0x17, 0x56, 0x57, 0x5e, 0x5f, 0x55, 0x83, 0x84, 0x8e, 0xae, 0x8f, 0xaf, 0x90, 0xb7];
     for row in crate::command_table::COMMANDS {

@@ -58,11 +58,12 @@ impl Queue {
 
     /// Whether somebody who came before `number` is in the way.
     fn is_blocked(&self, number: u64, blocks: &Range<u64>, is_alone: bool) -> bool {
-        let earlier = self.entries.iter().take_while(|entry| entry.number < number);
+        let mut earlier = self.entries.iter().take_while(|entry| entry.number < number);
         let in_the_way = |entry: &Entry| {
-            (is_alone || entry.is_alone) && entry.blocks.start < blocks.end && blocks.start < entry.blocks.end
+            let (start, end) = (entry.blocks.start.max(blocks.start), entry.blocks.end.min(blocks.end));
+            (is_alone || entry.is_alone) && start < end
         };
-        earlier.into_iter().any(in_the_way)
+        earlier.any(in_the_way)
     }
 }
 
@@ -134,95 +135,4 @@ impl Drop for Turn<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use std::sync::Arc;
-    use std::sync::mpsc::{Receiver, channel};
-    use std::time::Duration;
-
-    use super::*;
-
-    const SOON: Duration = Duration::from_secs(10);
-    const NOT_YET: Duration = Duration::from_millis(50);
-
-    /// Takes the blocks alone, on another thread; says so, and lets go when told.
-    fn own(overlap: &Arc<Overlap>, blocks: Range<u64>) -> (Receiver<()>, std::sync::mpsc::Sender<()>) {
-        let ((say, said), (tell, told)) = (channel(), channel::<()>());
-        let overlap = Arc::clone(overlap);
-        std::thread::spawn(move || {
-            let turn = overlap.own(blocks);
-            say.send(()).unwrap();
-            let _ = told.recv();
-            drop(turn);
-        });
-        (said, tell)
-    }
-
-    #[test]
-    fn many_share_the_same_blocks() {
-        let overlap = Overlap::default();
-        let turns: Vec<_> = (0..5).map(|_| overlap.share(0..8, Patience::Now).unwrap()).collect();
-        drop(turns);
-        assert_eq!(overlap.unqueued.load(Ordering::SeqCst), 0);
-    }
-
-    #[test]
-    fn who_is_alone_waits_for_those_who_are_there_and_keeps_others_from_its_blocks() {
-        let overlap = Arc::new(Overlap::default());
-        let before = overlap.share(0..8, Patience::Now).unwrap();
-        let (said, tell) = own(&overlap, 4..6);
-        assert!(said.recv_timeout(NOT_YET).is_err(), "somebody is there");
-        drop(before);
-        said.recv_timeout(SOON).unwrap();
-        assert!(overlap.share(5..7, Patience::Now).is_none());
-        let beside = overlap.share(6..9, Patience::Now).unwrap();
-        drop(tell);
-        drop(overlap.share(5..7, Patience::MayWait).unwrap());
-        drop(beside);
-        assert!(overlap.queue().entries.is_empty());
-        assert_eq!(overlap.alone.load(Ordering::SeqCst), 0);
-    }
-
-    #[test]
-    fn two_who_want_the_same_blocks_alone_have_them_one_after_the_other() {
-        let overlap = Arc::new(Overlap::default());
-        let (first, end_first) = own(&overlap, 0..2);
-        first.recv_timeout(SOON).unwrap();
-        let (second, end_second) = own(&overlap, 1..3);
-        assert!(second.recv_timeout(NOT_YET).is_err());
-        // Later ones don't overtake who waits.
-        assert!(overlap.share(2..3, Patience::Now).is_none());
-        drop(end_first);
-        second.recv_timeout(SOON).unwrap();
-        drop(end_second);
-        drop(overlap.share(0..3, Patience::MayWait));
-    }
-
-    #[test]
-    fn steps_of_many_threads_are_never_mixed() {
-        let overlap = Overlap::default();
-        let (inside, shared) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        std::thread::scope(|scope| {
-            for number in 0..4 {
-                let (overlap, inside, shared) = (&overlap, &inside, &shared);
-                scope.spawn(move || {
-                    for round in 0..2000 {
-                        if (round + number) % 7 == 0 {
-                            let turn = overlap.own(0..4);
-                            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
-                            assert_eq!(shared.load(Ordering::SeqCst), 0);
-                            inside.fetch_sub(1, Ordering::SeqCst);
-                            drop(turn);
-                        } else if let Some(turn) = overlap.share(3..5, Patience::MayWait) {
-                            shared.fetch_add(1, Ordering::SeqCst);
-                            assert_eq!(inside.load(Ordering::SeqCst), 0);
-                            shared.fetch_sub(1, Ordering::SeqCst);
-                            drop(turn);
-                        }
-                    }
-                });
-            }
-        });
-        assert_eq!((overlap.unqueued.into_inner(), overlap.alone.into_inner()), (0, 0));
-    }
-}
+mod tests;
