@@ -9,9 +9,9 @@ use crate::running::{Outcome, Running};
 use crate::sense::{INVALID_COMMAND_OPERATION_CODE, Sense};
 use crate::traffic::Effect;
 use crate::{
-    LogicalUnit, Wait, capacity, compare_and_write, defect_data, inquiry, lba_status, mode_select,
-    mode_sense, or_write, pre_fetch, read_write, readiness, report_luns, request_sense,
-    supported_operation_codes, synchronize_cache, unmap, verify, write_and_verify, write_same,
+    LogicalUnit, Wait, buffer, capacity, compare_and_write, defect_data, inquiry, lba_status, log_sense,
+    mode_select, mode_sense, or_write, pre_fetch, read_write, readiness, report_luns, request_sense,
+    supported_operation_codes, synchronize_cache, target_ports, unmap, verify, write_and_verify, write_same,
 };
 
 /// A row of the table.
@@ -84,6 +84,8 @@ const PROMPT: Traits = Traits {
 const TELLS: Traits = Traits { shut_out: Admission::Looks, ..PROMPT };
 /// Asks about the medium, without waiting for it.
 const ASKS: Traits = Traits { medium: true, ..PROMPT };
+/// Is for those only whom no reservation shuts out.
+const KEEPS_OUT: Traits = Traits { shut_out: Admission::Never, ..PROMPT };
 /// Says something about the medium.
 const DESCRIBES: Traits = Traits { medium: true, ..TELLS };
 /// Is about reservations.
@@ -182,6 +184,9 @@ const REGISTER_OUT: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0];
 const RESERVE_OUT: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0];
 const EXTENDED_COPY: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const COPY_RESULTS: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
+const BUFFER: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0];
+const PORT_GROUPS: &[u8] = &[0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
+const TASK_MANAGEMENT: &[u8] = &[0xff, 0x1f, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const WRITE_SAME_10: &[u8] = &[0xff, 0x08, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0];
 const WRITE_SAME_16: &[u8] =
     &[0xff, 0x09, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
@@ -211,9 +216,10 @@ pub(crate) static COMMANDS: &[Command] = &[
         data(mode_sense::ALLOCATION_LENGTH_6, 255), TELLS, Handler::Unit(mode_sense::mode_sense_6)),
     row(0x1b, "START STOP UNIT", &[0xff, 0x01, 0, 0x0f, 0xf7, 0],
         Transfer::None, MAY_WAIT, Handler::Unit(readiness::start_stop_unit)),
+    row(0x1d, "SEND DIAGNOSTIC", &[0xff, 0xf4, 0, 0xff, 0xff, 0],
+        Transfer::None, Traits { medium: true, ..KEEPS_OUT }, Handler::Unit(readiness::send_diagnostic)),
     row(0x1e, "PREVENT ALLOW MEDIUM REMOVAL", &[0xff, 0, 0, 0, 0x03, 0],
-        Transfer::None, Traits { shut_out: Admission::Never, ..PROMPT },
-        Handler::Unit(readiness::prevent_allow_medium_removal)),
+        Transfer::None, KEEPS_OUT, Handler::Unit(readiness::prevent_allow_medium_removal)),
     row(0x25, "READ CAPACITY(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         Transfer::Fixed(capacity::LENGTH_10), ASKS, Handler::Unit(capacity::read_capacity_10)),
     row(0x28, "READ(10)", USAGE_10, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
@@ -227,9 +233,15 @@ pub(crate) static COMMANDS: &[Command] = &[
     row(0x37, "READ DEFECT DATA(10)", &[0xff, 0, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0],
         data(defect_data::ALLOCATION_LENGTH_10, 4), DESCRIBES,
         Handler::Unit(defect_data::read_defect_data_10)),
+    row(0x3b, "WRITE BUFFER", BUFFER, Transfer::DataOut(buffer::data_out), KEEPS_OUT,
+        Handler::Unit(buffer::write_buffer)),
+    row(0x3c, "READ BUFFER", BUFFER, data(buffer::LENGTH, buffer::CAPACITY as u32), KEEPS_OUT,
+        Handler::Unit(buffer::read_buffer)),
     row(0x41, "WRITE SAME(10)", WRITE_SAME_10, WRITE_SAME_OUT, CHANGES, Handler::Unit(write_same::write_same)),
     row(0x42, "UNMAP", &[0xff, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
         Transfer::ParameterList(unmap::PARAMETER_LIST_LENGTH), CHANGES_ANY, Handler::Unit(unmap::unmap)),
+    row(0x4d, "LOG SENSE", &[0xff, 0x01, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0],
+        data(log_sense::ALLOCATION_LENGTH, 65_535), PROMPT, Handler::Unit(log_sense::log_sense)),
     row(0x55, "MODE SELECT(10)", &[0xff, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
         Transfer::ParameterList(mode_select::PARAMETER_LIST_LENGTH_10), MAY_WAIT,
         Handler::Unit(mode_select::mode_select_10)),
@@ -286,9 +298,15 @@ pub(crate) static COMMANDS: &[Command] = &[
     row(0xa0, "REPORT LUNS", REPORT_LUNS_12,
         data(report_luns::ALLOCATION_LENGTH, report_luns::MOST), PROMPT,
         Handler::Any(report_luns::report_luns)),
+    action(0x0a, row(0xa3, "REPORT TARGET PORT GROUPS", PORT_GROUPS,
+        data(target_ports::ALLOCATION_LENGTH, target_ports::MOST_GROUPS), PROMPT,
+        Handler::Unit(target_ports::report_target_port_groups))),
     action(0x0c, row(0xa3, "REPORT SUPPORTED OPERATION CODES", REPORT_CODES_12,
         data(supported_operation_codes::ALLOCATION_LENGTH, supported_operation_codes::MOST), TELLS,
         Handler::Unit(supported_operation_codes::supported_operation_codes))),
+    action(0x0d, row(0xa3, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", TASK_MANAGEMENT,
+        data(target_ports::ALLOCATION_LENGTH, target_ports::MOST_FUNCTIONS), TELLS,
+        Handler::Unit(target_ports::report_supported_task_management_functions))),
     row(0xa8, "READ(12)", USAGE_12, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0xaa, "WRITE(12)", USAGE_12, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
     row(0xae, "WRITE AND VERIFY(12)", VERIFY_12, WRITE_AND_VERIFY_OUT, CHANGES,

@@ -61,6 +61,7 @@ impl DeviceServer {
         unit.attentions().leave(nexus);
         unit.reservations().leave(nexus);
         unit.copies().leave(nexus);
+        unit.echoes().leave(nexus);
     }
 
     /// Takes the place of `before` for a nexus that goes on: units that are new to it tell it that power came on, and

@@ -42,8 +42,8 @@ fn standard(unit: Option<&LogicalUnit>) -> Vec<u8> {
     // HISUP, response data format 2.
     data[3] = 0x12;
     data[4] = (LENGTH - 5) as u8;
-    // 3PC: it copies.
-    data[5] = 0x08;
+    // TPGS: states of target port groups change by themselves, if at all. 3PC: it copies.
+    data[5] = 0x18;
     // CMDQUE.
     data[7] = 0x02;
     let (vendor, product, revision) = unit.map_or(("timedisk", "", ""), |unit| {

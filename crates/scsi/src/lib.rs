@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod buffer;
 mod capacity;
 mod cdb;
 mod command_table;
@@ -23,6 +24,7 @@ pub mod fuzzing;
 mod inquiry;
 mod lba_status;
 mod limits;
+mod log_sense;
 mod logical_unit;
 mod lun;
 mod medium;
@@ -41,6 +43,7 @@ mod running;
 mod sense;
 mod supported_operation_codes;
 mod synchronize_cache;
+mod target_ports;
 mod task;
 mod traffic;
 mod unit_attention;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use timedisk_volume::{Durability, Volume};
 
 use crate::NexusId;
+use crate::buffer::Echoes;
 use crate::cdb::BlockRange;
 use crate::extended_copy::results::Copies;
 use crate::limits;
@@ -64,6 +65,7 @@ pub struct LogicalUnit {
     overlap: Overlap,
     reservations: Reservations,
     copies: Copies,
+    echoes: Echoes,
 }
 
 impl std::fmt::Debug for LogicalUnit {
@@ -120,6 +122,7 @@ impl LogicalUnit {
             overlap: Overlap::default(),
             reservations,
             copies: Copies::default(),
+            echoes: Echoes::default(),
         }
     }
 
@@ -157,6 +160,10 @@ impl LogicalUnit {
 
     pub(crate) fn copies(&self) -> &Copies {
         &self.copies
+    }
+
+    pub(crate) fn echoes(&self) -> &Echoes {
+        &self.echoes
     }
 
     pub(crate) fn overlap(&self) -> &Overlap {

@@ -1,9 +1,12 @@
-//! TEST UNIT READY (SPC-4 6.47), START STOP UNIT (SBC-3 5.21), PREVENT ALLOW MEDIUM REMOVAL (SBC-3 5.8):
+//! TEST UNIT READY (SPC-4 6.47), START STOP UNIT (SBC-3 5.21), PREVENT ALLOW MEDIUM REMOVAL (SBC-3 5.8), SEND DIAGNOSTIC (SPC-4 6.42):
 //! commands about a spindle and a tray that this disk does not have.
 
+use timedisk_volume::Health;
+
 use crate::LogicalUnit;
+use crate::cdb::Field;
 use crate::running::{Outcome, Running};
-use crate::sense::Sense;
+use crate::sense::{FAILED_SELF_TEST, Sense};
 
 /// Where it is not, the command does not come here.
 pub(crate) fn test_unit_ready(_: &LogicalUnit, _: &mut Running<'_>) -> Outcome {
@@ -35,4 +38,21 @@ pub(crate) fn start_stop_unit(unit: &LogicalUnit, command: &mut Running<'_>) -> 
     }
     command.wait()?;
     Ok(unit.volume()?.flush()?)
+}
+
+const DIAGNOSTIC_LENGTH: Field = Field { byte: 3, width: 2 };
+
+/// SELFTEST asks whether all is well: a flush that has failed is what may not be. There are no diagnostic pages, and no
+/// tests in the background (SELF-TEST CODE).
+pub(crate) fn send_diagnostic(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
+    if command.cdb.byte(1) >> 5 != 0 {
+        return Err(Sense::invalid_cdb(1, 7).into());
+    }
+    if command.cdb.number(DIAGNOSTIC_LENGTH) != 0 {
+        return Err(Sense::invalid_cdb(DIAGNOSTIC_LENGTH.byte, None).into());
+    }
+    match command.cdb.bit(1, 2) && unit.volume()?.health() != Health::Good {
+        true => Err((&FAILED_SELF_TEST).into()),
+        false => Ok(()),
+    }
 }

@@ -3,7 +3,7 @@
 use crate::extended_copy::results;
 use crate::inquiry::{DIRECT_ACCESS, NO_UNIT, padded, printable};
 use crate::running::Running;
-use crate::{DeviceServer, LogicalUnit, compare_and_write, limits};
+use crate::{DeviceServer, LogicalUnit, compare_and_write, limits, target_ports};
 
 /// A row of the table.
 struct Page {
@@ -63,6 +63,7 @@ enum DesignatorType {
     T10Vendor = 0x1,
     Naa = 0x3,
     RelativeTargetPort = 0x4,
+    TargetPortGroup = 0x5,
     ScsiName = 0x8,
 }
 
@@ -70,10 +71,11 @@ enum DesignatorType {
 fn device_identification(server: &DeviceServer, unit: &LogicalUnit) -> Vec<u8> {
     use Association::{LogicalUnit, TargetDevice, TargetPort};
     use CodeSet::{Ascii, Binary, Utf8};
-    use DesignatorType::{Naa, RelativeTargetPort, ScsiName, T10Vendor};
+    use DesignatorType::{Naa, RelativeTargetPort, ScsiName, T10Vendor, TargetPortGroup};
 
     let identity = unit.identity();
     let target = server.target_name();
+    let (port, group) = (target_ports::PORT.to_be_bytes(), server.portal_group_tag().to_be_bytes());
     // Some clients compare only the first letters after the vendor, so the serial number stands there.
     let t10: Vec<u8> = padded::<8>(&identity.vendor).into_iter().chain(printable(&identity.serial)).collect();
     let unit_name = format!("{target},L,0x{:016x}", u64::from_be_bytes(identity.naa));
@@ -82,7 +84,8 @@ fn device_identification(server: &DeviceServer, unit: &LogicalUnit) -> Vec<u8> {
         designator(LogicalUnit, Naa, Binary, &identity.naa),
         designator(LogicalUnit, T10Vendor, Ascii, &t10),
         designator(LogicalUnit, ScsiName, Utf8, &name_string(&unit_name)),
-        designator(TargetPort, RelativeTargetPort, Binary, &[0, 0, 0, 1]),
+        designator(TargetPort, RelativeTargetPort, Binary, &[0, 0, port[0], port[1]]),
+        designator(TargetPort, TargetPortGroup, Binary, &[0, 0, group[0], group[1]]),
         designator(TargetPort, ScsiName, Utf8, &name_string(&port_name)),
         designator(TargetDevice, ScsiName, Utf8, &name_string(target)),
     ]

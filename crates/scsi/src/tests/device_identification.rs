@@ -10,7 +10,7 @@ fn page(bench: &Bench, code: u8) -> Vec<u8> {
 fn the_standard_data_name_the_standards() {
     let data = Bench::new().good(&[0x12, 0, 0, 0x02, 0, 0]);
     assert_eq!(data.len(), 96);
-    assert_eq!(data[..8], [0x00, 0x00, 0x06, 0x12, 91, 0x08, 0, 0x02]);
+    assert_eq!(data[..8], [0x00, 0x00, 0x06, 0x12, 91, 0x18, 0, 0x02]);
     assert_eq!(&data[8..36], b"timediskdisk            0.1 ");
     assert_eq!(data[58..68], [0, 0xa0, 4, 0x60, 4, 0xc0, 9, 0x60, 0, 0]);
     assert_eq!(Bench::new().refused(&[0x12, 0, 0x80, 0, 255, 0]), INVALID_FIELD);
@@ -65,6 +65,7 @@ fn the_designators_are_golden() {
     golden.extend(b"iqn.1994-04.org.netbsd.iscsi-target:target0,L,0x3f86d081884c7d65");
     golden.extend([0; 4]);
     golden.extend([0x51, 0x94, 0, 4, 0, 0, 0, 1]);
+    golden.extend([0x51, 0x95, 0, 4, 0, 0, 0, 1]);
     golden.extend([0x53, 0x98, 0, 56]);
     golden.extend(b"iqn.1994-04.org.netbsd.iscsi-target:target0,t,0x0001");
     golden.extend([0; 4]);

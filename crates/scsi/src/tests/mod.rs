@@ -16,6 +16,7 @@ mod provisioning;
 mod random;
 mod reservations;
 mod steps;
+mod talk;
 mod volume;
 
 use std::collections::HashMap;

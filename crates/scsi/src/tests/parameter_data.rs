@@ -16,6 +16,11 @@ fn commands() -> Vec<(Vec<u8>, Field, u32)> {
         let mut cdb = vec![0; row.usage.len()];
         cdb[0] = row.operation_code;
         cdb[1] = row.service_action.unwrap_or(0);
+        match row.name {
+            "READ BUFFER" => cdb[1] = 0x0b,
+            "LOG SENSE" => cdb[2] = 0x40,
+            _ => {}
+        }
         if row.name.contains("COPY STATUS") {
             // It has nothing to say where nothing was copied.
             continue;

@@ -25,6 +25,8 @@ pub(super) struct Probe {
     /// Reads are at hand.
     pub(super) cached: AtomicBool,
     pub(super) read_only: AtomicBool,
+    /// A flush has failed some time.
+    pub(super) is_failed: AtomicBool,
     /// The error of every call from now on.
     pub(super) error: Mutex<Option<ErrorKind>>,
     /// Runs of holes and data, in bytes, in place of the truth.
@@ -43,6 +45,7 @@ impl Probe {
             lies_at: AtomicUsize::new(usize::MAX),
             cached: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
+            is_failed: AtomicBool::new(false),
             error: Mutex::new(None),
             mappings: Vec::new(),
         }
@@ -85,7 +88,7 @@ impl Volume for Probe {
     }
 
     fn health(&self) -> Health {
-        Health::Good
+        if self.is_failed.load(SeqCst) { Health::FlushFailed } else { Health::Good }
     }
 
     fn failed_flushes(&self) -> u64 {

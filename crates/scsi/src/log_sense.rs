@@ -1,0 +1,74 @@
+//! LOG SENSE (SPC-4 6.8, 7.3): one table of the pages.
+
+use timedisk_volume::Health;
+
+use crate::LogicalUnit;
+use crate::cdb::Field;
+use crate::running::{Outcome, Running};
+use crate::sense::Sense;
+
+pub(crate) const ALLOCATION_LENGTH: Field = Field { byte: 7, width: 2 };
+
+/// A row of the table: a page code and the parameters of that page.
+struct Page {
+    code: u8,
+    parameters: fn(&LogicalUnit) -> Vec<u8>,
+}
+
+/// In ascending order; each has the subpage 00h only.
+static PAGES: &[Page] = &[
+    Page { code: 0x00, parameters: |_| PAGES.iter().map(|page| page.code).collect() },
+    Page { code: 0x19, parameters: general_statistics },
+    Page { code: 0x2f, parameters: informational_exceptions },
+];
+
+/// SUBPAGE CODE of the list of all subpages.
+const ALL_SUBPAGES: u8 = 0xff;
+
+/// PC: cumulative values as they are now.
+const CUMULATIVE: u8 = 0b01;
+
+pub(crate) fn log_sense(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
+    let cdb = command.cdb;
+    let (control, code, subpage) = (cdb.byte(2) >> 6, cdb.byte(2) & 0x3f, cdb.byte(3));
+    // SP: nothing is saved. PARAMETER POINTER: each page has one parameter.
+    if cdb.bit(1, 0) {
+        return Err(Sense::invalid_cdb(1, 0).into());
+    }
+    if control != CUMULATIVE {
+        return Err(Sense::invalid_cdb(2, 7).into());
+    }
+    let page = PAGES.iter().find(|page| page.code == code).ok_or(Sense::invalid_cdb(2, 5))?;
+    let parameters = match (code, subpage) {
+        (_, 0) => (page.parameters)(unit),
+        (0x00, ALL_SUBPAGES) => PAGES.iter().flat_map(|page| [page.code, 0]).collect(),
+        _ => return Err(Sense::invalid_cdb(3, None).into()),
+    };
+    // SPF, for the list of subpages.
+    let first = code | if subpage == 0 { 0 } else { 0x40 };
+    let [high, low] = (parameters.len() as u16).to_be_bytes();
+    command.respond(&[&[first, subpage, high, low], &parameters[..]].concat(), ALLOCATION_LENGTH);
+    Ok(())
+}
+
+/// A parameter in binary format that is kept in a list (SPC-4 7.3.2.2.2.5).
+fn parameter(code: u16, value: &[u8]) -> Vec<u8> {
+    [&code.to_be_bytes()[..], &[0x03, value.len() as u8], value].concat()
+}
+
+/// General Statistics and Performance (SPC-4 7.3.9): commands and blocks. Times are not kept.
+fn general_statistics(unit: &LogicalUnit) -> Vec<u8> {
+    let traffic = unit.counters().traffic();
+    let block = unit.block_length();
+    let counts = [traffic.reads, traffic.writes, traffic.written_bytes / block, traffic.read_bytes / block];
+    let mut value: Vec<u8> = counts.iter().flat_map(|count| count.to_be_bytes()).collect();
+    value.resize(64, 0);
+    parameter(0x0001, &value)
+}
+
+/// Informational Exceptions (SPC-4 7.3.11): FAILURE PREDICTION THRESHOLD EXCEEDED once a flush has failed. The temperature
+/// is not known.
+fn informational_exceptions(unit: &LogicalUnit) -> Vec<u8> {
+    let is_good = unit.volume().is_ok_and(|volume| volume.health() == Health::Good);
+    parameter(0x0000, &[if is_good { 0 } else { 0x5d }, 0, 0xff, 0])
+}
