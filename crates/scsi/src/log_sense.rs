@@ -66,8 +66,8 @@ fn general_statistics(unit: &LogicalUnit) -> Vec<u8> {
     parameter(0x0001, &value)
 }
 
-/// Informational Exceptions (SPC-4 7.3.11): FAILURE PREDICTION THRESHOLD EXCEEDED once a flush has failed. The temperature
-/// is not known.
+/// Informational Exceptions (SPC-4 7.3.11): FAILURE PREDICTION THRESHOLD EXCEEDED once a flush has failed. The
+/// temperature is not known.
 fn informational_exceptions(unit: &LogicalUnit) -> Vec<u8> {
     let is_good = unit.volume().is_ok_and(|volume| volume.health() == Health::Good);
     parameter(0x0000, &[if is_good { 0 } else { 0x5d }, 0, 0xff, 0])

@@ -1,5 +1,5 @@
-//! REPORT TARGET PORT GROUPS (SPC-4 6.37) and REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS (SPC-4 6.36): how a logical unit
-//! is reached, and what the ways there can do.
+//! REPORT TARGET PORT GROUPS (SPC-4 6.37) and REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS (SPC-4 6.36): how a logical
+//! unit is reached, and what the ways there can do.
 
 use crate::LogicalUnit;
 use crate::cdb::Field;
