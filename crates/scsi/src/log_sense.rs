@@ -31,7 +31,7 @@ const CUMULATIVE: u8 = 0b01;
 pub(crate) fn log_sense(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     let cdb = command.cdb;
     let (control, code, subpage) = (cdb.byte(2) >> 6, cdb.byte(2) & 0x3f, cdb.byte(3));
-    // SP: nothing is saved. PARAMETER POINTER: each page has one parameter.
+    // SP: nothing is saved.
     if cdb.bit(1, 0) {
         return Err(Sense::invalid_cdb(1, 0).into());
     }
@@ -63,7 +63,8 @@ fn general_statistics(unit: &LogicalUnit) -> Vec<u8> {
     let counts = [traffic.reads, traffic.writes, traffic.written_bytes / block, traffic.read_bytes / block];
     let mut value: Vec<u8> = counts.iter().flat_map(|count| count.to_be_bytes()).collect();
     value.resize(64, 0);
-    parameter(0x0001, &value)
+    // Idle Time and Time Interval, which sg_logs wants to see.
+    [parameter(0x0001, &value), parameter(0x0002, &[0; 8]), parameter(0x0003, &[0; 8])].concat()
 }
 
 /// Informational Exceptions (SPC-4 7.3.11): FAILURE PREDICTION THRESHOLD EXCEEDED once a flush has failed. The

@@ -1,5 +1,5 @@
-//! TEST UNIT READY (SPC-4 6.47), START STOP UNIT (SBC-3 5.21), PREVENT ALLOW MEDIUM REMOVAL (SBC-3 5.8), SEND DIAGNOSTIC
-//! (SPC-4 6.42): commands about a spindle and a tray that this disk does not have, and whether all is well.
+//! TEST UNIT READY (SPC-4 6.47), START STOP UNIT (SBC-3 5.21), PREVENT ALLOW MEDIUM REMOVAL (SBC-3 5.8), SEND
+//! DIAGNOSTIC (SPC-4 6.42): commands about a spindle and a tray that this disk does not have, and whether all is well.
 
 use timedisk_volume::Health;
 

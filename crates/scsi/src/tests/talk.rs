@@ -35,11 +35,14 @@ fn logs_count_commands_and_blocks() {
     bench.good(&block_cdb(0x28, 0, 0, 2));
     bench.good(&block_cdb(0x28, 0, 0, 5));
     let page = bench.good(&log(0x19, 0));
-    assert_eq!((page.len(), &page[..8]), (72, &[0x19, 0, 0, 68, 0, 1, 3, 64][..]));
+    assert_eq!((page.len(), &page[..8]), (96, &[0x19, 0, 0, 92, 0, 1, 3, 64][..]));
     let counts: Vec<u64> =
         page[8..40].chunks(8).map(|count| u64::from_be_bytes(count.try_into().unwrap())).collect();
     assert_eq!(counts, [2, 1, 3, 7], "reads, writes, blocks received, blocks transmitted");
-    assert_eq!(page[40..], [0; 32]);
+    assert_eq!(
+        (&page[40..72], &page[72..76], &page[84..88]),
+        (&[0; 32][..], &[0, 2, 3, 8][..], &[0, 3, 3, 8][..])
+    );
     assert_eq!(bench.good(&log(0x2f, 0)), [0x2f, 0, 0, 8, 0, 0, 3, 4, 0, 0, 0xff, 0]);
     for (cdb, at) in [
         (log(0x0d, 0), (2, Some(5))),

@@ -1,0 +1,61 @@
+# sg - sg3-utils on the kernel's own initiator: what is asked of a disk besides reading and writing.
+#@ LUN_SIZES=64M 64M
+#@ TIMEOUT=180
+discover; login; mapfile -t d < <(disks); [ ${#d[@]} = 2 ] || die "2 LUNs wanted, seen: ${d[*]}"
+A=/dev/${d[0]}; B=/dev/${d[1]}
+generic() { local g; for g in "/sys/block/${1#/dev/}/device/scsi_generic/"*; do echo "/dev/${g##*/}"; done; }
+says() { # says WHAT PATTERN COMMAND…: the command succeeds and says this
+    local what=$1 pattern=$2; shift 2
+    "$@" > /tmp/said 2>&1 || die "$what: status $?: $(cat /tmp/said)"
+    grep -qiE -- "$pattern" /tmp/said || die "$what: no $pattern in: $(cat /tmp/said)"
+    ok "$what"
+}
+ends() { # ends WHAT STATUS COMMAND…: the command ends with this status of sg3-utils
+    local what=$1 wanted=$2 status=0; shift 2
+    "$@" > /tmp/said 2>&1 || status=$?
+    [ $status = "$wanted" ] || die "$what: status $status, wanted $wanted: $(cat /tmp/said)"
+    ok "$what"
+}
+same() { cmp "$1" "$2" || die "$3"; ok "$3"; }
+read_blocks() { dd if="$1" of="$2" bs=512 skip="$3" count="$4" iflag=direct status=none || die "can't read $1"; }
+
+says "opcodes" 'Compare and write' sg_opcodes "$A"
+says "opcodes: reservations by their service actions" 'Persistent reserve out, register and move' sg_opcodes "$A"
+says "opcodes: with timeouts" 'Extended copy' sg_opcodes --rctd "$A"
+says "task management functions" 'Logical unit reset' sg_opcodes --tmf "$A"
+says "INQUIRY: TPGS and 3PC" 'TPGS=1.*3PC=1' sg_inq "$A"
+for page in sv di bl bdc lbpv sn 0x8f; do ends "VPD page $page" 0 sg_vpd -p "$page" "$A"; done
+says "block limits" 'Maximum compare and write length: 255' sg_vpd -p bl "$A"
+says "identification: target port group" 'Target port group: 0x1' sg_vpd -p di "$A"
+says "mode pages" 'Caching' sg_modes -a "$A"
+says "log pages" 'General statistics' sg_logs "$A"
+says "log: statistics" 'number of read commands' sg_logs -p 0x19 "$A"
+says "log: exceptions" 'IE asc = 0x0' sg_logs -p 0x2f "$A"
+says "target port groups" 'active/optimized' sg_rtpg --decode "$A"
+ends "request sense" 0 sg_requests "$A"
+ends "start" 0 sg_start --start "$A"
+
+dd if=/dev/urandom of=/tmp/new bs=512 count=2 status=none
+read_blocks "$A" /tmp/old 8 2; cat /tmp/old /tmp/new > /tmp/both
+ends "compare and write" 0 sg_compare_and_write --in=/tmp/both --lba=8 --num=2 --xferlen=2048 "$A"
+read_blocks "$A" /tmp/now 8 2; same /tmp/now /tmp/new "what compare and write wrote is there"
+ends "compare and write: what is there is another" 14 sg_compare_and_write --in=/tmp/both --lba=8 --num=2 --xferlen=2048 "$A"
+ends "verify" 0 sg_verify --lba=8 --count=2 "$A"
+
+dd if=/dev/urandom of=/tmp/block bs=512 count=1 status=none
+ends "write same" 0 sg_write_same --lba=64 --num=16 --in=/tmp/block --xferlen=512 "$A"
+read_blocks "$A" /tmp/now 79 1; same /tmp/now /tmp/block "its last block is there"
+says "LBA status: mapped" 'mapped' sg_get_lba_status --lba=64 "$A"
+ends "write same with unmap" 0 sg_write_same --unmap --lba=64 --num=64 --xferlen=512 "$A"
+read_blocks "$A" /tmp/now 64 1; same /tmp/now <(head -c 512 /dev/zero) "it reads as zeros"
+says "LBA status: not mapped" 'unmapped|deallocated' sg_get_lba_status --lba=64 "$A"
+ends "unmap" 0 sg_unmap --lba=0 --num=64 --force "$A"
+read_blocks "$A" /tmp/now 8 1; same /tmp/now <(head -c 512 /dev/zero) "what was unmapped reads as zeros"
+
+dd if=/dev/urandom of="$A" bs=1M count=8 oflag=direct status=none
+says "copy operating parameters" 'Maximum segment descriptor count: 64' sg_copy_results --params "$A"
+ends "copy from one logical unit to another" 0 sg_xcopy if="$(generic "$A")" of="$(generic "$B")" bs=512 count=16384
+cmp -n $((8 << 20)) "$A" "$B" || die "the copy is another"; ok "the copy is the same"
+ends "write buffer" 0 sg_write_buffer --mode=0xa --in=/tmp/block --length=512 "$A"
+ends "reset of the logical unit" 0 sg_reset --device "$A"
+logout
