@@ -67,19 +67,17 @@ impl DeviceServer {
     /// Takes the place of `before` for a nexus that goes on: units that are new to it tell it that power came on, and
     /// where its logical units are not what they were, the others tell it so (SPC-4 6.33). Answers whether they
     /// are not.
-    pub fn succeed(&self, before: &DeviceServer, nexus: NexusId) -> bool {
+    pub fn succeed(&self, before: &DeviceServer, nexus: NexusId, initiator_port: &str) -> bool {
         let has = |server: &DeviceServer, unit: &Arc<LogicalUnit>| {
             server.units.values().any(|other| Arc::ptr_eq(other, unit))
         };
-        let port = before.units.values().find_map(|unit| unit.reservations().initiator_port(nexus));
-        let port = port.unwrap_or_default();
         before.units.values().filter(|unit| !has(self, unit)).for_each(|unit| Self::leave(unit, nexus));
         let same = self.units.len() == before.units.len()
             && self.units.iter().zip(&before.units).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(a.1, b.1));
         for unit in self.units.values().filter(|_| !same) {
             match has(before, unit) {
                 true => unit.attentions().establish(nexus, Attention::LunsChanged.condition()),
-                false => self.join(unit, nexus, &port),
+                false => self.join(unit, nexus, initiator_port),
             }
         }
         !same

@@ -36,6 +36,8 @@ pub(crate) struct Guest {
 #[derive(Debug)]
 struct Admitted {
     nexus: NexusId,
+    /// Name of the initiator port (RFC 7143 §4.2.7.3).
+    port: String,
     record: Arc<SessionRecord>,
     /// Once logged in to a target.
     view: Option<View>,
@@ -146,7 +148,7 @@ impl Guest {
         let Some(view) = View::of(target, self.peer.ip()) else {
             return Adoption::Leave("the target is not for its address any more");
         };
-        let changed = view.server.succeed(&before.server, session.nexus);
+        let changed = view.server.succeed(&before.server, session.nexus, &session.port);
         let lost = before.disks.iter().map(|(_, disk)| disk).filter(|disk| view.disk(disk.unit()).is_none());
         session.former.retain(|disk| disk.in_flight() > 0);
         session.former.extend(lost.cloned());
@@ -282,7 +284,9 @@ impl Policy for Guest {
         let catalogue = self.house.catalogue();
         let target = session.target.as_deref();
         let (nexus, former) = (admission.nexus, Vec::new());
-        self.session = Some(Admitted { nexus, record, view: None, former });
+        let [a, b, c, d, e, f] = session.isid;
+        let port = format!("{},i,0x{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}", session.initiator_name);
+        self.session = Some(Admitted { nexus, port: port.clone(), record, view: None, former });
         self.house.lookout.watch(&self.control);
         let view = match catalogue.authentication(target).map(|asked| asked.is_satisfied_by(self.user())) {
             None => Err(LoginStatus::NOT_FOUND),
@@ -307,8 +311,6 @@ impl Policy for Guest {
             view.disks.iter().for_each(|(_, disk)| disk.executor().abandon_nexus(replaced));
             view.server.nexus_lost(replaced);
         }
-        let [a, b, c, d, e, f] = session.isid;
-        let port = format!("{},i,0x{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}", session.initiator_name);
         view.server.nexus_established(nexus, &port);
         if let Some(admitted) = &mut self.session {
             admitted.view = Some(view);

@@ -80,11 +80,6 @@ impl Reservations {
         current.nexuses.push((nexus, port));
     }
 
-    /// The initiator port of a nexus that is there.
-    pub(crate) fn initiator_port(&self, nexus: NexusId) -> Option<String> {
-        self.current().port(nexus).map(|port| port.initiator.clone())
-    }
-
     /// It is no more. What it registered stays (SPC-4 5.13.5), what it reserved with RESERVE(6) does not.
     pub(crate) fn leave(&self, nexus: NexusId) {
         let mut current = self.current();

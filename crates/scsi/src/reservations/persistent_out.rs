@@ -109,7 +109,7 @@ fn add(unit: &LogicalUnit, command: &Running<'_>, list: &Parameters<'_>, key: Op
         while !rest.is_empty() {
             let at = BASIC + 4 + (list.ports.len() - rest.len());
             let name = take_transport_id(&mut rest).ok_or(Sense::invalid_parameter(at, None))?;
-            others.push(Port { initiator: name.to_owned(), ..port.clone() });
+            others.push(Port { initiator: name, ..port.clone() });
         }
         if others.iter().any(|other| state.key(other).is_some()) {
             return Err(Stop::Conflict);
@@ -158,7 +158,7 @@ pub(crate) fn register_and_move(unit: &LogicalUnit, command: &mut Running<'_>) -
     let name = take_transport_id(id).filter(|_| id.is_empty()).ok_or(Sense::invalid_parameter(24, None))?;
     let (key, new_key) = (number(list, 0), number(list, 8));
     change(unit, command, |state, port| {
-        let to = Port { initiator: name.to_owned(), ..port.clone() };
+        let to = Port { initiator: name, ..port.clone() };
         let told = state.hand_over(port, key, new_key, to, unregisters)?;
         state.persists = persists;
         Ok(told)

@@ -35,8 +35,9 @@ pub(crate) fn transport_id(initiator_port: &str) -> Vec<u8> {
     [&[ISCSI_PORT, 0, high, low], &name[..]].concat()
 }
 
-/// Takes a TransportID off the front. `None` if it is none of an iSCSI initiator port.
-pub(crate) fn take_transport_id<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
+/// Takes a TransportID off the front, and gives the port's name as it is when it logs in: in lower case. `None` if it
+/// is none of an iSCSI initiator port.
+pub(crate) fn take_transport_id(bytes: &mut &[u8]) -> Option<String> {
     let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
     let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
     if header[0] != ISCSI_PORT || !length.is_multiple_of(4) || length < 20 {
@@ -48,7 +49,7 @@ pub(crate) fn take_transport_id<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
     let name = std::str::from_utf8(name).ok()?;
     // No name has a space, and what is saved separates them by spaces.
     let is_port = name.contains(",i,0x") && !name.contains(char::is_whitespace);
-    is_port.then_some(name)
+    is_port.then(|| name.to_lowercase())
 }
 
 #[cfg(test)]
@@ -63,7 +64,7 @@ mod tests {
             let id = transport_id(name);
             assert_eq!((id.len() % 4, id.len() >= 24, id.last()), (0, true, Some(&0)));
             let mut rest = &[&id[..], &[1, 2]].concat()[..];
-            assert_eq!(take_transport_id(&mut rest), Some(name));
+            assert_eq!(take_transport_id(&mut rest).as_deref(), Some(name));
             assert_eq!(rest, [1, 2]);
         }
     }

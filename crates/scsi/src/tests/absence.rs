@@ -96,17 +96,17 @@ fn a_nexus_that_goes_on_is_told_of_new_and_lost_neighbours() {
     assert_eq!(test_unit_ready(&before, 0), Err(POWER_ON));
     assert_eq!(test_unit_ready(&before, 1), Err(POWER_ON));
     let same = server(&[(0, &first), (1, &second)]);
-    assert!(!same.succeed(&before, NEXUS));
+    assert!(!same.succeed(&before, NEXUS, "iqn.x,i,0x1"));
     assert_eq!(test_unit_ready(&same, 0), Ok(()), "nothing has changed");
     let after = server(&[(0, &first), (2, &third)]);
-    assert!(after.succeed(&same, NEXUS));
+    assert!(after.succeed(&same, NEXUS, "iqn.x,i,0x1"));
     assert_eq!(test_unit_ready(&after, 0), Err(LUNS_CHANGED));
     assert_eq!(test_unit_ready(&after, 0), Ok(()));
     assert_eq!(test_unit_ready(&after, 1), Err((0x05, 0x25, 0x00)));
     assert_eq!(test_unit_ready(&after, 2), Err(POWER_ON));
     second.tell(Attention::CapacityChanged);
     let moved = server(&[(0, &third), (2, &first)]);
-    assert!(moved.succeed(&after, NEXUS));
+    assert!(moved.succeed(&after, NEXUS, "iqn.x,i,0x1"));
     assert_eq!(test_unit_ready(&moved, 0), Err(LUNS_CHANGED), "another disk at the same place");
 }
 
