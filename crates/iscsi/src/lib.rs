@@ -6,11 +6,13 @@
 //! - [`pdu`]: what stands on the wire, [`digest`] its checksums, [`transmit`] and [`receive`] its framing
 //! - [`text`], [`keys`], [`negotiation`], [`parameters`]: text keys and what they settle
 //! - [`chap`], [`login`]: who may come in
+//! - [`conformance`]: what of it is supported, for people
 //! - [`connection`]: a target's connection from its first byte to its last, [`full_feature`] its longest phase
 
 #![forbid(unsafe_code)]
 
 pub mod chap;
+pub mod conformance;
 pub mod connection;
 pub mod digest;
 pub mod encoding;

@@ -9,9 +9,10 @@ use crate::running::{Outcome, Running};
 use crate::sense::{INVALID_COMMAND_OPERATION_CODE, Sense};
 use crate::traffic::Effect;
 use crate::{
-    LogicalUnit, Wait, buffer, capacity, compare_and_write, defect_data, inquiry, lba_status, log_sense,
-    mode_select, mode_sense, or_write, pre_fetch, read_write, readiness, report_luns, request_sense,
-    supported_operation_codes, synchronize_cache, target_ports, unmap, verify, write_and_verify, write_same,
+    LogicalUnit, Wait, buffer, capacity, compare_and_write, defect_data, identifying_information, inquiry,
+    lba_status, log_sense, mode_select, mode_sense, or_write, pre_fetch, read_write, readiness, report_luns,
+    request_sense, supported_operation_codes, synchronize_cache, target_ports, unmap, verify,
+    write_and_verify, write_same,
 };
 
 /// A row of the table.
@@ -187,6 +188,7 @@ const COPY_RESULTS: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff,
 const BUFFER: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0];
 const PORT_GROUPS: &[u8] = &[0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const TASK_MANAGEMENT: &[u8] = &[0xff, 0x1f, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
+const IDENTIFYING_INFORMATION: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xfe, 0];
 const WRITE_SAME_10: &[u8] = &[0xff, 0x08, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0];
 const WRITE_SAME_16: &[u8] =
     &[0xff, 0x09, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
@@ -298,6 +300,9 @@ pub(crate) static COMMANDS: &[Command] = &[
     row(0xa0, "REPORT LUNS", REPORT_LUNS_12,
         data(report_luns::ALLOCATION_LENGTH, report_luns::MOST), PROMPT,
         Handler::Any(report_luns::report_luns)),
+    action(0x05, row(0xa3, "REPORT IDENTIFYING INFORMATION", IDENTIFYING_INFORMATION,
+        data(identifying_information::LENGTH, identifying_information::MOST), PROMPT,
+        Handler::Unit(identifying_information::report_identifying_information))),
     action(0x0a, row(0xa3, "REPORT TARGET PORT GROUPS", PORT_GROUPS,
         data(target_ports::ALLOCATION_LENGTH, target_ports::MOST_GROUPS), PROMPT,
         Handler::Unit(target_ports::report_target_port_groups))),
@@ -307,6 +312,9 @@ pub(crate) static COMMANDS: &[Command] = &[
     action(0x0d, row(0xa3, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", TASK_MANAGEMENT,
         data(target_ports::ALLOCATION_LENGTH, target_ports::MOST_FUNCTIONS), TELLS,
         Handler::Unit(target_ports::report_supported_task_management_functions))),
+    action(0x06, row(0xa4, "SET IDENTIFYING INFORMATION", IDENTIFYING_INFORMATION,
+        Transfer::DataOut(identifying_information::data_out), MAY_WAIT,
+        Handler::Unit(identifying_information::set_identifying_information))),
     row(0xa8, "READ(12)", USAGE_12, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0xaa, "WRITE(12)", USAGE_12, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
     row(0xae, "WRITE AND VERIFY(12)", VERIFY_12, WRITE_AND_VERIFY_OUT, CHANGES,

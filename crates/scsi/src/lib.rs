@@ -15,12 +15,14 @@ mod capacity;
 mod cdb;
 mod command_table;
 mod compare_and_write;
+mod conformance;
 mod defect_data;
 mod device_server;
 mod extended_copy;
 mod flush_debt;
 #[doc(hidden)]
 pub mod fuzzing;
+mod identifying_information;
 mod inquiry;
 mod lba_status;
 mod limits;
@@ -57,6 +59,7 @@ mod write_same;
 mod tests;
 
 pub use command_table::command_name;
+pub use conformance::conformance;
 pub use device_server::DeviceServer;
 pub use flush_debt::{Begun, FlushDebt};
 pub use logical_unit::{BlockFormat, Identity, LogicalUnit, SettingsStore};

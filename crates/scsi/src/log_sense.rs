@@ -12,15 +12,25 @@ pub(crate) const ALLOCATION_LENGTH: Field = Field { byte: 7, width: 2 };
 /// A row of the table: a page code and the parameters of that page.
 struct Page {
     code: u8,
+    name: &'static str,
     parameters: fn(&LogicalUnit) -> Vec<u8>,
 }
 
 /// In ascending order; each has the subpage 00h only.
 static PAGES: &[Page] = &[
-    Page { code: 0x00, parameters: |_| PAGES.iter().map(|page| page.code).collect() },
-    Page { code: 0x19, parameters: general_statistics },
-    Page { code: 0x2f, parameters: informational_exceptions },
+    Page {
+        code: 0x00,
+        name: "Supported Log Pages",
+        parameters: |_| PAGES.iter().map(|page| page.code).collect(),
+    },
+    Page { code: 0x19, name: "General Statistics and Performance", parameters: general_statistics },
+    Page { code: 0x2f, name: "Informational Exceptions", parameters: informational_exceptions },
 ];
+
+/// Codes and names of the pages.
+pub(crate) fn names() -> impl Iterator<Item = (u8, &'static str)> {
+    PAGES.iter().map(|page| (page.code, page.name))
+}
 
 /// SUBPAGE CODE of the list of all subpages.
 const ALL_SUBPAGES: u8 = 0xff;

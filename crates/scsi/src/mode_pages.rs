@@ -27,6 +27,7 @@ struct Parameter {
 #[derive(Debug)]
 pub(crate) struct ModePage {
     pub(crate) code: u8,
+    pub(crate) name: &'static str,
     /// The page from byte 2 on, all bits of [`Parameter`]s zero.
     fixed: &'static [u8],
     parameters: &'static [Parameter],
@@ -37,6 +38,7 @@ pub(crate) static MODE_PAGES: &[ModePage] = &[
     // Caching (SBC-3 6.5.5).
     ModePage {
         code: 0x08,
+        name: "Caching",
         fixed: &[0; 18],
         parameters: &[Parameter {
             byte: 2,
@@ -49,6 +51,7 @@ pub(crate) static MODE_PAGES: &[ModePage] = &[
     // reordered without restriction, commands aborted by another initiator end without status.
     ModePage {
         code: 0x0a,
+        name: "Control",
         fixed: &[0x02, 0x10, 0, 0, 0, 0, 0, 0, 0, 0],
         parameters: &[Parameter {
             byte: 4,
@@ -58,7 +61,12 @@ pub(crate) static MODE_PAGES: &[ModePage] = &[
         }],
     },
     // Informational exceptions control (SPC-4 7.5.12): none are reported.
-    ModePage { code: 0x1c, fixed: &[0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0], parameters: &[] },
+    ModePage {
+        code: 0x1c,
+        name: "Informational Exceptions Control",
+        fixed: &[0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        parameters: &[],
+    },
 ];
 
 /// Which values of the parameters are meant (SPC-4 6.11.2).

@@ -76,6 +76,7 @@ conditions! {
     COMMAND_SEQUENCE_ERROR: IllegalRequest 0x2c 0x00 "command sequence error";
     SAVING_NOT_SUPPORTED: IllegalRequest 0x39 0x00 "saving parameters not supported";
     FAILED_SELF_TEST: HardwareError 0x3e 0x03 "logical unit failed self-test";
+    DEVICE_IDENTIFIER_CHANGED: UnitAttention 0x3f 0x05 "device identifier changed";
     REPORTED_LUNS_CHANGED: UnitAttention 0x3f 0x0e "reported LUNs data has changed";
     INSUFFICIENT_REGISTRATION_RESOURCES: IllegalRequest 0x55 0x04 "insufficient registration resources";
     INTERNAL_TARGET_FAILURE: HardwareError 0x44 0x00 "internal target failure";

@@ -8,20 +8,34 @@ use crate::{DeviceServer, LogicalUnit, compare_and_write, limits, target_ports};
 /// A row of the table.
 struct Page {
     code: u8,
+    name: &'static str,
     /// All after the PAGE LENGTH field.
     body: fn(&DeviceServer, &LogicalUnit) -> Vec<u8>,
 }
 
 /// Supported pages, in ascending order.
 static PAGES: &[Page] = &[
-    Page { code: 0x00, body: |_, _| PAGES.iter().map(|page| page.code).collect() },
-    Page { code: 0x80, body: |_, unit| printable(&unit.identity().serial).collect() },
-    Page { code: 0x83, body: device_identification },
-    Page { code: 0x8f, body: |_, _| results::third_party_copy() },
-    Page { code: 0xb0, body: |_, unit| block_limits(unit) },
-    Page { code: 0xb1, body: |_, _| block_device_characteristics() },
-    Page { code: 0xb2, body: |_, _| logical_block_provisioning() },
+    Page {
+        code: 0x00,
+        name: "Supported VPD Pages",
+        body: |_, _| PAGES.iter().map(|page| page.code).collect(),
+    },
+    Page {
+        code: 0x80,
+        name: "Unit Serial Number",
+        body: |_, unit| printable(&unit.identity().serial).collect(),
+    },
+    Page { code: 0x83, name: "Device Identification", body: device_identification },
+    Page { code: 0x8f, name: "Third-Party Copy", body: |_, _| results::third_party_copy() },
+    Page { code: 0xb0, name: "Block Limits", body: |_, unit| block_limits(unit) },
+    Page { code: 0xb1, name: "Block Device Characteristics", body: |_, _| block_device_characteristics() },
+    Page { code: 0xb2, name: "Logical Block Provisioning", body: |_, _| logical_block_provisioning() },
 ];
+
+/// Codes and names of the pages.
+pub(crate) fn names() -> impl Iterator<Item = (u8, &'static str)> {
+    PAGES.iter().map(|page| (page.code, page.name))
+}
 
 /// A page, if it is supported. Where there is no logical unit only the list of pages is, and it names
 /// itself.

@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 mod berth;
+mod conformance;
 mod connection;
 mod control;
 mod disk;
@@ -24,6 +25,7 @@ mod server;
 mod session_record;
 mod settings;
 
+pub use conformance::conformance;
 pub use disk::{Disk, Unrest};
 pub use listener::{ListenError, Listening};
 pub use server::{Server, Stuck};

@@ -88,3 +88,35 @@ fn each_client_has_an_echo_of_its_own() {
     bench.server.nexus_lost(NEXUS);
     assert_eq!(bench.refused(&read), (0x05, 0x2c, 0x00));
 }
+
+fn label(set: bool, kind: u8, length: u16) -> [u8; 12] {
+    let [high, low] = length.to_be_bytes();
+    let (code, action) = if set { (0xa4, 0x06) } else { (0xa3, 0x05) };
+    [code, action, 0, 0, 0, 0, 0, 0, high, low, kind << 1, 0]
+}
+
+#[test]
+fn a_label_is_kept_and_others_are_told_when_it_changes() {
+    let bench = Bench::new();
+    assert_eq!(bench.good(&label(false, 0x7f, 255)), [0, 0, 0, 8, 0, 0, 0, 64, 4, 0, 1, 0]);
+    bench.server.nexus_established(OTHER, "iqn.x,i,0x2");
+    bench.run(OTHER, LUN, &[0; 6], &[], 0);
+    for (kind, value) in [(0, &b"\x00\xffrack 7"[..]), (2, "Kästchen\0".as_bytes())] {
+        assert_eq!(bench.good(&label(false, kind, 255)), [0; 4]);
+        bench.good_with(&label(true, kind, value.len() as u16), value);
+        assert_eq!(bench.good(&label(false, kind, 255))[4..], *value);
+        assert_eq!(triple(&bench.run(OTHER, LUN, &[0; 6], &[], 0).done), (0x06, 0x3f, 0x05));
+        bench.good_with(&label(true, kind, 0), &[]);
+        assert_eq!(bench.good(&label(false, kind, 255)), [0; 4], "taken off again");
+        bench.run(OTHER, LUN, &[0; 6], &[], 0);
+    }
+    assert_eq!(bench.refused_with(&label(true, 2, 3), b"abc"), INVALID_PARAMETER, "no end");
+    for (kind, most) in [(0, 64), (2, 256)] {
+        assert_eq!(bench.refused_with(&label(true, kind, most + 1), &vec![0; 257]), LIST_LENGTH);
+        bench.good_with(&label(true, kind, most), &vec![0; most.into()]);
+        assert_eq!(bench.refused_with(&label(true, kind, 4), &[0; 3]), LIST_LENGTH);
+    }
+    for set in [false, true] {
+        assert_eq!(bench.pointed_at(&label(set, 1, 4), &[0; 4]), (10, Some(7)));
+    }
+}

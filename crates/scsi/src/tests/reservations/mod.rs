@@ -384,6 +384,7 @@ fn reserve_keeps_everybody_else_out() {
         assert_eq!(status(&bench, HOLDER, reserve), Status::Good);
         assert_eq!(status(&bench, HOLDER, reserve), Status::Good, "again");
         for (class, cdb, data) in commands() {
+            settle(&bench, STRANGER);
             let done = bench.run(STRANGER, LUN, &cdb, &data, usize::MAX).done.status;
             let passes = matches!(cdb[0], 0x03 | 0x12 | 0xa0);
             assert_eq!(done == Status::Good, passes, "{class:?} {cdb:x?}");

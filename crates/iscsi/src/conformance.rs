@@ -1,0 +1,69 @@
+//! What of the protocol is supported, for people: made of the tables that the code runs on.
+
+use std::fmt::Write;
+
+use crate::keys::{KEYS, Kind, Sender, Use};
+
+/// Task management functions (RFC 7143 §11.5.1, RFC 7144 §4), and what becomes of them.
+const FUNCTIONS: &[(u8, &str, &str)] = &[
+    (1, "ABORT TASK", "done"),
+    (2, "ABORT TASK SET", "done"),
+    (3, "CLEAR ACA", "not supported: there is never an auto contingent allegiance"),
+    (4, "CLEAR TASK SET", "done"),
+    (5, "LOGICAL UNIT RESET", "done"),
+    (6, "TARGET WARM RESET", "done"),
+    (7, "TARGET COLD RESET", "done; all connections to the target are closed"),
+    (8, "TASK REASSIGN", "not supported: it takes error recovery level 2"),
+    (9, "QUERY TASK", "not yet"),
+    (10, "QUERY TASK SET", "not yet"),
+    (11, "I_T NEXUS RESET", "not yet"),
+    (12, "QUERY ASYNCHRONOUS EVENT", "not yet"),
+];
+
+fn when(usage: Use) -> &'static str {
+    match usage {
+        Use::Security => "authentication",
+        Use::Login => "login",
+        Use::All => "login and after it",
+        Use::FullFeature => "after the login",
+    }
+}
+
+fn from(sender: Sender) -> &'static str {
+    match sender {
+        Sender::Initiator => "initiator",
+        Sender::Target => "target",
+        Sender::Both => "both",
+    }
+}
+
+fn how(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::List(_) => "one of a list",
+        Kind::Boolean(_) => "yes or no",
+        Kind::Number(_) => "a number",
+        Kind::OwnNumber(_) => "each side's own number",
+        Kind::Introduction(_) => "declared",
+        Kind::Note => "declared, of no consequence",
+        Kind::Credential(_) => "a step of authentication",
+        Kind::SendTargets => "a question for targets",
+        Kind::Obsolete(_) => "of older standards, answered all the same",
+    }
+}
+
+/// The part of `docs/conformance.md` that is about iSCSI.
+pub fn conformance() -> String {
+    let mut text = String::from(
+        "## Text keys (RFC 7143 §12, §13)\n\n| key | when | from | default | what it is |\n|---|---|---|---|---|\n",
+    );
+    for key in KEYS {
+        let (when, from, how) = (when(key.usage), from(key.sender), how(&key.kind));
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "| {} | {when} | {from} | {} | {how} |", key.name, key.default);
+    }
+    text.push_str("\nOther keys are answered NotUnderstood.\n\n## Task management functions\n\n| code | function | |\n|---|---|---|\n");
+    for (code, name, what) in FUNCTIONS {
+        let _ = writeln!(text, "| {code} | {name} | {what} |");
+    }
+    text
+}

@@ -1,0 +1,101 @@
+//! What is supported and what is not, for people: made of the tables that the code runs on.
+
+use std::fmt::Write;
+
+use crate::command_table::COMMANDS;
+use crate::log_sense;
+use crate::mode_pages::MODE_PAGES;
+use crate::overlap::Touch;
+use crate::reservations::Admission;
+use crate::vital_product_data;
+
+/// Commands of a direct access block device (SBC-3 table 13) that are not here, and why.
+pub(crate) const ABSENT: &[(u8, &str, &str)] = &[
+    (0x04, "FORMAT UNIT", "not yet"),
+    (0x07, "REASSIGN BLOCKS", "a file has no blocks to reassign"),
+    (0x1c, "RECEIVE DIAGNOSTIC RESULTS", "there are no diagnostic pages"),
+    (0x48, "SANITIZE", "not yet"),
+    (0x4c, "LOG SELECT", "nothing of the logs can be set"),
+    (0x50, "XDWRITE(10)", "obsolete"),
+    (0x51, "XPWRITE(10)", "obsolete"),
+    (0x53, "XDWRITEREAD(10)", "bidirectional, and obsolete"),
+    (0x7f, "commands of 32 bytes", "not yet"),
+    (0x81, "REBUILD(16)", "obsolete"),
+    (0x82, "REGENERATE(16)", "obsolete"),
+    (0x85, "ATA PASS-THROUGH(16)", "this is no ATA device"),
+    (0x86, "ACCESS CONTROL IN", "obsolete"),
+    (0x87, "ACCESS CONTROL OUT", "obsolete"),
+    (0x8c, "READ ATTRIBUTE", "there are no medium auxiliary memories"),
+    (0x8d, "WRITE ATTRIBUTE", "there are no medium auxiliary memories"),
+    (0x9c, "WRITE ATOMIC(16)", "not yet"),
+    (0xa1, "ATA PASS-THROUGH(12)", "this is no ATA device"),
+    (0xa2, "SECURITY PROTOCOL IN", "there are no security protocols"),
+    (0xb5, "SECURITY PROTOCOL OUT", "there are no security protocols"),
+];
+
+fn admission(admission: Admission) -> &'static str {
+    match admission {
+        Admission::Always => "lets it in",
+        Admission::Looks => "lets it in where others may read",
+        Admission::Never => "keeps it out",
+        Admission::Own => "is its subject",
+    }
+}
+
+fn touch(touch: Touch) -> &'static str {
+    match touch {
+        Touch::Nothing => "–",
+        Touch::Named => "with others",
+        Touch::Any => "with others, any blocks",
+        Touch::Alone => "as one step",
+    }
+}
+
+/// The part of `docs/conformance.md` that is about SCSI.
+pub fn conformance() -> String {
+    let mut text = String::new();
+    commands(&mut text);
+    let vital = vital_product_data::names();
+    pages(&mut text, "Vital product data pages", vital);
+    pages(&mut text, "Mode pages", MODE_PAGES.iter().map(|page| (page.code, page.name)));
+    pages(&mut text, "Log pages", log_sense::names());
+    text
+}
+
+fn commands(text: &mut String) {
+    text.push_str("## Commands\n\n| code | action | command | its blocks | a reservation of others |\n|---|---|---|---|---|\n");
+    for row in COMMANDS {
+        let action = row.service_action.map_or_else(String::new, |action| format!("{action:02X}h"));
+        let (blocks, others) = (touch(row.traits.touch), admission(row.traits.shut_out));
+        // Writing to a string does not fail.
+        let _ =
+            writeln!(text, "| {:02X}h | {action} | {} | {blocks} | {others} |", row.operation_code, row.name);
+    }
+    text.push_str("\nNot supported:\n\n| code | command | why |\n|---|---|---|\n");
+    for (code, name, why) in ABSENT {
+        let _ = writeln!(text, "| {code:02X}h | {name} | {why} |");
+    }
+    text.push_str("\nOther operation codes are not those of a disk. All that is not supported is answered INVALID COMMAND ");
+    text.push_str("OPERATION CODE, and REPORT SUPPORTED OPERATION CODES says so.\n");
+}
+
+fn pages(text: &mut String, title: &str, pages: impl Iterator<Item = (u8, &'static str)>) {
+    let _ = writeln!(text, "\n## {title}\n\n| code | page |\n|---|---|");
+    pages.for_each(|(code, name)| {
+        let _ = writeln!(text, "| {code:02X}h | {name} |");
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_both_there_and_not() {
+        for (code, name, why) in ABSENT {
+            assert!(COMMANDS.iter().all(|row| row.operation_code != *code), "{name} is there");
+            assert!(!why.is_empty());
+        }
+        assert!(ABSENT.is_sorted_by_key(|(code, ..)| *code));
+    }
+}
