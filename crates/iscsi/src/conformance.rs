@@ -61,7 +61,8 @@ pub fn conformance() -> String {
         // Writing to a string does not fail.
         let _ = writeln!(text, "| {} | {when} | {from} | {} | {how} |", key.name, key.default);
     }
-    text.push_str("\nOther keys are answered NotUnderstood.\n\n## Task management functions\n\n| code | function | |\n|---|---|---|\n");
+    text.push_str("\nOther keys are answered NotUnderstood.\n\n## Task management functions\n\n");
+    text.push_str("| code | function | |\n|---|---|---|\n");
     for (code, name, what) in FUNCTIONS {
         let _ = writeln!(text, "| {code} | {name} | {what} |");
     }

@@ -63,7 +63,8 @@ pub fn conformance() -> String {
 }
 
 fn commands(text: &mut String) {
-    text.push_str("## Commands\n\n| code | action | command | its blocks | a reservation of others |\n|---|---|---|---|---|\n");
+    text.push_str("## Commands\n\n| code | action | command | its blocks | a reservation of others |\n");
+    text.push_str("|---|---|---|---|---|\n");
     for row in COMMANDS {
         let action = row.service_action.map_or_else(String::new, |action| format!("{action:02X}h"));
         let (blocks, others) = (touch(row.traits.touch), admission(row.traits.shut_out));
@@ -75,8 +76,10 @@ fn commands(text: &mut String) {
     for (code, name, why) in ABSENT {
         let _ = writeln!(text, "| {code:02X}h | {name} | {why} |");
     }
-    text.push_str("\nOther operation codes are not those of a disk. All that is not supported is answered INVALID COMMAND ");
-    text.push_str("OPERATION CODE, and REPORT SUPPORTED OPERATION CODES says so.\n");
+    text.push_str(
+        "\nOther operation codes are not those of a disk. All that is not supported is answered INVALID ",
+    );
+    text.push_str("COMMAND OPERATION CODE, and REPORT SUPPORTED OPERATION CODES says so.\n");
 }
 
 fn pages(text: &mut String, title: &str, pages: impl Iterator<Item = (u8, &'static str)>) {

@@ -1,5 +1,5 @@
-//! REPORT IDENTIFYING INFORMATION and SET IDENTIFYING INFORMATION (SPC-4 6.32, 6.44): what an administrator has written on
-//! the disk's label.
+//! REPORT IDENTIFYING INFORMATION and SET IDENTIFYING INFORMATION (SPC-4 6.32, 6.44): what an administrator has written
+//! on the disk's label.
 
 use crate::LogicalUnit;
 use crate::cdb::{Cdb, Field};
