@@ -5,6 +5,9 @@ use crate::inquiry::{DIRECT_ACCESS, NO_UNIT, padded, printable};
 use crate::running::Running;
 use crate::{DeviceServer, LogicalUnit, compare_and_write, limits, target_ports};
 
+/// Bytes of sense data of fixed format.
+const SENSE_LENGTH: u8 = 18;
+
 /// A row of the table.
 struct Page {
     code: u8,
@@ -26,6 +29,9 @@ static PAGES: &[Page] = &[
         body: |_, unit| printable(&unit.identity().serial).collect(),
     },
     Page { code: 0x83, name: "Device Identification", body: device_identification },
+    Page { code: 0x86, name: "Extended INQUIRY Data", body: |_, _| extended_inquiry() },
+    Page { code: 0x87, name: "Mode Page Policy", body: |_, _| mode_page_policy() },
+    Page { code: 0x88, name: "SCSI Ports", body: |server, _| scsi_ports(server) },
     Page { code: 0x8f, name: "Third-Party Copy", body: |_, _| results::third_party_copy() },
     Page { code: 0xb0, name: "Block Limits", body: |_, unit| block_limits(unit) },
     Page { code: 0xb1, name: "Block Device Characteristics", body: |_, _| block_device_characteristics() },
@@ -93,17 +99,42 @@ fn device_identification(server: &DeviceServer, unit: &LogicalUnit) -> Vec<u8> {
     // Some clients compare only the first letters after the vendor, so the serial number stands there.
     let t10: Vec<u8> = padded::<8>(&identity.vendor).into_iter().chain(printable(&identity.serial)).collect();
     let unit_name = format!("{target},L,0x{:016x}", u64::from_be_bytes(identity.naa));
-    let port_name = format!("{target},t,0x{:04x}", server.portal_group_tag());
     [
         designator(LogicalUnit, Naa, Binary, &identity.naa),
         designator(LogicalUnit, T10Vendor, Ascii, &t10),
         designator(LogicalUnit, ScsiName, Utf8, &name_string(&unit_name)),
         designator(TargetPort, RelativeTargetPort, Binary, &[0, 0, port[0], port[1]]),
         designator(TargetPort, TargetPortGroup, Binary, &[0, 0, group[0], group[1]]),
-        designator(TargetPort, ScsiName, Utf8, &name_string(&port_name)),
+        port_name(server),
         designator(TargetDevice, ScsiName, Utf8, &name_string(target)),
     ]
     .concat()
+}
+
+/// The name of the target port (RFC 7143 §4.2.7.3).
+fn port_name(server: &DeviceServer) -> Vec<u8> {
+    let name = format!("{},t,0x{:04x}", server.target_name(), server.portal_group_tag());
+    designator(Association::TargetPort, DesignatorType::ScsiName, CodeSet::Utf8, &name_string(&name))
+}
+
+/// Extended INQUIRY Data (SPC-4 7.8.8): HEADSUP, ORDSUP and SIMPSUP; V_SUP, for the cache is a volatile one; the length of
+/// sense data.
+fn extended_inquiry() -> Vec<u8> {
+    let mut body = vec![0; 60];
+    (body[1], body[2], body[9]) = (0x07, 0x01, SENSE_LENGTH);
+    body
+}
+
+/// Mode Page Policy (SPC-4 7.8.11): all nexuses share all pages.
+fn mode_page_policy() -> Vec<u8> {
+    vec![0x3f, 0xff, 0, 0]
+}
+
+/// SCSI Ports (SPC-4 7.8.15): the only one, and nothing of initiators.
+fn scsi_ports(server: &DeviceServer) -> Vec<u8> {
+    let (name, port) = (port_name(server), target_ports::PORT.to_be_bytes());
+    let length = (name.len() as u16).to_be_bytes();
+    [&[0, 0], &port[..], &[0; 6], &length, &name].concat()
 }
 
 /// A designation descriptor. Ports and devices name their protocol, iSCSI.

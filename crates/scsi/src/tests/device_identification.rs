@@ -43,13 +43,13 @@ fn letters_that_ascii_lacks_do_not_get_in() {
 fn the_list_of_pages_is_sorted_and_every_page_is_there() {
     let bench = Bench::new();
     let list = page(&bench, 0);
-    assert_eq!(list, [0, 0, 0, 7, 0x00, 0x80, 0x83, 0x8f, 0xb0, 0xb1, 0xb2]);
+    assert_eq!(list, [0, 0, 0, 10, 0x00, 0x80, 0x83, 0x86, 0x87, 0x88, 0x8f, 0xb0, 0xb1, 0xb2]);
     for code in &list[4..] {
         let data = page(&bench, *code);
         assert_eq!((data[0], data[1]), (0, *code));
         assert_eq!(u16::from_be_bytes([data[2], data[3]]) as usize + 4, data.len());
     }
-    assert_eq!(bench.pointed_at(&[0x12, 1, 0x86, 0, 255, 0], &[]), (2, None));
+    assert_eq!(bench.pointed_at(&[0x12, 1, 0x85, 0, 255, 0], &[]), (2, None));
 }
 
 #[test]
@@ -122,4 +122,17 @@ fn a_disk_too_large_for_the_short_form_says_so() {
     let mut cdb = [0; 16];
     (cdb[0], cdb[1], cdb[13]) = (0x9e, 0x10, 32);
     assert_eq!(bench.good(&cdb)[..8], (1_u64 << 32).to_be_bytes());
+}
+
+#[test]
+fn attributes_mode_pages_and_ports_are_told() {
+    let bench = Bench::new();
+    let extended = page(&bench, 0x86);
+    assert_eq!((extended.len(), &extended[..7]), (64, &[0, 0x86, 0, 60, 0, 0x07, 0x01][..]));
+    assert_eq!(extended[13], 18);
+    assert_eq!(page(&bench, 0x87), [0, 0x87, 0, 4, 0x3f, 0xff, 0, 0]);
+    let ports = page(&bench, 0x88);
+    assert_eq!(ports[..16], [0, 0x88, 0, 72, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 60]);
+    assert_eq!(ports[16..20], [0x53, 0x98, 0, 56]);
+    assert!(ports[20..].starts_with(b"iqn.1994-04.org.netbsd.iscsi-target:target0,t,0x0001"));
 }
