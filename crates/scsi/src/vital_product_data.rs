@@ -117,8 +117,8 @@ fn port_name(server: &DeviceServer) -> Vec<u8> {
     designator(Association::TargetPort, DesignatorType::ScsiName, CodeSet::Utf8, &name_string(&name))
 }
 
-/// Extended INQUIRY Data (SPC-4 7.8.8): HEADSUP, ORDSUP and SIMPSUP; V_SUP, for the cache is a volatile one; the length of
-/// sense data.
+/// Extended INQUIRY Data (SPC-4 7.8.8): HEADSUP, ORDSUP and SIMPSUP; V_SUP, for the cache is a volatile one; the length
+/// of sense data.
 fn extended_inquiry() -> Vec<u8> {
     let mut body = vec![0; 60];
     (body[1], body[2], body[9]) = (0x07, 0x01, SENSE_LENGTH);
