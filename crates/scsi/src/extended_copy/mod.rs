@@ -70,11 +70,17 @@ fn copy(command: &Running<'_>, list: &List, segment: &Segment) -> Outcome {
     }
     // Blocks of one length to blocks of another are whole only at both ends.
     let bytes = segment.length.bytes(&from);
+    if bytes > MOST_BYTES {
+        return Err((&COPY_TARGET_NOT_REACHABLE).into());
+    }
     let source = place(&from, segment.from.lba, segment.from.offset, bytes)?;
     let destination = place(&to, segment.to.lba, segment.to.offset, bytes)?;
     let mut buffer = vec![0; CHUNK];
     let mut steps = Steps { bytes, backwards: Arc::ptr_eq(&from, &to) && source < destination, done: 0 };
     while let Some((at, length)) = steps.next() {
+        // Whoever is preempted meanwhile goes no further.
+        from.reservations().check(command.nexus, Admission::Looks)?;
+        to.reservations().check(command.nexus, Admission::Never)?;
         copy_step((&from, source + at), (&to, destination + at), &mut buffer[..length])?;
     }
     if to.durability(false) == Durability::Durable {

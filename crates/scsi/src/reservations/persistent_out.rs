@@ -115,8 +115,12 @@ fn add(unit: &LogicalUnit, command: &Running<'_>, list: &Parameters<'_>, key: Op
             return Err(Stop::Conflict);
         }
         let for_all_targets = list.flags & ALL_TARGET_PORTS != 0;
+        let before = state.generation;
         let told = state.register(port, key, list.new_key, &others, for_all_targets)?;
-        state.persists = persists;
+        // Who has registered nothing decides nothing.
+        if state.generation != before {
+            state.persists = persists;
+        }
         Ok(told)
     })
 }

@@ -47,8 +47,12 @@ pub(crate) fn take_transport_id(bytes: &mut &[u8]) -> Option<String> {
     *bytes = rest;
     let name = name.split(|byte| *byte == 0).next()?;
     let name = std::str::from_utf8(name).ok()?;
-    // No name has a space, and what is saved separates them by spaces.
-    let is_port = name.contains(",i,0x") && !name.contains(char::is_whitespace);
+    // What is saved is a line of bounded length, with spaces between names.
+    let is_name =
+        |name: &str| name.len() <= 223 && !name.contains(|c: char| c.is_whitespace() || c.is_control());
+    let is_isid =
+        |isid: &str| matches!(isid.len(), 1..=12) && isid.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let is_port = name.split_once(",i,0x").is_some_and(|(name, isid)| is_name(name) && is_isid(isid));
     is_port.then(|| name.to_lowercase())
 }
 
@@ -79,5 +83,9 @@ mod tests {
         }
         assert_eq!(take_transport_id(&mut &good[..good.len() - 1]), None);
         assert_eq!(take_transport_id(&mut &[][..]), None);
+        let long = format!("{},i,0x1", "a".repeat(224));
+        for name in ["a\u{1},i,0x1", "a b,i,0x1", "a,i,0x", "a,i,0xg", "a,i,0x1234567890abc", "a", &long] {
+            assert_eq!(take_transport_id(&mut &transport_id(name)[..]), None, "{name}");
+        }
     }
 }

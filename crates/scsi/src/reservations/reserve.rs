@@ -34,6 +34,8 @@ impl Reservations {
 pub(crate) fn reserve(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     refuse_others(command)?;
     let reservations = unit.reservations();
+    // Not while another's registration is being saved: it would find this one there.
+    let _changing = reservations.changing.try_lock().map_err(|_| Stop::Busy)?;
     if !reservations.has_registrants(command)? {
         let mut current = reservations.current();
         if current.reserved_by.is_some_and(|owner| owner != command.nexus) {

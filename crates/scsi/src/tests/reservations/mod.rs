@@ -351,6 +351,8 @@ fn what_is_to_last_lasts() {
     let write = block_cdb(0x2a, 0, 0, 1);
     let status = |nexus| after.run(nexus, LUN, &write, &[0; BLOCK], 0).done.status;
     assert_eq!((status(HOLDER), status(STRANGER)), (Status::Good, Status::ReservationConflict));
+    assert_eq!(change(&bench, STRANGER, REGISTER, 0, 0, 0), Ok(()), "it registers nothing");
+    assert_eq!(keys(&again()), [7]);
     // Without APTPL nothing of it lasts any more.
     assert_eq!(change(&bench, HOLDER, REGISTER_AND_IGNORE, 0, 0, 7), Ok(()));
     assert!(keys(&again()).is_empty());
