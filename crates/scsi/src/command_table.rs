@@ -237,7 +237,7 @@ pub(crate) static COMMANDS: &[Command] = &[
         Handler::Unit(defect_data::read_defect_data_10)),
     row(0x3b, "WRITE BUFFER", BUFFER, Transfer::DataOut(buffer::data_out), KEEPS_OUT,
         Handler::Unit(buffer::write_buffer)),
-    row(0x3c, "READ BUFFER", BUFFER, data(buffer::LENGTH, buffer::CAPACITY as u32), KEEPS_OUT,
+    row(0x3c, "READ BUFFER", BUFFER, data(buffer::LENGTH, buffer::CAPACITY as u32), TELLS,
         Handler::Unit(buffer::read_buffer)),
     row(0x41, "WRITE SAME(10)", WRITE_SAME_10, WRITE_SAME_OUT, CHANGES, Handler::Unit(write_same::write_same)),
     row(0x42, "UNMAP", &[0xff, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0],

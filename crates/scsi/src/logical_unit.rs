@@ -214,10 +214,10 @@ impl LogicalUnit {
         self.read_only.store(read_only, Ordering::Relaxed);
     }
 
-    /// The nexuses whose commands a PREEMPT AND ABORT has ended (SPC-4 5.13.11.2.7): the transport is to abort those
-    /// that came before it. They are named once.
-    pub fn take_preempted(&self) -> Vec<NexusId> {
-        self.reservations.take_preempted()
+    /// The nexuses whose commands a PREEMPT AND ABORT of the nexus `by` has ended (SPC-4 5.13.11.2.7): the transport is
+    /// to abort those that came before it. They are named once.
+    pub fn take_preempted(&self, by: NexusId) -> Vec<NexusId> {
+        self.reservations.take_preempted(by)
     }
 
     /// Tells every nexus, with its next command.

@@ -102,7 +102,7 @@ impl Job {
 
     fn end(mut self, completion: Completion) -> Done {
         if self.command.cdb.bytes().first() == Some(&PERSISTENT_RESERVE_OUT) {
-            let victims = self.executor.unit().take_preempted();
+            let victims = self.executor.unit().take_preempted(self.nexus);
             if !victims.is_empty() {
                 self.reply.post(Message::Preempted(self.command.lun, victims));
             }

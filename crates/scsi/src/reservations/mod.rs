@@ -32,7 +32,7 @@ pub(crate) struct Reservations {
     /// Held by who changes what is reserved, while that is saved too.
     changing: Mutex<()>,
     /// Whose commands are to be aborted (PREEMPT AND ABORT).
-    preempted: Mutex<Vec<NexusId>>,
+    preempted: Mutex<Vec<Preempted>>,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +48,13 @@ impl Current {
     fn port(&self, nexus: NexusId) -> Option<&Port> {
         self.nexuses.iter().find(|(known, _)| *known == nexus).map(|(_, port)| port)
     }
+}
+
+/// A nexus whose commands are to be aborted, and who wants that.
+#[derive(Debug)]
+struct Preempted {
+    by: NexusId,
+    victim: NexusId,
 }
 
 /// What the changes of a command mean to others.
@@ -111,13 +118,13 @@ impl Reservations {
         if is_shut_out { Err(Stop::Conflict) } else { Ok(()) }
     }
 
-    fn preempted(&self) -> MutexGuard<'_, Vec<NexusId>> {
+    fn preempted(&self) -> MutexGuard<'_, Vec<Preempted>> {
         self.preempted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whose commands are to be aborted; they are named once.
-    pub(crate) fn take_preempted(&self) -> Vec<NexusId> {
-        std::mem::take(&mut *self.preempted())
+    /// Whose commands are to be aborted for this nexus; they are named once.
+    pub(crate) fn take_preempted(&self, by: NexusId) -> Vec<NexusId> {
+        self.preempted().extract_if(.., |one| one.by == by).map(|one| one.victim).collect()
     }
 
     /// Changes what is registered and reserved, if it can be saved where that was asked for, and tells those whom it
@@ -154,7 +161,7 @@ impl Reservations {
             for (_, condition) in told.iter().filter(|(concerned, _)| concerned.is(port)) {
                 attentions.establish(*known, condition);
                 if aborts && **condition == REGISTRATIONS_PREEMPTED {
-                    self.preempted().push(*known);
+                    self.preempted().push(Preempted { by: nexus, victim: *known });
                 }
             }
         }

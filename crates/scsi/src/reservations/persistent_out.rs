@@ -141,7 +141,7 @@ pub(crate) fn clear(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
 }
 
 pub(crate) fn preempt(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
-    let (kind, list) = (kind(command.cdb)?, parameters(command)?);
+    let (kind, list) = (kind(command.cdb), parameters(command)?);
     change(unit, command, |state, port| state.preempt(port, list.key, list.new_key, kind))
 }
 

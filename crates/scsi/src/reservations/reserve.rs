@@ -15,17 +15,16 @@ fn refuse_others(command: &Running<'_>) -> Outcome {
 }
 
 impl Reservations {
-    /// Whether a nexus may go on without a reservation of this kind, since it is registered.
+    /// Whether a nexus may go on without a reservation of this kind, since a persistent one lets it in. With
+    /// registrants and without that, nobody may.
     fn has_registrants(&self, command: &Running<'_>) -> Result<bool, Stop> {
         let current = self.current();
         if current.state.registrants.is_empty() {
             return Ok(false);
         }
         let port = current.port(command.nexus).ok_or(Stop::Conflict)?;
-        let is_in = match &current.state.held {
-            Some(_) => !current.state.shuts_out(Some(port), super::Admission::Never),
-            None => current.state.key(port).is_some(),
-        };
+        let is_reserved = current.state.held.is_some();
+        let is_in = is_reserved && !current.state.shuts_out(Some(port), super::Admission::Never);
         if is_in { Ok(true) } else { Err(Stop::Conflict) }
     }
 }

@@ -15,11 +15,11 @@ pub(super) fn difference(before: &State, after: &State) -> Option<String> {
     Some(text(after)).filter(|text_after| *text_after != text(before))
 }
 
-/// `GENERATION TYPE HOLDER` and `KEY TARGET PORT` for each registration; the holder is its place among these.
+/// `TYPE HOLDER` and `KEY TARGET PORT` for each registration; the holder is its place among these.
 fn write(state: &State) -> String {
     let holder = |held: &Held| state.registrants.iter().position(|one| one.port == held.by).unwrap_or(0);
     let held = state.held.as_ref().map_or((0, 0), |held| (held.kind as u8, holder(held)));
-    let mut words = vec![state.generation.to_string(), held.0.to_string(), held.1.to_string()];
+    let mut words = vec![held.0.to_string(), held.1.to_string()];
     for Registrant { port, key } in &state.registrants {
         let target = port.target.clone().unwrap_or_else(|| ALL.to_owned());
         words.extend([format!("{key:016x}"), target, port.initiator.clone()]);
@@ -34,7 +34,7 @@ pub(super) fn read(text: &str) -> State {
 
 fn parse(text: &str) -> Option<State> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let (head, rest) = words.split_first_chunk::<3>()?;
+    let (head, rest) = words.split_first_chunk::<2>()?;
     let mut registrants = Vec::new();
     for one in rest.chunks(3) {
         let [key, target, initiator] = one else { return None };
@@ -42,14 +42,15 @@ fn parse(text: &str) -> Option<State> {
         let port = Port { initiator: (*initiator).to_owned(), target };
         registrants.push(Registrant { port, key: u64::from_str_radix(key, 16).ok()? });
     }
-    let held = match head[1].parse().ok()? {
+    let held = match head[0].parse().ok()? {
         0 => None,
         kind => {
-            let by = registrants.get(head[2].parse::<usize>().ok()?)?.port.clone();
+            let by = registrants.get(head[1].parse::<usize>().ok()?)?.port.clone();
             Some(Held { kind: Kind::of(kind)?, by })
         }
     };
-    Some(State { generation: head[0].parse().ok()?, registrants, held, persists: true })
+    // PRGENERATION counts from power on (SPC-4 6.15.2).
+    Some(State { generation: 0, registrants, held, persists: true })
 }
 
 #[cfg(test)]
@@ -69,7 +70,7 @@ mod tests {
         let (a, b) = (port("a", Some("iqn.2026-01.org.example:target")), port("b", None));
         let registrants = vec![Registrant { port: a, key: u64::MAX }, Registrant { port: b.clone(), key: 1 }];
         for held in [None, Some(Held { kind: Kind::ExclusiveAccessRegistrantsOnly, by: b })] {
-            let state = State { generation: 7, registrants: registrants.clone(), held, persists: true };
+            let state = State { generation: 0, registrants: registrants.clone(), held, persists: true };
             let text = difference(&State::default(), &state).unwrap();
             assert!(!text.contains('\n'));
             assert_eq!(read(&text), state);
@@ -82,8 +83,7 @@ mod tests {
 
     #[test]
     fn anything_else_reserves_nothing() {
-        for text in ["", "1", "1 1 0", "1 9 0 00 t p", "1 1 1 00 t p", "x 0 0", "1 0 0 zz t p", "1 0 0 00 t"]
-        {
+        for text in ["", "1", "1 0", "9 0 00 t p", "1 1 00 t p", "x 0", "0 0 zz t p", "0 0 00 t"] {
             assert_eq!(read(text), State::default(), "{text}");
         }
     }

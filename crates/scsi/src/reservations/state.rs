@@ -169,14 +169,22 @@ impl State {
         Ok(Told::new())
     }
 
-    fn add(&mut self, port: Port, key: u64) -> Result<(), Stop> {
-        // What was registered for one of the targets is now registered for all.
+    /// Registers a port; answers what its registration stands for.
+    fn add(&mut self, port: Port, key: u64) -> Result<Port, Stop> {
+        if let Some(known) = self.registrants.iter_mut().find(|registrant| registrant.port.is(&port)) {
+            known.key = key;
+            return Ok(known.port.clone());
+        }
+        // What was registered for one of the targets is now registered for all, and so is what it held.
         self.registrants.retain(|registrant| !port.is(&registrant.port));
         if self.registrants.len() >= MOST {
             return Err((&INSUFFICIENT_REGISTRATION_RESOURCES).into());
         }
-        self.registrants.push(Registrant { port, key });
-        Ok(())
+        if let Some(held) = self.held.as_mut().filter(|held| port.is(&held.by)) {
+            held.by = port.clone();
+        }
+        self.registrants.push(Registrant { port: port.clone(), key });
+        Ok(port)
     }
 
     /// Takes a registration away, and the reservation with it if nobody holds that any more (SPC-4 5.13.11.2.3).
@@ -232,7 +240,14 @@ impl State {
 
     /// PREEMPT: those with the key `victim` are no longer registered, and the reservation, if it was theirs, is this
     /// nexus's (SPC-4 5.13.11.2.6).
-    pub(super) fn preempt(&mut self, port: &Port, key: u64, victim: u64, kind: Kind) -> Result<Told, Stop> {
+    /// `kind` counts only in the latter case.
+    pub(super) fn preempt(
+        &mut self,
+        port: &Port,
+        key: u64,
+        victim: u64,
+        kind: Result<Kind, Stop>,
+    ) -> Result<Told, Stop> {
         let own = self.authorize(port, key)?;
         let takes = match &self.held {
             Some(held) if held.kind.is_held_by_all() => victim == 0,
@@ -245,13 +260,13 @@ impl State {
         if !takes && !self.registrants.iter().any(|registrant| registrant.key == victim) {
             return Err(Stop::Conflict);
         }
+        let kind = if takes { Some(kind?) } else { None };
         let is_victim = |one: &Registrant| (one.key == victim || victim == 0) && (one.port != own || !takes);
         let victims = self.registrants.extract_if(.., |one| is_victim(one)).collect::<Vec<_>>();
         let mut told: Told = victims.into_iter().map(|one| (one.port, &REGISTRATIONS_PREEMPTED)).collect();
-        if takes {
+        if let Some(kind) = kind {
             let before = self.held.replace(Held { kind, by: own.clone() });
-            // Whom the former reservation let in, and this one perhaps does not.
-            if before.is_some_and(|held| held.kind != kind && held.kind.is_for_registrants()) {
+            if before.is_some_and(|held| held.kind != kind) {
                 told.extend(self.tell(&own, &RESERVATIONS_RELEASED));
             }
         } else if self.registrants.is_empty() || self.holder_is_gone() {
@@ -284,7 +299,7 @@ impl State {
         if own.is(&to) {
             return Err(Sense::invalid_parameter(24, None).into());
         }
-        self.add(to.clone(), new)?;
+        let to = self.add(to, new)?;
         self.held = Some(Held { kind, by: to });
         if unregisters {
             self.registrants.retain(|registrant| registrant.port != own);

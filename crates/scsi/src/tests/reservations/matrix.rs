@@ -36,7 +36,7 @@ pub(super) fn commands() -> Vec<(Class, Vec<u8>, Vec<u8>)> {
         (Always, vec![0x4d, 0, 0x40, 0, 0, 0, 0, 0, 255, 0], vec![]),
         (Never, vec![0x1d, 0x04, 0, 0, 0, 0], vec![]),
         (Never, vec![0x3b, 0x0a, 0, 0, 0, 0, 0, 0, 4, 0], vec![1; 4]),
-        (Never, vec![0x3c, 0x0b, 0, 0, 0, 0, 0, 0, 4, 0], vec![]),
+        (Looks, vec![0x3c, 0x0b, 0, 0, 0, 0, 0, 0, 4, 0], vec![]),
         (Looks, vec![0xa3, 0x0d, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0], vec![]),
         (Looks, vec![0x1a, 0, 0x3f, 0, 255, 0], vec![]),
         (Looks, vec![0x5a, 0, 0x3f, 0, 0, 0, 0, 0, 255, 0], vec![]),

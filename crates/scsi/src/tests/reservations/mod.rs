@@ -232,6 +232,17 @@ fn preempting_takes_registrations_and_the_reservation() {
     let bench = reserved(1);
     assert_eq!(change(&bench, HOLDER, PREEMPT, 3, own, own), Ok(()));
     assert_eq!((keys(&bench), reservation(&bench)), (vec![own, other], Some((own, 3))), "from oneself");
+    assert_eq!(settle(&bench, REGISTERED), [(0x2a, 0x04)], "it has another type");
+
+    let bench = reserved(1);
+    assert_eq!(
+        change(&bench, HOLDER, PREEMPT, 0xff, own, other),
+        Ok(()),
+        "the type counts for a reservation only"
+    );
+    assert_eq!((keys(&bench), reservation(&bench)), (vec![own], Some((own, 1))));
+    let refused = change(&bench, HOLDER, PREEMPT, 0xff, own, own);
+    assert_eq!((refused, reservation(&bench)), (Err(Refusal::Sense(0x05, 0x24, 0)), Some((own, 1))));
 }
 
 #[test]
@@ -240,13 +251,14 @@ fn preempting_and_aborting_names_those_whose_commands_end() {
     let unit = bench.server.unit(LUN).unwrap();
     let (own, other) = (key_of(HOLDER), key_of(REGISTERED));
     assert_eq!(change(&bench, HOLDER, PREEMPT, 1, own, other), Ok(()));
-    assert_eq!(unit.take_preempted(), [], "not without being asked to");
+    assert_eq!(unit.take_preempted(HOLDER), [], "not without being asked to");
     settle(&bench, REGISTERED);
     assert_eq!(change(&bench, REGISTERED, REGISTER, 0, 0, other), Ok(()));
     assert_eq!(change(&bench, HOLDER, PREEMPT_AND_ABORT, 1, own, 0x9999), Err(Refusal::Conflict));
-    assert_eq!(unit.take_preempted(), []);
+    assert_eq!(unit.take_preempted(HOLDER), []);
     assert_eq!(change(&bench, HOLDER, PREEMPT_AND_ABORT, 1, own, other), Ok(()));
-    assert_eq!((unit.take_preempted(), unit.take_preempted()), (vec![REGISTERED], vec![]));
+    assert_eq!(unit.take_preempted(STRANGER), [], "each its own");
+    assert_eq!((unit.take_preempted(HOLDER), unit.take_preempted(HOLDER)), (vec![REGISTERED], vec![]));
     assert_eq!(settle(&bench, REGISTERED), [(0x2a, 0x05)]);
 }
 
@@ -279,6 +291,22 @@ fn a_reservation_can_be_handed_over() {
         let done = |nexus| bench.run(nexus, LUN, &write, &[0; BLOCK], 0).done.status;
         assert_eq!((done(STRANGER), done(HOLDER)), (Status::Good, Status::ReservationConflict));
     }
+    let bench = reserved(3);
+    let everywhere = list(key_of(REGISTERED), 0x4444, 0x04);
+    assert_eq!(change(&bench, REGISTERED, REGISTER, 0, key_of(REGISTERED), 0), Ok(()));
+    settle(&bench, REGISTERED);
+    assert_eq!(
+        refusal(bench.run(REGISTERED, LUN, &out(REGISTER_AND_IGNORE, 0), &everywhere, 0).done),
+        Ok(())
+    );
+    assert_eq!(moved(&bench, HOLDER, &move_to(key_of(HOLDER), 0x3333, 0, REGISTERED)), Ok(()));
+    assert_eq!(
+        (keys(&bench), reservation(&bench)),
+        (vec![key_of(HOLDER), 0x3333], Some((0x3333, 3))),
+        "once"
+    );
+    assert_eq!(change(&bench, REGISTERED, RELEASE, 3, 0x3333, 0), Ok(()));
+    assert_eq!(reservation(&bench), None, "and he holds it");
     let all = reserved(7);
     let data = move_to(key_of(HOLDER), 0x3333, 0, STRANGER);
     assert_eq!(moved(&all, HOLDER, &data), Err(Refusal::Conflict), "held by all");
@@ -347,7 +375,7 @@ fn what_is_to_last_lasts() {
     assert_eq!(refusal(bench.run(HOLDER, LUN, &out(REGISTER, 0), &list(0, 7, 1), 0).done), Ok(()));
     assert_eq!(change(&bench, HOLDER, RESERVE, 6, 7, 0), Ok(()));
     let after = again();
-    assert_eq!((keys(&after), reservation(&after), generation(&after)), (vec![7], Some((7, 6)), 1));
+    assert_eq!((keys(&after), reservation(&after), generation(&after)), (vec![7], Some((7, 6)), 0));
     let write = block_cdb(0x2a, 0, 0, 1);
     let status = |nexus| after.run(nexus, LUN, &write, &[0; BLOCK], 0).done.status;
     assert_eq!((status(HOLDER), status(STRANGER)), (Status::Good, Status::ReservationConflict));
@@ -423,4 +451,9 @@ fn the_registered_need_no_reserve() {
         assert_eq!(status(&bench, nexus, &RELEASE_6), Status::ReservationConflict);
     }
     assert_eq!(bench.refused(&[0x16, 0x10, 0, 0, 0, 0]), INVALID_FIELD);
+    assert_eq!(change(&bench, HOLDER, RELEASE, 1, key_of(HOLDER), 0), Ok(()));
+    for nexus in [HOLDER, REGISTERED, STRANGER] {
+        assert_eq!(status(&bench, nexus, &RESERVE_6), Status::ReservationConflict, "nothing lets anybody in");
+        assert_eq!(status(&bench, nexus, &RELEASE_6), Status::ReservationConflict);
+    }
 }
