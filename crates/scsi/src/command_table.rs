@@ -3,6 +3,7 @@
 
 use crate::cdb::{Cdb, Field};
 use crate::extended_copy::{self, results};
+use crate::overhaul::{format_unit, sanitize};
 use crate::overlap::Touch;
 use crate::reservations::{Admission, persistent_in, persistent_out, reserve};
 use crate::running::{Outcome, Running};
@@ -113,6 +114,9 @@ const CHANGES_ANY: Traits = Traits { touch: Touch::Any, ..CHANGES };
 /// Changes blocks depending on what they are, as one step.
 const CHANGES_ALONE: Traits = Traits { touch: Touch::Alone, ..CHANGES };
 
+/// Changes all blocks, and finds who is at them itself.
+const OVERHAULS: Traits = Traits { wait: Wait::Overhaul, writes: true, shut_out: Admission::Never, ..ASKS };
+
 const fn data(allocation_length: Field, most: u32) -> Transfer {
     Transfer::ParameterData { allocation_length, most }
 }
@@ -138,6 +142,17 @@ type OfUnit = fn(&LogicalUnit, &mut Running<'_>) -> Outcome;
 const fn reserve_in(service_action: u8, name: &'static str, handler: OfUnit) -> Command {
     let command = row(0x5e, name, RESERVE_IN, RESERVE_IN_DATA, RESERVES, Handler::Unit(handler));
     action(service_action, command)
+}
+
+/// A service action of SANITIZE.
+const fn sanitizing(
+    service_action: u8,
+    name: &'static str,
+    usage: &'static [u8],
+    handler: OfUnit,
+) -> Command {
+    let list = Transfer::ParameterList(sanitize::PARAMETER_LIST_LENGTH);
+    action(service_action, row(0x48, name, usage, list, OVERHAULS, Handler::Unit(handler)))
 }
 
 /// A service action of PERSISTENT RESERVE OUT.
@@ -185,6 +200,7 @@ const REGISTER_OUT: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0];
 const RESERVE_OUT: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0];
 const EXTENDED_COPY: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const COPY_RESULTS: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
+const SANITIZE: &[u8] = &[0xff, 0xbf, 0, 0, 0, 0, 0, 0xff, 0xff, 0];
 const BUFFER: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0];
 const PORT_GROUPS: &[u8] = &[0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const TASK_MANAGEMENT: &[u8] = &[0xff, 0x1f, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
@@ -205,6 +221,8 @@ pub(crate) static COMMANDS: &[Command] = &[
         Transfer::None, ASKS, Handler::Unit(readiness::test_unit_ready)),
     row(0x03, "REQUEST SENSE", &[0xff, 0x01, 0, 0, 0xff, 0],
         data(request_sense::ALLOCATION_LENGTH, 255), PROMPT, Handler::Any(request_sense::request_sense)),
+    row(0x04, "FORMAT UNIT", &[0xff, 0xff, 0, 0, 0x03, 0], Transfer::DataOut(format_unit::data_out), OVERHAULS,
+        Handler::Unit(format_unit::format_unit)),
     row(0x08, "READ(6)", USAGE_6, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0x0a, "WRITE(6)", USAGE_6, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
     row(0x12, "INQUIRY", &[0xff, 0x01, 0xff, 0xff, 0xff, 0],
@@ -242,6 +260,9 @@ pub(crate) static COMMANDS: &[Command] = &[
     row(0x41, "WRITE SAME(10)", WRITE_SAME_10, WRITE_SAME_OUT, CHANGES, Handler::Unit(write_same::write_same)),
     row(0x42, "UNMAP", &[0xff, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
         Transfer::ParameterList(unmap::PARAMETER_LIST_LENGTH), CHANGES_ANY, Handler::Unit(unmap::unmap)),
+    sanitizing(0x01, "SANITIZE, OVERWRITE", SANITIZE, sanitize::overwrite),
+    sanitizing(0x02, "SANITIZE, BLOCK ERASE", SANITIZE, sanitize::block_erase),
+    sanitizing(0x1f, "SANITIZE, EXIT FAILURE MODE", SANITIZE, sanitize::exit_failure_mode),
     row(0x4d, "LOG SENSE", &[0xff, 0x01, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0],
         data(log_sense::ALLOCATION_LENGTH, 65_535), PROMPT, Handler::Unit(log_sense::log_sense)),
     row(0x55, "MODE SELECT(10)", &[0xff, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0],

@@ -11,10 +11,8 @@ use crate::vital_product_data;
 
 /// Commands of a direct access block device (SBC-3 table 13) that are not here, and why.
 pub(crate) const ABSENT: &[(u8, &str, &str)] = &[
-    (0x04, "FORMAT UNIT", "not yet"),
     (0x07, "REASSIGN BLOCKS", "a file has no blocks to reassign"),
     (0x1c, "RECEIVE DIAGNOSTIC RESULTS", "there are no diagnostic pages"),
-    (0x48, "SANITIZE", "not yet"),
     (0x4c, "LOG SELECT", "nothing of the logs can be set"),
     (0x50, "XDWRITE(10)", "obsolete"),
     (0x51, "XPWRITE(10)", "obsolete"),
@@ -32,6 +30,10 @@ pub(crate) const ABSENT: &[(u8, &str, &str)] = &[
     (0xa2, "SECURITY PROTOCOL IN", "there are no security protocols"),
     (0xb5, "SECURITY PROTOCOL OUT", "there are no security protocols"),
 ];
+
+/// Service actions that are not here, of operation codes that are.
+pub(crate) const ABSENT_ACTIONS: &[(u8, u8, &str, &str)] =
+    &[(0x48, 0x03, "SANITIZE, CRYPTOGRAPHIC ERASE", "nothing is encrypted")];
 
 fn admission(admission: Admission) -> &'static str {
     match admission {
@@ -72,9 +74,12 @@ fn commands(text: &mut String) {
         let _ =
             writeln!(text, "| {:02X}h | {action} | {} | {blocks} | {others} |", row.operation_code, row.name);
     }
-    text.push_str("\nNot supported:\n\n| code | command | why |\n|---|---|---|\n");
+    text.push_str("\nNot supported:\n\n| code | action | command | why |\n|---|---|---|---|\n");
     for (code, name, why) in ABSENT {
-        let _ = writeln!(text, "| {code:02X}h | {name} | {why} |");
+        let _ = writeln!(text, "| {code:02X}h | | {name} | {why} |");
+    }
+    for (code, action, name, why) in ABSENT_ACTIONS {
+        let _ = writeln!(text, "| {code:02X}h | {action:02X}h | {name} | {why} |");
     }
     text.push_str(
         "\nOther operation codes are not those of a disk. All that is not supported is answered INVALID ",
@@ -92,12 +97,18 @@ fn pages(text: &mut String, title: &str, pages: impl Iterator<Item = (u8, &'stat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command_table::Command;
 
     #[test]
     fn nothing_is_both_there_and_not() {
         for (code, name, why) in ABSENT {
             assert!(COMMANDS.iter().all(|row| row.operation_code != *code), "{name} is there");
             assert!(!why.is_empty());
+        }
+        for (code, action, name, _) in ABSENT_ACTIONS {
+            let is_it = |row: &Command| (row.operation_code, row.service_action) == (*code, Some(*action));
+            assert!(!COMMANDS.iter().any(is_it), "{name} is there");
+            assert!(COMMANDS.iter().any(|row| row.operation_code == *code), "all of {name} is absent");
         }
         assert!(ABSENT.is_sorted_by_key(|(code, ..)| *code));
     }

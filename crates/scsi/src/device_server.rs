@@ -265,7 +265,8 @@ fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome 
         (_, None) => return Err((&LOGICAL_UNIT_NOT_SUPPORTED).into()),
         (_, Some(unit)) => unit,
     };
-    let Command { handler, traits, .. } = row?;
+    let row = row?;
+    let Command { handler, traits, .. } = row;
     // What is pending is told before anything else is done (SAM-5 5.14.2).
     if let Some(condition) = unit.attentions().take(command.nexus) {
         return Err(condition.into());
@@ -278,6 +279,8 @@ fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome 
         return Err(condition.into());
     }
     let _turn = turn(unit, traits.touch, command)?;
+    // Not before: one may begin while this waits for its turn.
+    unit.overhaul().check(row)?;
     match handler {
         Handler::Unit(handler) => handler(unit, command),
         Handler::Any(handler) => handler(command),

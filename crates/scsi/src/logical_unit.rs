@@ -12,6 +12,7 @@ use crate::extended_copy::results::Copies;
 use crate::limits;
 use crate::medium::Medium;
 use crate::mode_pages::ModeParameters;
+use crate::overhaul::{self, Overhaul, Overhauled};
 use crate::overlap::Overlap;
 use crate::reservations::Reservations;
 use crate::sense::{Condition, LBA_OUT_OF_RANGE, SOFTWARE_WRITE_PROTECTED, Sense, WRITE_PROTECTED};
@@ -63,6 +64,7 @@ pub struct LogicalUnit {
     attentions: UnitAttentions,
     counters: Counters,
     overlap: Overlap,
+    overhaul: Overhaul,
     reservations: Reservations,
     copies: Copies,
     echoes: Echoes,
@@ -109,6 +111,7 @@ impl LogicalUnit {
         settings: Option<Arc<dyn SettingsStore>>,
     ) -> LogicalUnit {
         let reservations = Reservations::new(settings.as_deref());
+        let overhaul = Overhaul::new(settings.as_deref());
         let modes = Mutex::new(ModeParameters::saved(settings.as_deref()));
         LogicalUnit {
             read_only: AtomicBool::new(volume.is_read_only()),
@@ -120,6 +123,7 @@ impl LogicalUnit {
             attentions: UnitAttentions::default(),
             counters: Counters::default(),
             overlap: Overlap::default(),
+            overhaul,
             reservations,
             copies: Copies::default(),
             echoes: Echoes::default(),
@@ -164,6 +168,25 @@ impl LogicalUnit {
 
     pub(crate) fn echoes(&self) -> &Echoes {
         &self.echoes
+    }
+
+    pub(crate) fn overhaul(&self) -> &Overhaul {
+        &self.overhaul
+    }
+
+    /// Whether SANITIZE or FORMAT UNIT have begun something that is to be carried on.
+    pub fn is_overhauled(&self) -> bool {
+        self.overhaul.goes_on()
+    }
+
+    /// Does a part of that; it takes a moment. Whoever calls it sees to it that it is called again.
+    pub fn carry_overhaul_on(&self) -> Overhauled {
+        overhaul::carry_on(self)
+    }
+
+    /// Leaves the rest of it to the disk's next life.
+    pub fn halt_overhaul(&self) {
+        self.overhaul.halt();
     }
 
     pub(crate) fn overlap(&self) -> &Overlap {

@@ -6,13 +6,15 @@ use crate::sense::{LOGICAL_UNIT_NOT_SUPPORTED, NO_SENSE, Sense};
 
 pub(crate) const ALLOCATION_LENGTH: Field = Field { byte: 4, width: 1 };
 
-/// Reports one unit attention condition, which is no longer pending after.
+/// Reports one unit attention condition, which is no longer pending after, or what goes on.
 pub(crate) fn request_sense(command: &mut Running<'_>) -> Outcome {
-    let condition = match command.unit {
-        Some(unit) => unit.attentions().take(command.nexus).unwrap_or(&NO_SENSE),
-        None => &LOGICAL_UNIT_NOT_SUPPORTED,
+    let sense = match command.unit {
+        Some(unit) => match unit.attentions().take(command.nexus) {
+            Some(condition) => condition.into(),
+            None => unit.overhaul().sense().unwrap_or((&NO_SENSE).into()),
+        },
+        None => Sense::from(&LOGICAL_UNIT_NOT_SUPPORTED),
     };
-    let sense = Sense::from(condition);
     let descriptor_format = command.cdb.bit(1, 0);
     let data = if descriptor_format { sense.descriptors() } else { sense.fixed().to_vec() };
     command.respond(&data, ALLOCATION_LENGTH);

@@ -44,9 +44,14 @@ macro_rules! conditions {
 conditions! {
     NO_SENSE: NoSense 0x00 0x00 "no additional sense information";
     BECOMING_READY: NotReady 0x04 0x01 "logical unit is in process of becoming ready";
+    FORMAT_IN_PROGRESS: NotReady 0x04 0x04 "logical unit not ready, format in progress";
+    SANITIZE_IN_PROGRESS: NotReady 0x04 0x1b "logical unit not ready, sanitize in progress";
     OFFLINE: NotReady 0x04 0x12 "logical unit not ready, offline";
     WRITE_ERROR: MediumError 0x0c 0x00 "write error";
     UNRECOVERED_READ_ERROR: MediumError 0x11 0x00 "unrecovered read error";
+    MEDIUM_FORMAT_CORRUPTED: MediumError 0x31 0x00 "medium format corrupted";
+    FORMAT_COMMAND_FAILED: MediumError 0x31 0x01 "format command failed";
+    SANITIZE_FAILED: MediumError 0x31 0x03 "sanitize command failed";
     PARAMETER_LIST_LENGTH_ERROR: IllegalRequest 0x1a 0x00 "parameter list length error";
     COPY_TARGET_NOT_REACHABLE: CopyAborted 0x0d 0x02 "copy target device not reachable";
     MISCOMPARE_DURING_VERIFY: Miscompare 0x1d 0x00 "miscompare during verify operation";
@@ -92,12 +97,13 @@ pub fn describe_sense(sense: &[u8]) -> Option<&'static str> {
         .map(|condition| condition.words)
 }
 
-/// Points at the field that was refused (SPC-4 4.5.2.4.2).
+/// Sense-key specific data (SPC-4 4.5.2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FieldPointer {
-    in_cdb: bool,
-    byte: u16,
-    bit: Option<u8>,
+enum KeySpecific {
+    /// Points at the field that was refused.
+    Field { in_cdb: bool, byte: u16, bit: Option<u8> },
+    /// How much of 65536 is done.
+    Progress(u16),
 }
 
 /// A condition, and where it happened.
@@ -105,12 +111,12 @@ struct FieldPointer {
 pub(crate) struct Sense {
     pub(crate) condition: &'static Condition,
     information: Option<u64>,
-    field: Option<FieldPointer>,
+    key_specific: Option<KeySpecific>,
 }
 
 impl From<&'static Condition> for Sense {
     fn from(condition: &'static Condition) -> Self {
-        Self { condition, information: None, field: None }
+        Self { condition, information: None, key_specific: None }
     }
 }
 
@@ -141,7 +147,12 @@ impl Sense {
 
     fn invalid(condition: &'static Condition, in_cdb: bool, byte: usize, bit: Option<u8>) -> Self {
         let byte = u16::try_from(byte).unwrap_or(u16::MAX);
-        Self { field: Some(FieldPointer { in_cdb, byte, bit }), ..condition.into() }
+        Self { key_specific: Some(KeySpecific::Field { in_cdb, byte, bit }), ..condition.into() }
+    }
+
+    /// Adds how much of 65536 is done.
+    pub(crate) fn with_progress(self, progress: u16) -> Self {
+        Self { key_specific: Some(KeySpecific::Progress(progress)), ..self }
     }
 
     /// Adds what the command's standard puts in the INFORMATION field.
@@ -174,7 +185,7 @@ impl Sense {
             bytes.extend([0x00, 0x0a, 0x80, 0]);
             bytes.extend(information.to_be_bytes());
         }
-        if self.field.is_some() {
+        if self.key_specific.is_some() {
             let [first, second, third] = self.key_specific();
             bytes.extend([0x02, 0x06, 0, 0, first, second, third, 0]);
         }
@@ -183,14 +194,16 @@ impl Sense {
     }
 
     fn key_specific(&self) -> [u8; 3] {
-        let Some(FieldPointer { in_cdb, byte, bit }) = self.field else {
-            return [0; 3];
+        let (flags, [high, low]) = match self.key_specific {
+            None => return [0; 3],
+            Some(KeySpecific::Progress(progress)) => (0, progress.to_be_bytes()),
+            Some(KeySpecific::Field { in_cdb, byte, bit }) => {
+                let command = if in_cdb { 0x40 } else { 0 };
+                (command | bit.map_or(0, |bit| 0x08 | (bit & 0x07)), byte.to_be_bytes())
+            }
         };
-        let [high, low] = byte.to_be_bytes();
         let valid = 0x80;
-        let command = if in_cdb { 0x40 } else { 0 };
-        let bit = bit.map_or(0, |bit| 0x08 | (bit & 0x07));
-        [valid | command | bit, high, low]
+        [valid | flags, high, low]
     }
 }
 
@@ -237,6 +250,13 @@ mod tests {
         ];
         assert_eq!(sense, expected);
         assert_eq!(Sense::from(&NO_SENSE).descriptors(), [0x72, 0, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn progress_is_told_in_both_formats() {
+        let sense = Sense::from(&SANITIZE_IN_PROGRESS).with_progress(0x1234);
+        assert_eq!(sense.fixed()[12..], [0x04, 0x1b, 0, 0x80, 0x12, 0x34]);
+        assert_eq!(sense.descriptors()[8..], [0x02, 0x06, 0, 0, 0x80, 0x12, 0x34, 0]);
     }
 
     #[test]

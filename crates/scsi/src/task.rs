@@ -32,6 +32,8 @@ pub enum Wait {
     Flush,
     /// Any of these, and for as long as it likes.
     Long,
+    /// All of the medium: it goes on if nobody waits for it any more, and nobody has to wait for it.
+    Overhaul,
 }
 
 /// How a command ended.

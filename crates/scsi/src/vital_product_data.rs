@@ -177,10 +177,11 @@ fn block_limits(unit: &LogicalUnit) -> Vec<u8> {
     body
 }
 
-/// Block Device Characteristics (SBC-3 6.6.3): a non-rotating medium.
+/// Block Device Characteristics (SBC-3 6.6.3): a non-rotating medium; WABEREQ, that what was erased
+/// can be read.
 fn block_device_characteristics() -> Vec<u8> {
     let mut body = vec![0; 60];
-    body[1] = 0x01;
+    (body[1], body[3]) = (0x01, 0x40);
     body
 }
 

@@ -36,9 +36,11 @@ pub enum Unrest {
 }
 
 impl Disk {
-    /// `name` is for people's logs.
+    /// `name` is for people's logs. What an earlier life has left of a SANITIZE or FORMAT UNIT goes on.
     pub fn new(name: impl Into<String>, unit: Arc<LogicalUnit>) -> Arc<Disk> {
-        Arc::new(Disk { executor: Executor::new(name.into(), unit), hanging: Mutex::default() })
+        let executor = Executor::new(name.into(), unit);
+        executor.see_to_overhaul();
+        Arc::new(Disk { executor, hanging: Mutex::default() })
     }
 
     /// What people call it.

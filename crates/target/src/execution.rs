@@ -4,8 +4,10 @@
 //! A command that nobody waits for any more (aborted, or its session is gone) can't be taken back once it
 //! runs. Until it ends nothing else starts on its disk: whatever comes later can rely on not being overtaken by it.
 
+mod overhaul;
+
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -45,6 +47,8 @@ pub(crate) struct Executor {
     abandoned: AtomicUsize,
     pace: Pace,
     complained: Mutex<Option<Instant>>,
+    /// A thread carries an overhaul on.
+    overhauling: AtomicBool,
 }
 
 #[derive(Default)]
@@ -59,6 +63,8 @@ struct State {
     flushing: bool,
     /// The thread that sees to flushes still waits for more to come.
     gathering: bool,
+    /// A part of what goes on without a command is being done.
+    at_overhaul: bool,
     /// How many may be waiting for the next flush soon: those that the last one was for, as far as their initiators
     /// go on in the same way, and those that waited already when it ended.
     expected: usize,
@@ -66,7 +72,7 @@ struct State {
 
 impl State {
     fn is_at_rest(&self) -> bool {
-        self.queue.is_empty() && self.running.is_empty()
+        self.queue.is_empty() && self.running.is_empty() && !self.at_overhaul
     }
 
     fn waiting_for_flush(&self) -> usize {
@@ -101,6 +107,8 @@ struct Running {
     nexus: NexusId,
     id: TaskId,
     abandoned: bool,
+    /// Whether nothing else starts before it ends, if it is abandoned.
+    is_in_the_way: bool,
 }
 
 impl std::fmt::Debug for Executor {
@@ -121,6 +129,7 @@ impl Executor {
             abandoned: AtomicUsize::new(0),
             pace: Pace::default(),
             complained: Mutex::new(None),
+            overhauling: AtomicBool::new(false),
         })
     }
 
@@ -237,7 +246,7 @@ impl Executor {
         for running in state.running.iter_mut().filter(|running| matches(running.nexus, running.id)) {
             if !running.abandoned {
                 running.abandoned = true;
-                self.abandoned.fetch_add(1, Ordering::AcqRel);
+                self.abandoned.fetch_add(usize::from(running.is_in_the_way), Ordering::AcqRel);
             }
         }
     }
@@ -355,11 +364,12 @@ impl Executor {
         for done in round.done().drain(..) {
             let key = (done.nexus, done.id);
             let position = state.running.iter().position(|running| (running.nexus, running.id) == key);
-            let abandoned = position.is_some_and(|position| state.running.swap_remove(position).abandoned);
-            if !abandoned {
-                hand_on(done.reply, (done.id, done.outcome));
-            } else if self.abandoned.fetch_sub(1, Ordering::AcqRel) == 1 {
-                self.work.notify_all();
+            let running = position.map(|position| state.running.swap_remove(position));
+            match running.filter(|running| running.abandoned) {
+                None => hand_on(done.reply, (done.id, done.outcome)),
+                Some(Running { is_in_the_way: false, .. }) => {}
+                Some(_) if self.abandoned.fetch_sub(1, Ordering::AcqRel) == 1 => self.work.notify_all(),
+                Some(_) => {}
             }
         }
         self.tell_of_rest(&state);
@@ -368,7 +378,8 @@ impl Executor {
 
 impl Running {
     fn new(job: &Job) -> Self {
-        Running { nexus: job.nexus, id: job.command.id, abandoned: false }
+        let is_in_the_way = job.wait != Wait::Overhaul;
+        Running { nexus: job.nexus, id: job.command.id, abandoned: false, is_in_the_way }
     }
 }
 

@@ -107,6 +107,9 @@ impl Job {
                 self.reply.post(Message::Preempted(self.command.lun, victims));
             }
         }
+        if self.wait == Wait::Overhaul {
+            self.executor.see_to_overhaul();
+        }
         let outcome = outcome(completion, self.command.data_in.take());
         Done { nexus: self.nexus, id: self.command.id, reply: self.reply, outcome }
     }

@@ -45,7 +45,7 @@ impl Pace {
             Wait::Flush => {
                 self.flush.load(Ordering::Relaxed) < BRISK_FLUSH.as_nanos() as u64 && !self.is_slow()
             }
-            Wait::Nothing | Wait::Read | Wait::Long => false,
+            Wait::Nothing | Wait::Read | Wait::Long | Wait::Overhaul => false,
         }
     }
 

@@ -139,6 +139,7 @@ fn flush(disks: Vec<Arc<Disk>>, deadline: Instant) -> Result<(), Stuck> {
     let mut waiting: Vec<String> = Vec::new();
     for disk in disks {
         let Some(volume) = disk.unit().medium().present() else { continue };
+        disk.unit().halt_overhaul();
         let (sender, name) = (sender.clone(), disk.name());
         waiting.push(name.clone());
         let thread = std::thread::Builder::new().name(format!("flush {name}"));

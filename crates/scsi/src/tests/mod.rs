@@ -11,6 +11,7 @@ mod flush_debts;
 mod medium;
 mod modes;
 mod operation_codes;
+mod overhauls;
 mod parameter_data;
 mod provisioning;
 mod random;

@@ -16,6 +16,7 @@ mod login;
 mod meanwhile;
 mod memory;
 mod mutual;
+mod overhauls;
 mod steps;
 mod stuck_disk;
 mod task_management;

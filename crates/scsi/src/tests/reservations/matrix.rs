@@ -4,13 +4,13 @@ use super::*;
 
 /// What a command is to others' reservations: let through always, where they may read, or never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
+pub(in crate::tests) enum Class {
     Always,
     Looks,
     Never,
 }
 
-pub(super) fn commands() -> Vec<(Class, Vec<u8>, Vec<u8>)> {
+pub(in crate::tests) fn commands() -> Vec<(Class, Vec<u8>, Vec<u8>)> {
     use Class::*;
     let block = vec![0; BLOCK];
     let mut compare = vec![0; 16];
@@ -62,6 +62,10 @@ pub(super) fn commands() -> Vec<(Class, Vec<u8>, Vec<u8>)> {
         (Never, block_cdb(0x35, 0, 0, 0), vec![]),
         (Never, block_cdb(0x91, 0, 0, 0), vec![]),
         (Never, vec![0x15, 0x10, 0, 0, 0, 0], vec![]),
+        (Never, vec![0x04, 0, 0, 0, 0, 0], vec![]),
+        (Never, vec![0x48, 0x02, 0, 0, 0, 0, 0, 0, 0, 0], vec![]),
+        (Never, vec![0x48, 0x01, 0, 0, 0, 0, 0, 0, 5, 0], vec![1, 0, 0, 1, 7]),
+        (Never, vec![0x48, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0], vec![]),
     ]
 }
 

@@ -3,7 +3,7 @@
 mod matrix;
 
 use super::*;
-use matrix::commands;
+pub(super) use matrix::commands;
 
 /// The three kinds of nexus: who has made the reservation, who is registered, and who is neither.
 const HOLDER: NexusId = NexusId(1);

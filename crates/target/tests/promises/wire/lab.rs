@@ -72,7 +72,10 @@ fn watch_for_panics() {
         std::panic::set_hook(Box::new(move |info| {
             let thread = std::thread::current();
             let name = thread.name().unwrap_or_default();
-            if ["client ", "disk ", "listen ", "flush ", "lookout"].iter().any(|own| name.starts_with(own)) {
+            if ["client ", "disk ", "listen ", "flush ", "lookout", "overhaul "]
+                .iter()
+                .any(|own| name.starts_with(own))
+            {
                 PANICS.lock().unwrap().push(format!("{name}: {info}"));
             }
             before(info);
