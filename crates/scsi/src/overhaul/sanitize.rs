@@ -15,6 +15,17 @@ const HEADER: usize = 4;
 /// INITIALIZATION PATTERN LENGTH in the parameter list.
 const PATTERN_LENGTH: usize = 2;
 
+/// What is not understood may have been meant to change what is to be destroyed.
+fn refuse_reserved(cdb: Cdb<'_>) -> Outcome {
+    if cdb.bit(1, 6) {
+        return Err(Sense::invalid_cdb(1, 6).into());
+    }
+    match (2..7).find(|byte| cdb.byte(*byte) != 0) {
+        Some(byte) => Err(Sense::invalid_cdb(byte, None).into()),
+        None => Ok(()),
+    }
+}
+
 /// AUSE. A disk whose sanitizing failed, and was not to be left so, is sanitized in that way only (SBC-4 4.11.4).
 fn purpose(unit: &LogicalUnit, cdb: Cdb<'_>) -> Result<Purpose, Stop> {
     let may_be_left = cdb.bit(1, 5);
@@ -26,6 +37,7 @@ fn purpose(unit: &LogicalUnit, cdb: Cdb<'_>) -> Result<Purpose, Stop> {
 }
 
 fn expect_no_parameters(cdb: Cdb<'_>) -> Outcome {
+    refuse_reserved(cdb)?;
     match cdb.number(PARAMETER_LIST_LENGTH) {
         0 => Ok(()),
         _ => Err(Sense::invalid_cdb(PARAMETER_LIST_LENGTH.byte, None).into()),
@@ -39,6 +51,7 @@ fn sanitize(unit: &LogicalUnit, command: &Running<'_>, method: Method) -> Outcom
 
 /// OVERWRITE: all is written with a pattern, some times.
 pub(crate) fn overwrite(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
+    refuse_reserved(command.cdb)?;
     let length = command.cdb.number(PARAMETER_LIST_LENGTH);
     if length <= HEADER as u64 || length > HEADER as u64 + unit.block_length() {
         return Err(Sense::invalid_cdb(PARAMETER_LIST_LENGTH.byte, None).into());

@@ -132,6 +132,13 @@ fn what_a_parameter_list_must_not_say() {
     for action in [BLOCK_ERASE, EXIT_FAILURE_MODE] {
         assert_eq!(bench.refused_with(&sanitize(action, 8), &[0; 8]), INVALID_FIELD);
     }
+    for action in [OVERWRITE, BLOCK_ERASE, EXIT_FAILURE_MODE] {
+        for (byte, value) in [(1, 0x40), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1)] {
+            let mut cdb = sanitize(action, if action == OVERWRITE { 8 } else { 0 });
+            cdb[byte] |= value;
+            assert_eq!(bench.refused_with(&cdb, &list(1, &[1; 4])), INVALID_FIELD, "{action:x} {byte}");
+        }
+    }
     for action in (0..=0x1f).filter(|action| ![1, 2, 0x1f].contains(action)) {
         assert_eq!(bench.refused(&sanitize(action, 0)), INVALID_FIELD, "{action:x}");
     }
