@@ -57,5 +57,13 @@ says "copy operating parameters" 'Maximum segment descriptor count: 64' sg_copy_
 ends "copy from one logical unit to another" 0 sg_xcopy if="$(generic "$A")" of="$(generic "$B")" bs=512 count=16384
 cmp -n $((8 << 20)) "$A" "$B" || die "the copy is another"; ok "the copy is the same"
 ends "write buffer" 0 sg_write_buffer --mode=0xa --in=/tmp/block --length=512 "$A"
+head -c 64 /dev/zero | tr '\0' 'p' > /tmp/pattern
+ends "sanitize by overwriting" 0 sg_sanitize --quick --wait --overwrite --pattern=/tmp/pattern --ipl=64 --count=2 --invert "$B"
+read_blocks "$B" /tmp/now 16383 1; same /tmp/now <(head -c 512 /dev/zero | tr '\0' '\217') "the inverted pattern is there"
+ends "sanitize in the background" 0 sg_sanitize --quick --early --block "$B"
+for _ in $(seq 50); do sg_turs "$B" > /dev/null 2>&1 && break; sleep 0.2; done
+read_blocks "$B" /tmp/now 16383 1; same /tmp/now <(head -c 512 /dev/zero) "nothing is left of it"
+says "LBA status: nothing is mapped" 'unmapped|deallocated' sg_get_lba_status --lba=16383 "$B"
+ends "nothing failed" 0 sg_sanitize --quick --early --fail "$B"
 ends "reset of the logical unit" 0 sg_reset --device "$A"
 logout
