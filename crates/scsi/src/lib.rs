@@ -65,7 +65,7 @@ pub use device_server::DeviceServer;
 pub use flush_debt::{Begun, FlushDebt};
 pub use logical_unit::{BlockFormat, Identity, LogicalUnit, SettingsStore};
 pub use medium::{Absence, Medium};
-pub use overhaul::Overhauled;
+pub use overhaul::{OverhaulState, Overhauled};
 pub use sense::describe_sense;
 pub use task::{Completion, NexusId, Plan, Status, Wait};
 pub use traffic::{Counters, Traffic};

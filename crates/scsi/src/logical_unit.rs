@@ -12,7 +12,7 @@ use crate::extended_copy::results::Copies;
 use crate::limits;
 use crate::medium::Medium;
 use crate::mode_pages::ModeParameters;
-use crate::overhaul::{self, Overhaul, Overhauled};
+use crate::overhaul::{self, Overhaul, OverhaulState, Overhauled};
 use crate::overlap::Overlap;
 use crate::reservations::Reservations;
 use crate::sense::{Condition, LBA_OUT_OF_RANGE, SOFTWARE_WRITE_PROTECTED, Sense, WRITE_PROTECTED};
@@ -177,6 +177,11 @@ impl LogicalUnit {
     /// Whether SANITIZE or FORMAT UNIT have begun something that is to be carried on.
     pub fn is_overhauled(&self) -> bool {
         self.overhaul.goes_on()
+    }
+
+    /// How that is, for people; `None` where there is nothing of the kind.
+    pub fn overhaul_state(&self) -> Option<OverhaulState> {
+        self.overhaul.for_people()
     }
 
     /// Does a part of that; it takes a moment. Whoever calls it sees to it that it is called again.

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use timedisk_scsi::Attention;
+use timedisk_scsi::{Attention, OverhaulState};
 use timedisk_target::{Disk as Served, Listening, Server, SessionStatus, Stuck};
 use timedisk_volume::{Health, Volume};
 
 use crate::command_line::ServeOptions;
-use crate::control::{self, DiskState, Refusal, RefusalKind, Reloaded, Status};
+use crate::control::{self, DiskState, Erasing, Refusal, RefusalKind, Reloaded, Status};
 use crate::descriptors;
 use crate::inventory::Inventory;
 use crate::plan::{self, Disk, Part, Plan, Unplanned};
@@ -252,6 +252,10 @@ impl Shown {
             block_length: disk.block_length,
             read_only: unit.is_read_only(),
             state,
+            erasing: unit.overhaul_state().map(|state| match state {
+                OverhaulState::GoesOn(percent) => Erasing::Percent(percent),
+                OverhaulState::Failed => Erasing::Failed,
+            }),
             serial: unit.identity().serial.clone(),
             sessions: sessions as u64,
             reads: traffic.reads,

@@ -35,6 +35,15 @@ pub enum Overhauled {
     Failed,
 }
 
+/// How an overhaul is, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OverhaulState {
+    /// It goes on, and has done so much of a hundred.
+    GoesOn(u8),
+    /// It has failed: the medium can't be used until it is overhauled anew, or, if that was admitted, left as it is.
+    Failed,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum State {
     #[default]
@@ -124,6 +133,17 @@ impl Overhaul {
     /// The state, for who asks for it.
     pub(crate) fn sense(&self) -> Option<Sense> {
         self.is_in_force.load(Ordering::Acquire).then(|| self.state().sense()).flatten()
+    }
+
+    pub(crate) fn for_people(&self) -> Option<OverhaulState> {
+        match &*self.state() {
+            State::None => None,
+            State::GoesOn(operation) => {
+                let percent = u32::from(operation.progress()) * 100 >> 16;
+                Some(OverhaulState::GoesOn(percent as u8))
+            }
+            State::Failed(_) => Some(OverhaulState::Failed),
+        }
     }
 
     fn purpose_that_failed(&self) -> Option<Purpose> {

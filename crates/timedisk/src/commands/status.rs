@@ -11,7 +11,7 @@ use signal_hook::iterator::Signals;
 
 use super::table::{Table, age, short};
 use super::{DaemonOptions, TO_TELL, tell};
-use crate::control::{Client, Disk, DiskState, Session, Status, Trouble};
+use crate::control::{Client, Disk, DiskState, Erasing, Session, Status, Trouble};
 
 /// Show the disks and sessions of a running daemon.
 ///
@@ -136,7 +136,13 @@ fn state(disk: &Disk) -> String {
         DiskState::Offline => "offline",
         DiskState::Failed => "failed",
     };
-    if disk.read_only { format!("{state}, ro") } else { state.to_owned() }
+    let erasing = match disk.erasing {
+        None => String::new(),
+        Some(Erasing::Percent(percent)) => format!(", erasing {percent}%"),
+        Some(Erasing::Failed) => ", erasing failed".to_owned(),
+    };
+    let read_only = if disk.read_only { ", ro" } else { "" };
+    format!("{state}{erasing}{read_only}")
 }
 
 fn sessions(sessions: &[Session]) -> Table {

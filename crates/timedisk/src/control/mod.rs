@@ -12,7 +12,7 @@ mod types;
 pub(crate) use client::{Client, Trouble};
 pub(crate) use endpoint::{Claim, Endpoint};
 pub(crate) use server::serve;
-pub(crate) use types::{Disk, DiskState, Refusal, RefusalKind, Reloaded, Session, Status};
+pub(crate) use types::{Disk, DiskState, Erasing, Refusal, RefusalKind, Reloaded, Session, Status};
 
 #[cfg(test)]
 mod tests;

@@ -42,6 +42,9 @@ pub(crate) struct Disk {
     /// Whether writes are refused.
     pub(crate) read_only: bool,
     pub(crate) state: DiskState,
+    /// Present while a client's SANITIZE or FORMAT UNIT goes over all of it, or when that has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) erasing: Option<Erasing>,
     /// Its serial number (VPD page 80h).
     pub(crate) serial: String,
     /// Sessions with its target.
@@ -69,6 +72,16 @@ pub(crate) enum DiskState {
     /// An administrator has taken it away.
     Offline,
     /// A flush has failed: it takes no writes until the loss is accepted.
+    Failed,
+}
+
+/// How the erasing of a disk is that a client has asked for.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Erasing {
+    /// It goes on, and this much of it is done.
+    Percent(u8),
+    /// It has failed, and the disk can't be used until a client has erased it.
     Failed,
 }
 
