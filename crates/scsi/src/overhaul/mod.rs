@@ -139,7 +139,7 @@ impl Overhaul {
         match &*self.state() {
             State::None => None,
             State::GoesOn(operation) => {
-                let percent = u32::from(operation.progress()) * 100 >> 16;
+                let percent = (u32::from(operation.progress()) * 100) >> 16;
                 Some(OverhaulState::GoesOn(percent as u8))
             }
             State::Failed(_) => Some(OverhaulState::Failed),
