@@ -21,6 +21,7 @@ mod memory;
 #[cfg(test)]
 mod model;
 mod range;
+mod redo;
 mod state;
 mod volume;
 
@@ -32,7 +33,8 @@ pub use concatenated::ConcatenatedVolume;
 pub use error::{ErrorKind, VolumeError};
 pub use fault::{FailingVolume, HeldVolume, Operation};
 pub use file::{
-    FileVolume, Growth, ImageFiles, Length, OpenOptions, accept_loss_offline, accept_loss_offline_with,
+    FileVolume, Growth, ImageFiles, Length, OpenOptions, Recovery, accept_loss_offline,
+    accept_loss_offline_with,
 };
 pub use memory::MemoryVolume;
 pub use state::DiskState;

@@ -16,6 +16,7 @@ const CAPACITY: u64 = 48 * 1024;
 enum Step {
     Read(u64, u64),
     Write(u64, u64, u8, Durability),
+    WriteAtomic(u64, u64, u8),
     Deallocate(u64, u64),
     Zero(u64, u64, Allocation),
     Flush,
@@ -33,6 +34,7 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => ranges().prop_map(|(at, length)| Step::Read(at, length)),
         4 => (ranges(), 1..=255u8, durability)
             .prop_map(|((at, length), byte, wait)| Step::Write(at, length, byte, wait)),
+        1 => (ranges(), 1..=255u8).prop_map(|((at, length), byte)| Step::WriteAtomic(at, length, byte)),
         2 => ranges().prop_map(|(at, length)| Step::Deallocate(at, length)),
         2 => (ranges(), allocation).prop_map(|((at, length), allocation)| Step::Zero(at, length, allocation)),
         1 => Just(Step::Flush),
@@ -60,6 +62,14 @@ fn follow(volume: &dyn Volume, steps: &[Step]) {
                 let data: Vec<u8> = (0..length).map(|n| byte.wrapping_add(n as u8)).collect();
                 volume.write(at, &data, durability).unwrap();
                 model[range(at, length)].copy_from_slice(&data);
+            }
+            Step::WriteAtomic(at, length, byte) => {
+                let data: Vec<u8> = (0..length).map(|n| byte.wrapping_add(n as u8)).collect();
+                let is_done = volume.write_atomic(at, &data).is_ok();
+                assert_eq!(is_done, length <= volume.atomic_limit());
+                if is_done {
+                    model[range(at, length)].copy_from_slice(&data);
+                }
             }
             Step::Deallocate(at, length) => {
                 volume.deallocate(at, length).unwrap();

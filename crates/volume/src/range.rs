@@ -15,6 +15,15 @@ pub(crate) fn check_byte(capacity: u64, offset: u64) -> Result<()> {
     if offset < capacity { Ok(()) } else { Err(out_of_range(capacity, offset, 1)) }
 }
 
+/// Fails with [`ErrorKind::OutOfRange`] unless `data` are at most `limit` bytes.
+pub(crate) fn check_atomic(limit: u64, data: &[u8]) -> Result<()> {
+    if length_of(data) <= limit {
+        return Ok(());
+    }
+    let message = format!("{} bytes can't be written in one piece: at most {limit} can", data.len());
+    Err(VolumeError::new(ErrorKind::OutOfRange, message))
+}
+
 fn out_of_range(capacity: u64, offset: u64, length: u64) -> VolumeError {
     VolumeError::new(
         ErrorKind::OutOfRange,

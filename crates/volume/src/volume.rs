@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::Result;
+use crate::{Result, range};
 
 /// Bytes that last.
 ///
@@ -41,6 +41,23 @@ pub trait Volume: Send + Sync + std::fmt::Debug {
 
     /// Writes `data` at `offset`. With [`Durability::Durable`] the data survive power loss once this returns.
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()>;
+
+    /// The most bytes that [`write_atomic`](Volume::write_atomic) takes; 0 where a power cut may tear any write. The
+    /// same for as long as the volume lives.
+    fn atomic_limit(&self) -> u64 {
+        0
+    }
+
+    /// Writes `data` at `offset` so that they survive power loss once this returns, and that after power loss at any
+    /// time before, or after a failure, all of them are there or none. Whoever calls sees to it that nothing else
+    /// changes the same bytes meanwhile.
+    ///
+    /// More than [`atomic_limit`](Volume::atomic_limit) is an error of kind
+    /// [`ErrorKind::OutOfRange`](crate::ErrorKind::OutOfRange) and changes nothing.
+    fn write_atomic(&self, offset: u64, data: &[u8]) -> Result<()> {
+        let _ = offset;
+        range::check_atomic(0, data)
+    }
 
     /// Returns once every write that was acknowledged before the call survives power loss.
     ///
@@ -135,6 +152,14 @@ impl<V: Volume + ?Sized> Volume for Arc<V> {
 
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
         (**self).write(offset, data, durability)
+    }
+
+    fn atomic_limit(&self) -> u64 {
+        (**self).atomic_limit()
+    }
+
+    fn write_atomic(&self, offset: u64, data: &[u8]) -> Result<()> {
+        (**self).write_atomic(offset, data)
     }
 
     fn flush(&self) -> Result<()> {

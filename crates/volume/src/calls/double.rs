@@ -137,6 +137,10 @@ impl FileCalls for RecordingCalls {
         self.note(Call::SynchronizeDirectory, path)?;
         SystemCalls.synchronize_directory(path)
     }
+
+    fn takes_files(&self, directory: &Path) -> bool {
+        SystemCalls.takes_files(directory)
+    }
 }
 
 #[derive(Debug)]

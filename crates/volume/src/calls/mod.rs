@@ -6,6 +6,8 @@ mod system;
 
 #[cfg(test)]
 pub(crate) mod double;
+#[cfg(test)]
+pub(crate) mod power;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -34,6 +36,9 @@ pub trait FileCalls: Send + Sync + Debug {
 
     /// Makes the names in a directory survive power loss.
     fn synchronize_directory(&self, path: &Path) -> Result<(), Errno>;
+
+    /// Whether files can be made in a directory, as far as can be told without making one.
+    fn takes_files(&self, directory: &Path) -> bool;
 }
 
 /// The calls on an open file. None of them but those that say so depends on, or moves, a position in the
@@ -149,6 +154,21 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
         Some(_) => Path::new("."),
         None => Path::new("/"),
     }
+}
+
+/// Writes all of `data`, from `offset` on.
+pub(crate) fn write_all(file: &dyn OpenFile, offset: u64, data: &[u8]) -> Result<(), Errno> {
+    let mut rest = data;
+    let mut at = offset;
+    while !rest.is_empty() {
+        let count = uninterrupted(|| file.write_at(at, rest))?;
+        if count == 0 {
+            return Err(Errno::IO);
+        }
+        rest = rest.get(count..).unwrap_or_default();
+        at += count as u64;
+    }
+    Ok(())
 }
 
 /// Repeats a call that a signal broke off. Not for fsync: what an interrupted one has done is not known.

@@ -80,6 +80,10 @@ impl FileCalls for SystemCalls {
         let directory = uninterrupted(|| rustix::fs::open(path, flags, Mode::empty()))?;
         rustix::fs::fsync(&directory)
     }
+
+    fn takes_files(&self, directory: &Path) -> bool {
+        rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_ok()
+    }
 }
 
 impl OpenFile for SystemFile {

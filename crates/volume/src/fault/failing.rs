@@ -124,6 +124,16 @@ impl<V: Volume> Volume for FailingVolume<V> {
         self.inner.write(offset, data, durability)
     }
 
+    fn atomic_limit(&self) -> u64 {
+        self.inner.atomic_limit()
+    }
+
+    fn write_atomic(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.pass(Operation::Write)?;
+        self.pass(Operation::Flush)?;
+        self.inner.write_atomic(offset, data)
+    }
+
     fn flush(&self) -> Result<()> {
         self.pass(Operation::Flush)?;
         self.inner.flush()

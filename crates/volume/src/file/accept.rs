@@ -29,7 +29,7 @@ impl FileVolume {
             return Err(nothing(self.path()));
         }
         match self.shared.accept_loss(&self.member) {
-            Ok(written) => written,
+            Ok(written) => written.and_then(|()| self.settle()),
             Err(reason) => Err(still_failing(self.path()).caused_by(std::io::Error::other(reason))),
         }
     }

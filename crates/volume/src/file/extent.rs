@@ -75,12 +75,16 @@ impl Extent {
     }
 
     pub(super) fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
-        let mut done = 0;
-        while done < data.len() {
-            let at = self.position(offset) + done as u64;
-            match uninterrupted(|| self.file.write_at(at, &data[done..])) {
+        self.write_on(offset, data, &mut 0)
+    }
+
+    /// Writes what comes after the first `done` bytes of the data, and counts on.
+    pub(super) fn write_on(&self, offset: u64, data: &[u8], done: &mut usize) -> Result<()> {
+        while *done < data.len() {
+            let at = self.position(offset) + *done as u64;
+            match uninterrupted(|| self.file.write_at(at, &data[*done..])) {
                 Ok(0) => return Err(self.failure(ErrorKind::WriteFailed, "write", at, Errno::IO)),
-                Ok(count) => done += count,
+                Ok(count) => *done += count,
                 Err(errno) => return Err(self.failure(ErrorKind::WriteFailed, "write", at, errno)),
             }
         }

@@ -1,6 +1,7 @@
 //! A volume in a file: one extent of a sparse file or of a block device.
 
 mod accept;
+mod atomic;
 mod claims;
 mod commit;
 mod extent;
@@ -21,6 +22,8 @@ use crate::{
     Allocation, DiskState, Durability, ErrorKind, Health, Mapping, Result, Volume, VolumeError, range,
 };
 pub use accept::{accept_loss_offline, accept_loss_offline_with};
+pub use atomic::Recovery;
+use atomic::Redo;
 use claims::Member;
 use extent::Extent;
 pub use growth::Growth;
@@ -88,6 +91,8 @@ pub struct FileVolume {
     block_length: u32,
     calls: Arc<dyn FileCalls>,
     made: Made,
+    redo: Redo,
+    recovery: Option<Recovery>,
 }
 
 impl FileVolume {
@@ -126,13 +131,13 @@ impl FileVolume {
         }
     }
 
-    /// Makes a change to a range, if the disk takes changes.
+    /// Makes a change to a range, if the disk takes changes. It is told how many flushes have failed before it.
     fn change(
         &self,
         offset: u64,
         length: u64,
         durability: Durability,
-        change: impl FnOnce() -> Result<()>,
+        change: impl FnOnce(u64) -> Result<()>,
     ) -> Result<()> {
         range::check(self.extent.capacity(), offset, length)?;
         if self.member.read_only {
@@ -140,7 +145,8 @@ impl FileVolume {
             return Err(VolumeError::new(ErrorKind::ReadOnly, message).at(self.path()));
         }
         let seen = self.check_promises()?;
-        change()?;
+        self.settle()?;
+        change(seen)?;
         match durability {
             Durability::Durable => self.commit(seen),
             Durability::Volatile => self.check_since(seen),
@@ -209,7 +215,19 @@ impl Volume for FileVolume {
     }
 
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
-        self.change(offset, range::length_of(data), durability, || self.extent.write(offset, data))
+        self.change(offset, range::length_of(data), durability, |_| self.extent.write(offset, data))
+    }
+
+    /// By way of the redo record beside the state file; 0 where there can be none.
+    fn atomic_limit(&self) -> u64 {
+        self.redo.limit()
+    }
+
+    fn write_atomic(&self, offset: u64, data: &[u8]) -> Result<()> {
+        range::check_atomic(self.redo.limit(), data)?;
+        self.change(offset, range::length_of(data), Durability::Volatile, |seen| {
+            if data.is_empty() { Ok(()) } else { self.put_whole(offset, data, seen) }
+        })
     }
 
     fn flush(&self) -> Result<()> {
@@ -222,7 +240,7 @@ impl Volume for FileVolume {
     }
 
     fn deallocate(&self, offset: u64, length: u64) -> Result<()> {
-        self.change(offset, length, Durability::Volatile, || self.extent.punch(offset, length))
+        self.change(offset, length, Durability::Volatile, |_| self.extent.punch(offset, length))
     }
 
     fn write_zeroes(
@@ -232,7 +250,7 @@ impl Volume for FileVolume {
         allocation: Allocation,
         durability: Durability,
     ) -> Result<()> {
-        self.change(offset, length, durability, || match allocation {
+        self.change(offset, length, durability, |_| match allocation {
             Allocation::Release => self.extent.punch(offset, length),
             Allocation::Keep => self.extent.zero(offset, length),
         })

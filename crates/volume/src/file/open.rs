@@ -5,10 +5,12 @@ use std::sync::{Arc, Weak};
 
 use rustix::io::Errno;
 
+use super::atomic::Redo;
 use super::claims::{Member, Range};
 use super::images::OpenFiles;
 use super::{FileVolume, Length, OpenOptions, extent::Extent, shared::SharedFile};
 use crate::calls::{Access, FileCalls, FileIdentity, FileKind, FileStatus, Lock, OpenFile, directory_of};
+use crate::redo::RedoRecord;
 use crate::{DiskState, ErrorKind, Result, VolumeError};
 
 /// The last position that a file can have (off_t).
@@ -33,13 +35,14 @@ pub(super) fn volume(
     let fitted = fit(&**calls, options, &shared, made).and_then(|(capacity, end)| {
         let fallback = options.state_directory.as_deref();
         let state = DiskState::open_with(Arc::clone(calls), path, options.start, fallback)?;
-        Ok((capacity, end, state))
+        let record = RedoRecord::open(Arc::clone(calls), &state, options.read_only)?;
+        Ok((capacity, end, state, record))
     });
     if made && fitted.is_err() {
         // An image without a disk is of no use to anyone; the first error is the one to tell.
         remove(&**calls, path, shared.identity());
     }
-    let (capacity, end, state) = fitted?;
+    let (capacity, end, state, record) = fitted?;
     let made = Made { image: made, state: state.is_new().then(|| state.path().to_owned()) };
     let mut claims = shared.claims();
     let state = claims.state(state);
@@ -48,8 +51,17 @@ pub(super) fn volume(
     drop(claims);
     let file = if options.read_only { shared.first() } else { shared.file() };
     let extent = Extent::new(Arc::clone(file), path.to_owned(), Arc::clone(&member));
-    let calls = Arc::clone(calls);
-    Ok(FileVolume { extent, member, shared, block_length: options.block_length, calls, made })
+    let redo = Redo::new(record);
+    let (calls, block_length) = (Arc::clone(calls), options.block_length);
+    let mut volume = FileVolume { extent, member, shared, block_length, calls, made, redo, recovery: None };
+    match volume.recover() {
+        Ok(recovery) => volume.recovery = recovery,
+        Err(error) => {
+            volume.take_back();
+            return Err(error);
+        }
+    }
+    Ok(volume)
 }
 
 /// What was not there before a volume was opened.

@@ -13,6 +13,9 @@ use crate::{Allocation, Durability, ErrorKind, Health, Mapping, Result, Volume, 
 /// Bytes in a page.
 const PAGE: u64 = 4096;
 
+/// The most bytes that are written in one piece.
+const ATOMIC_LIMIT: u64 = 1 << 20;
+
 type Page = [u8; PAGE as usize];
 
 type Pages = BTreeMap<u64, Box<Page>>;
@@ -64,13 +67,25 @@ impl MemoryVolume {
         let full = count(pages) >= self.most_pages;
         match pages.entry(number) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(_) if full => {
-                let message =
-                    format!("the memory disk may hold no more than {} pages of data", self.most_pages);
-                Err(VolumeError::new(ErrorKind::NoSpace, message))
-            }
+            Entry::Vacant(_) if full => Err(self.full()),
             Entry::Vacant(entry) => Ok(entry.insert(Box::new([0; PAGE as usize]))),
         }
+    }
+
+    fn full(&self) -> VolumeError {
+        let message = format!("the memory disk may hold no more than {} pages of data", self.most_pages);
+        VolumeError::new(ErrorKind::NoSpace, message)
+    }
+
+    /// Puts data at a place, already checked.
+    fn fill(&self, pages: &mut Pages, offset: u64, data: &[u8]) -> Result<()> {
+        let mut rest = data;
+        for piece in pieces(offset, range::length_of(data)) {
+            let (part, after) = rest.split_at(piece.length);
+            piece.within(self.page(pages, piece.page)?).copy_from_slice(part);
+            rest = after;
+        }
+        Ok(())
     }
 }
 
@@ -138,16 +153,24 @@ impl Volume for MemoryVolume {
     }
 
     fn write(&self, offset: u64, data: &[u8], _durability: Durability) -> Result<()> {
-        let length = range::length_of(data);
-        range::check(self.capacity, offset, length)?;
+        range::check(self.capacity, offset, range::length_of(data))?;
+        self.fill(&mut self.writing(), offset, data)
+    }
+
+    /// Nothing here survives power loss, so that nothing is torn by it.
+    fn atomic_limit(&self) -> u64 {
+        ATOMIC_LIMIT
+    }
+
+    fn write_atomic(&self, offset: u64, data: &[u8]) -> Result<()> {
+        range::check_atomic(ATOMIC_LIMIT, data)?;
+        range::check(self.capacity, offset, range::length_of(data))?;
         let mut pages = self.writing();
-        let mut rest = data;
-        for piece in pieces(offset, length) {
-            let (part, after) = rest.split_at(piece.length);
-            piece.within(self.page(&mut pages, piece.page)?).copy_from_slice(part);
-            rest = after;
+        let missing = pieces(offset, range::length_of(data)).filter(|piece| !pages.contains_key(&piece.page));
+        if count(&pages) + missing.count() as u64 > self.most_pages {
+            return Err(self.full());
         }
-        Ok(())
+        self.fill(&mut pages, offset, data)
     }
 
     fn flush(&self) -> Result<()> {

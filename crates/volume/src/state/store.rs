@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::calls::{Access, FileCalls, OpenFile, directory_of, uninterrupted};
+use crate::calls::{Access, FileCalls, OpenFile, directory_of, uninterrupted, write_all};
 use crate::{ErrorKind, Result, VolumeError};
 
 /// No state file is longer, in bytes; what is longer is something else.
@@ -54,24 +54,10 @@ fn write_new(calls: &dyn FileCalls, path: &Path, content: &[u8]) -> std::result:
         Err(errno) => return Err(errno),
     }
     let file = calls.open(&temporary, Access::CreateNew)?;
-    write_all(&*file, content)?;
+    write_all(&*file, 0, content)?;
     file.synchronize()?;
     calls.rename(&temporary, path)?;
     calls.synchronize_directory(directory_of(path))
-}
-
-fn write_all(file: &dyn OpenFile, content: &[u8]) -> std::result::Result<(), Errno> {
-    let mut rest = content;
-    let mut offset = 0;
-    while !rest.is_empty() {
-        let count = uninterrupted(|| file.write_at(offset, rest))?;
-        if count == 0 {
-            return Err(Errno::IO);
-        }
-        rest = rest.get(count..).unwrap_or_default();
-        offset += count as u64;
-    }
-    Ok(())
 }
 
 fn temporary_name(path: &Path) -> PathBuf {

@@ -1,10 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod accepting;
+mod atomic;
 mod extents;
 mod flushing;
 mod growing;
 mod opening;
+mod power;
 mod space;
 mod transfer;
 

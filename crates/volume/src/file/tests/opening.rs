@@ -304,6 +304,9 @@ impl FileCalls for Removing {
     fn synchronize_directory(&self, path: &Path) -> Result<(), Errno> {
         SystemCalls.synchronize_directory(path)
     }
+    fn takes_files(&self, directory: &Path) -> bool {
+        SystemCalls.takes_files(directory)
+    }
 }
 
 #[test]
