@@ -94,6 +94,8 @@ impl BlockLayout {
         let (lba, length) = match operation_code >> 5 {
             // COMPARE AND WRITE counts its blocks in one byte (SBC-3 5.2).
             _ if operation_code == 0x89 => (field(2, 8), field(13, 1)),
+            // WRITE ATOMIC(16) in two, behind the ATOMIC BOUNDARY field (SBC-4 5.48).
+            _ if operation_code == 0x9c => (field(2, 8), field(12, 2)),
             0 => (field(1, 3), field(4, 1)),
             4 => (field(2, 8), field(10, 4)),
             5 => (field(2, 4), field(6, 4)),
@@ -125,6 +127,10 @@ mod tests {
         assert_eq!(
             range(&[0x89, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 13, 0]),
             (0x0102_0304_0506_0708, 0)
+        );
+        assert_eq!(
+            range(&[0x9c, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 0]),
+            (0x0102_0304_0506_0708, 0x0b0c)
         );
     }
 

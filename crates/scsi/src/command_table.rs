@@ -13,7 +13,7 @@ use crate::{
     LogicalUnit, Wait, buffer, capacity, compare_and_write, defect_data, identifying_information, inquiry,
     lba_status, log_sense, mode_select, mode_sense, or_write, pre_fetch, read_write, readiness, report_luns,
     request_sense, supported_operation_codes, synchronize_cache, target_ports, unmap, verify,
-    write_and_verify, write_same,
+    write_and_verify, write_atomic, write_same,
 };
 
 /// A row of the table.
@@ -71,6 +71,18 @@ pub(crate) struct Traits {
     pub(crate) touch: Touch,
     /// What becomes of it when others have reserved the logical unit.
     pub(crate) shut_out: Admission,
+    /// What of the disk it can't be without: where that is missing, there is no such command.
+    pub(crate) needs: Needs,
+}
+
+/// What not every disk has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Nothing of that sort.
+    #[default]
+    Nothing,
+    /// A volume that writes in one piece.
+    AtomicWrites,
 }
 
 /// Touches nothing but memory.
@@ -81,6 +93,7 @@ const PROMPT: Traits = Traits {
     effect: Effect::None,
     touch: Touch::Nothing,
     shut_out: Admission::Always,
+    needs: Needs::Nothing,
 };
 /// Says what the logical unit is set to.
 const TELLS: Traits = Traits { shut_out: Admission::Looks, ..PROMPT };
@@ -113,6 +126,8 @@ const CHANGES: Traits = Traits { writes: true, effect: Effect::Write, shut_out: 
 const CHANGES_ANY: Traits = Traits { touch: Touch::Any, ..CHANGES };
 /// Changes blocks depending on what they are, as one step.
 const CHANGES_ALONE: Traits = Traits { touch: Touch::Alone, ..CHANGES };
+/// Changes blocks so that all of them are changed or none.
+const CHANGES_WHOLE: Traits = Traits { needs: Needs::AtomicWrites, ..CHANGES_ALONE };
 
 /// Changes all blocks, and finds who is at them itself.
 const OVERHAULS: Traits = Traits { wait: Wait::Overhaul, writes: true, shut_out: Admission::Never, ..ASKS };
@@ -195,6 +210,8 @@ const PRE_FETCH_16: &[u8] =
     &[0xff, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0];
 const COMPARE_AND_WRITE: &[u8] =
     &[0xff, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0xff, 0, 0];
+const WRITE_ATOMIC_16: &[u8] =
+    &[0xff, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0xff, 0xff, 0, 0];
 const RESERVE_IN: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff, 0];
 const REGISTER_OUT: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0];
 const RESERVE_OUT: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0];
@@ -313,6 +330,8 @@ pub(crate) static COMMANDS: &[Command] = &[
         Transfer::None, FLUSHES, Handler::Unit(synchronize_cache::synchronize_cache)),
     row(0x93, "WRITE SAME(16)", WRITE_SAME_16, WRITE_SAME_OUT, CHANGES,
         Handler::Unit(write_same::write_same)),
+    row(0x9c, "WRITE ATOMIC(16)", WRITE_ATOMIC_16, Transfer::DataOut(write_atomic::data_out), CHANGES_WHOLE,
+        Handler::Unit(write_atomic::write_atomic)),
     action(0x10, row(0x9e, "READ CAPACITY(16)", CAPACITY_16,
         data(capacity::ALLOCATION_LENGTH_16, 32), ASKS, Handler::Unit(capacity::read_capacity_16))),
     action(0x12, row(0x9e, "GET LBA STATUS(16)", LBA_STATUS_16,

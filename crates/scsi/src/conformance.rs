@@ -25,7 +25,6 @@ pub(crate) const ABSENT: &[(u8, &str, &str)] = &[
     (0x87, "ACCESS CONTROL OUT", "obsolete"),
     (0x8c, "READ ATTRIBUTE", "there are no medium auxiliary memories"),
     (0x8d, "WRITE ATTRIBUTE", "there are no medium auxiliary memories"),
-    (0x9c, "WRITE ATOMIC(16)", "not yet"),
     (0xa1, "ATA PASS-THROUGH(12)", "this is no ATA device"),
     (0xa2, "SECURITY PROTOCOL IN", "there are no security protocols"),
     (0xb5, "SECURITY PROTOCOL OUT", "there are no security protocols"),

@@ -13,8 +13,8 @@ use crate::overlap::{Touch, Turn};
 use crate::reservations::admission;
 use crate::running::{Outcome, Patience, Running, Stop};
 use crate::sense::{
-    BUS_DEVICE_RESET, COMMANDS_CLEARED, INTERNAL_TARGET_FAILURE, LOGICAL_UNIT_NOT_SUPPORTED,
-    POWER_ON_OR_RESET, Sense,
+    BUS_DEVICE_RESET, COMMANDS_CLEARED, INTERNAL_TARGET_FAILURE, INVALID_COMMAND_OPERATION_CODE,
+    LOGICAL_UNIT_NOT_SUPPORTED, POWER_ON_OR_RESET, Sense,
 };
 use crate::traffic::Effect;
 use crate::{
@@ -266,6 +266,9 @@ fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome 
         (_, Some(unit)) => unit,
     };
     let row = row?;
+    if !unit.offers(row) {
+        return Err((&INVALID_COMMAND_OPERATION_CODE).into());
+    }
     let Command { handler, traits, .. } = row;
     // What is pending is told before anything else is done (SAM-5 5.14.2).
     if let Some(condition) = unit.attentions().take(command.nexus) {
@@ -344,6 +347,7 @@ impl Lengths {
 fn lengths(command: &Command, unit: Option<&LogicalUnit>, cdb: Cdb<'_>) -> Option<Lengths> {
     let unit = match (unit, command.handler) {
         (None, Handler::Unit(_)) => return None,
+        (Some(unit), _) if !unit.offers(command) => return None,
         (Some(unit), _) if command.traits.writes && unit.write_protection().is_some() => {
             return None;
         }

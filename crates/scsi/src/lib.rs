@@ -54,6 +54,7 @@ mod unmap;
 mod verify;
 mod vital_product_data;
 mod write_and_verify;
+mod write_atomic;
 mod write_same;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use timedisk_volume::{Durability, Volume};
 use crate::NexusId;
 use crate::buffer::Echoes;
 use crate::cdb::BlockRange;
+use crate::command_table::{Command, Needs};
 use crate::extended_copy::results::Copies;
 use crate::limits;
 use crate::medium::Medium;
@@ -230,6 +231,21 @@ impl LogicalUnit {
             return Err(Sense::invalid_cdb(range.length_byte, None));
         }
         Ok(extent)
+    }
+
+    /// MAXIMUM ATOMIC TRANSFER LENGTH (SBC-4 6.6.4), in blocks; 0 if there are no atomic writes.
+    pub(crate) fn atomic_blocks(&self) -> u32 {
+        // WRITE ATOMIC(16) has 16 bits for the number of its blocks.
+        let blocks = self.medium.atomic_limit().min(limits::TRANSFER) / self.block_length();
+        u16::try_from(blocks).unwrap_or(u16::MAX).into()
+    }
+
+    /// Whether there is such a command here.
+    pub(crate) fn offers(&self, command: &Command) -> bool {
+        match command.traits.needs {
+            Needs::Nothing => true,
+            Needs::AtomicWrites => self.atomic_blocks() > 0,
+        }
     }
 
     /// Whether writes are refused by configuration.

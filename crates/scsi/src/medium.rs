@@ -13,6 +13,8 @@ pub struct Medium {
     state: RwLock<State>,
     /// In bytes, of the volume that was here last.
     last_capacity: AtomicU64,
+    /// Likewise, the most that it wrote in one piece.
+    last_atomic_limit: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -33,7 +35,8 @@ pub enum Absence {
 impl Medium {
     pub(crate) fn new(volume: Arc<dyn Volume>) -> Self {
         let last_capacity = AtomicU64::new(volume.capacity());
-        Medium { state: RwLock::new(State::Present(volume)), last_capacity }
+        let last_atomic_limit = AtomicU64::new(volume.atomic_limit());
+        Medium { state: RwLock::new(State::Present(volume)), last_capacity, last_atomic_limit }
     }
 
     /// The volume, if it is there.
@@ -59,6 +62,7 @@ impl Medium {
         match std::mem::replace(&mut *state, State::Absent(absence)) {
             State::Present(volume) => {
                 self.last_capacity.store(volume.capacity(), Ordering::Relaxed);
+                self.last_atomic_limit.store(volume.atomic_limit(), Ordering::Relaxed);
                 Some(volume)
             }
             State::Absent(_) => None,
@@ -75,6 +79,14 @@ impl Medium {
         match &*self.state() {
             State::Present(volume) => volume.capacity(),
             State::Absent(_) => self.last_capacity.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The most bytes that are written in one piece, 0 if none are; while there is no volume, what it was before.
+    pub(crate) fn atomic_limit(&self) -> u64 {
+        match &*self.state() {
+            State::Present(volume) => volume.atomic_limit(),
+            State::Absent(_) => self.last_atomic_limit.load(Ordering::Relaxed),
         }
     }
 

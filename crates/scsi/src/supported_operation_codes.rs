@@ -18,26 +18,26 @@ const TIMEOUTS: [u8; 12] = [0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const REQUESTED_OPERATION_CODE: usize = 3;
 const REQUESTED_SERVICE_ACTION: Field = Field { byte: 4, width: 2 };
 
-pub(crate) fn supported_operation_codes(_: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
+pub(crate) fn supported_operation_codes(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     let cdb = command.cdb;
     let with_timeouts = cdb.bit(2, 7);
     let code = cdb.byte(REQUESTED_OPERATION_CODE);
     let service_action = cdb.number(REQUESTED_SERVICE_ACTION);
     let has_service_actions =
-        COMMANDS.iter().any(|row| row.operation_code == code && row.service_action.is_some());
-    let supported = COMMANDS.iter().any(|row| row.operation_code == code);
+        offered(unit).any(|row| row.operation_code == code && row.service_action.is_some());
+    let supported = offered(unit).any(|row| row.operation_code == code);
     let refused = Sense::invalid_cdb(REQUESTED_OPERATION_CODE, None);
     let requested = match cdb.byte(2) & 0b111 {
         0b000 => {
-            command.respond(&all_commands(with_timeouts), ALLOCATION_LENGTH);
+            command.respond(&all_commands(unit, with_timeouts), ALLOCATION_LENGTH);
             return Ok(());
         }
         0b001 if has_service_actions => return Err(refused.into()),
-        0b001 => find(code, None),
+        0b001 => find(unit, code, None),
         0b010 if supported && !has_service_actions => return Err(refused.into()),
-        0b010 => find(code, Some(service_action)),
-        0b011 if has_service_actions => find(code, Some(service_action)),
-        0b011 if service_action == 0 => find(code, None),
+        0b010 => find(unit, code, Some(service_action)),
+        0b011 if has_service_actions => find(unit, code, Some(service_action)),
+        0b011 if service_action == 0 => find(unit, code, None),
         0b011 => None,
         _ => return Err(Sense::invalid_cdb(2, 2).into()),
     };
@@ -45,15 +45,19 @@ pub(crate) fn supported_operation_codes(_: &LogicalUnit, command: &mut Running<'
     Ok(())
 }
 
-fn find(code: u8, service_action: Option<u64>) -> Option<&'static Command> {
-    COMMANDS
-        .iter()
+/// The commands that this disk has.
+fn offered(unit: &LogicalUnit) -> impl Iterator<Item = &'static Command> {
+    COMMANDS.iter().filter(|row| unit.offers(row))
+}
+
+fn find(unit: &LogicalUnit, code: u8, service_action: Option<u64>) -> Option<&'static Command> {
+    offered(unit)
         .find(|row| row.operation_code == code && row.service_action.map(u64::from) == service_action)
 }
 
-fn all_commands(with_timeouts: bool) -> Vec<u8> {
+fn all_commands(unit: &LogicalUnit, with_timeouts: bool) -> Vec<u8> {
     let mut descriptors = Vec::new();
-    for row in COMMANDS {
+    for row in offered(unit) {
         let [length_high, length_low] = (row.usage.len() as u16).to_be_bytes();
         let service_action = row.service_action.unwrap_or(0);
         // SERVACTV, CTDP.

@@ -157,7 +157,7 @@ fn name_string(name: &str) -> Vec<u8> {
     bytes
 }
 
-/// Block Limits (SBC-3 6.6.4).
+/// Block Limits (SBC-3 6.6.4, SBC-4 6.6.4). Atomic writes need no alignment, and have no boundaries.
 fn block_limits(unit: &LogicalUnit) -> Vec<u8> {
     let in_blocks = |bytes| limits::blocks(bytes, unit.block_length());
     let granularity: u16 = 1 << unit.physical_exponent();
@@ -174,6 +174,7 @@ fn block_limits(unit: &LogicalUnit) -> Vec<u8> {
     // UGAVALID, and the first block is aligned.
     put(32, &[0x80, 0, 0, 0]);
     put(36, &limits::WRITE_SAME_BLOCKS.to_be_bytes());
+    put(44, &unit.atomic_blocks().to_be_bytes());
     body
 }
 

@@ -3,6 +3,7 @@
 
 mod absence;
 mod addressing;
+mod atomic;
 mod attention;
 mod copies;
 mod device_identification;

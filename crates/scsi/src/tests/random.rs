@@ -80,7 +80,7 @@ proptest! {
     /// The disk behaves like an array of blocks.
     #[test]
     fn the_disk_is_what_was_done_to_it(
-        steps in vec((0..8_usize, 0..64_u64, 1..24_u32, any::<u8>()), 1..40),
+        steps in vec((0..9_usize, 0..64_u64, 1..24_u32, any::<u8>()), 1..40),
     ) {
         let bench = Bench::with(Probe::new(64 * BLOCK as u64), BLOCK as u32);
         let mut model = [0_u8; 64];
@@ -100,6 +100,7 @@ proptest! {
                 3 => (block_cdb(0x93, 0, lba, blocks), &block),
                 4 => (block_cdb(0x93, 0x01, lba, blocks), &[]),
                 7 => (block_cdb(0xae, 0x02, lba, blocks), &data),
+                8 => (block_cdb(0x9c, 0, lba, blocks), &data),
                 5 => (block_cdb(0x28, 0, lba, blocks), &[]),
                 _ => (block_cdb(0x2f, 0x02, lba, blocks), &expected),
             };
@@ -107,7 +108,7 @@ proptest! {
             prop_assert_eq!(reply.done.status == Status::Good, on_disk);
             match kind {
                 _ if !on_disk => {}
-                0..=3 | 7 => model[range].fill(value),
+                0..=3 | 7 | 8 => model[range].fill(value),
                 4 => model[range].fill(0),
                 5 => prop_assert_eq!(reply.data, expected),
                 _ => {}

@@ -14,6 +14,10 @@ pub(super) struct Probe {
     pub(super) flushes: AtomicUsize,
     /// Writes that had to be durable.
     pub(super) durable_writes: AtomicUsize,
+    /// Writes in one piece.
+    pub(super) atomic_writes: AtomicUsize,
+    /// The most bytes of one.
+    pub(super) atomic_limit: u64,
     /// Something was written that no flush has seen.
     volatile: AtomicBool,
     /// What `failed_flushes` says.
@@ -39,6 +43,8 @@ impl Probe {
             inner: MemoryVolume::new(capacity),
             flushes: AtomicUsize::new(0),
             durable_writes: AtomicUsize::new(0),
+            atomic_writes: AtomicUsize::new(0),
+            atomic_limit: 64 * 512,
             volatile: AtomicBool::new(false),
             failed_flushes: AtomicU64::new(0),
             bytes_read: AtomicUsize::new(0),
@@ -118,6 +124,16 @@ impl Volume for Probe {
         self.check()?;
         self.count(durability);
         self.inner.write(offset, data, durability)
+    }
+
+    fn atomic_limit(&self) -> u64 {
+        self.atomic_limit
+    }
+
+    fn write_atomic(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.check()?;
+        self.atomic_writes.fetch_add(1, SeqCst);
+        self.inner.write_atomic(offset, data)
     }
 
     fn flush(&self) -> Result<()> {

@@ -1,9 +1,9 @@
-//! COMPARE AND WRITE among others: nothing gets between its look and its write.
+//! COMPARE AND WRITE and WRITE ATOMIC among others: nothing gets in between.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use timedisk_volume::{MemoryVolume, Operation};
+use timedisk_volume::{MemoryVolume, Operation, Volume};
 
 use super::wire::{BLOCK, Lab, Scsi, block, held, open_target};
 
@@ -71,4 +71,30 @@ fn a_step_waits_for_a_write_that_is_under_way_and_is_waited_for() {
     writer.finish(write).good();
     stepper.finish(step).good();
     assert_eq!(reader.finish(read).good(), block(2), "it came after the step");
+}
+
+/// Else what is written meanwhile could be undone after a power cut.
+#[test]
+fn nobody_is_at_the_blocks_of_an_atomic_write() {
+    let volume = held(1 << 20);
+    let lab = Lab::new(vec![open_target("disk", Arc::clone(&volume))]);
+    let (mut atomic, mut writer, mut neighbour) =
+        (lab.session("disk", &[]), lab.session("disk", &[]), lab.session("disk", &[]));
+    let mut cdb = [0; 16];
+    (cdb[0], cdb[9], cdb[13]) = (0x9c, 5, 2);
+    volume.hold(Operation::Flush);
+    let first = atomic.start(&Scsi::output(&cdb, &[block(1), block(1)].concat()));
+    assert!(volume.await_waiting(1, Duration::from_secs(10)));
+    let write = writer.start(&Scsi::write(6, &block(2)));
+    assert_eq!(neighbour.run(&Scsi::read(7, 1)).good(), block(0));
+    neighbour.run(&Scsi::write(4, &block(3))).good();
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(volume.inner().allocated(), 4096, "only the neighbour has written");
+    let mut there = vec![9; BLOCK];
+    volume.inner().read(6 * BLOCK as u64, &mut there).unwrap();
+    assert_eq!(there, block(0), "the later write waits");
+    volume.release_all();
+    atomic.finish(first).good();
+    writer.finish(write).good();
+    assert_eq!(neighbour.run(&Scsi::read(5, 2)).good(), [block(1), block(2)].concat());
 }

@@ -54,6 +54,7 @@ pub(in crate::tests) fn commands() -> Vec<(Class, Vec<u8>, Vec<u8>)> {
         (Never, block_cdb(0xaa, 0, 0, 1), block.clone()),
         (Never, block_cdb(0x8a, 0, 0, 1), block.clone()),
         (Never, block_cdb(0x8b, 0, 0, 1), block.clone()),
+        (Never, block_cdb(0x9c, 0, 0, 1), block.clone()),
         (Never, compare, vec![0; 2 * BLOCK]),
         (Never, block_cdb(0x2e, 0, 0, 1), block.clone()),
         (Never, block_cdb(0x41, 0, 0, 1), block.clone()),
