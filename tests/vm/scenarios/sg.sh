@@ -42,6 +42,11 @@ read_blocks "$A" /tmp/now 8 2; same /tmp/now /tmp/new "what compare and write wr
 ends "compare and write: what is there is another" 14 sg_compare_and_write --in=/tmp/both --lba=8 --num=2 --xferlen=2048 "$A"
 ends "verify" 0 sg_verify --lba=8 --count=2 "$A"
 
+says "block limits: atomic writes" 'Maximum atomic transfer length: 2048' sg_vpd -p bl "$A"
+ends "write atomic" 0 sg_write_x --16 --atomic=0 --in=/tmp/new --lba=300 --num=2 "$A"
+read_blocks "$A" /tmp/now 300 2; same /tmp/now /tmp/new "what it wrote is there"
+ends "write atomic with a boundary" 5 sg_write_x --16 --atomic=1 --in=/tmp/new --lba=300 --num=2 "$A"
+
 dd if=/dev/urandom of=/tmp/block bs=512 count=1 status=none
 ends "write same" 0 sg_write_same --lba=64 --num=16 --in=/tmp/block --xferlen=512 "$A"
 read_blocks "$A" /tmp/now 79 1; same /tmp/now /tmp/block "its last block is there"

@@ -8,7 +8,9 @@ use anyhow::Context;
 use timedisk_config::Length;
 use timedisk_scsi::{BlockFormat, Identity, LogicalUnit, SettingsStore};
 use timedisk_target::Disk as Served;
-use timedisk_volume::{ConcatenatedVolume, DiskState, FileVolume, Health, ImageFiles, OpenOptions, Volume};
+use timedisk_volume::{
+    ConcatenatedVolume, DiskState, FileVolume, Health, ImageFiles, OpenOptions, Recovery, Volume,
+};
 
 use super::remembered;
 use crate::plan::{Disk, Origin, Part};
@@ -84,6 +86,7 @@ impl Opener {
         anyhow::ensure!(stack.volume.capacity() > 0, "{} holds not even one block", disk.path().display());
         remembered::check(&stack.files, self.allow_shrink)?;
         self.tell_of_failure(disk, &stack);
+        tell_of_recovery(disk, &stack);
         tell_of_surplus(disk, &stack);
         Ok(stack)
     }
@@ -150,6 +153,26 @@ fn naa_of(serial: &str) -> [u8; 8] {
     naa.iter_mut().zip(hash).for_each(|(byte, hashed)| *byte = hashed);
     naa[0] = 0x30 | naa[0] & 0x0f;
     naa
+}
+
+/// What has become of an atomic write that was under way when the power went, or timedisk was killed.
+fn tell_of_recovery(disk: &Disk, stack: &Stack) {
+    for file in &stack.files {
+        match file.recovery() {
+            Some(Recovery::Redone { offset, length }) => tracing::warn!(
+                "{}: an atomic write of {length} bytes at byte {offset} of {} had been cut off; it was written again, \
+                 and all of it is there now",
+                disk.name,
+                file.path().display()
+            ),
+            Some(Recovery::Dropped) => tracing::warn!(
+                "{}: an atomic write had been cut off before it reached {}; nothing of it is there",
+                disk.name,
+                file.path().display()
+            ),
+            None => {}
+        }
+    }
 }
 
 /// NetBSD's daemon writes a block after the end of each extent when it starts a second time.
