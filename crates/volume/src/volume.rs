@@ -78,6 +78,12 @@ pub trait Volume: Send + Sync + std::fmt::Debug {
         durability: Durability,
     ) -> Result<()>;
 
+    /// Overwrites with zeros, durably, what the volume keeps beside its own bytes of what was written to them. It is for
+    /// who has to leave nothing that could be found.
+    fn erase_leftovers(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// What is at `offset`, and for how many bytes, at most up to the end of the volume.
     fn mapping(&self, offset: u64) -> Result<Mapping>;
 }
@@ -178,6 +184,10 @@ impl<V: Volume + ?Sized> Volume for Arc<V> {
         durability: Durability,
     ) -> Result<()> {
         (**self).write_zeroes(offset, length, allocation, durability)
+    }
+
+    fn erase_leftovers(&self) -> Result<()> {
+        (**self).erase_leftovers()
     }
 
     fn mapping(&self, offset: u64) -> Result<Mapping> {

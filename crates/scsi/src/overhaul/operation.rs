@@ -79,6 +79,9 @@ impl Operation {
     pub(super) fn carry_on(&mut self, volume: &dyn Volume, end: u64, block_length: u64) -> Result<bool> {
         self.end = end;
         let before = self.at;
+        if before == 0 && matches!(self.purpose, Purpose::Sanitize { .. }) {
+            volume.erase_leftovers()?;
+        }
         if self.at < end {
             self.at += self.do_part(volume, end - self.at, block_length)?;
         }

@@ -64,6 +64,16 @@ fn finish(bench: &Bench) -> usize {
 }
 
 #[test]
+fn sanitizing_leaves_nothing_beside_the_medium_either() {
+    let erased = |bench: &Bench| bench.volume.erasures.load(std::sync::atomic::Ordering::SeqCst) > 0;
+    let (one, other, formatted) = (bench(), bench(), bench());
+    assert_eq!(overwrite(&one, 0, 1, &[0xaa]).done.status, Status::Good);
+    other.good(&sanitize(BLOCK_ERASE, 0));
+    formatted.good(&[0x04, 0, 0, 0, 0, 0]);
+    assert_eq!([&one, &other, &formatted].map(erased), [true, true, false]);
+}
+
+#[test]
 fn overwriting_leaves_nothing_but_the_pattern() {
     let every_other =
         |byte: u8| (0..BLOCK).map(|at| if at % 3 == 0 { byte } else { 0x77 }).collect::<Vec<u8>>();

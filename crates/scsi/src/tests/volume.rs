@@ -18,6 +18,8 @@ pub(super) struct Probe {
     pub(super) atomic_writes: AtomicUsize,
     /// The most bytes of one.
     pub(super) atomic_limit: u64,
+    /// How often what is left beside the bytes was erased.
+    pub(super) erasures: AtomicUsize,
     /// Something was written that no flush has seen.
     volatile: AtomicBool,
     /// What `failed_flushes` says.
@@ -45,6 +47,7 @@ impl Probe {
             durable_writes: AtomicUsize::new(0),
             atomic_writes: AtomicUsize::new(0),
             atomic_limit: 64 * 512,
+            erasures: AtomicUsize::new(0),
             volatile: AtomicBool::new(false),
             failed_flushes: AtomicU64::new(0),
             bytes_read: AtomicUsize::new(0),
@@ -158,6 +161,12 @@ impl Volume for Probe {
         self.check()?;
         self.count(durability);
         self.inner.write_zeroes(offset, length, allocation, durability)
+    }
+
+    fn erase_leftovers(&self) -> Result<()> {
+        self.check()?;
+        self.erasures.fetch_add(1, SeqCst);
+        Ok(())
     }
 
     fn mapping(&self, offset: u64) -> Result<Mapping> {

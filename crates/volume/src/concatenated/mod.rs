@@ -185,6 +185,10 @@ impl Volume for ConcatenatedVolume {
         })
     }
 
+    fn erase_leftovers(&self) -> Result<()> {
+        self.members.iter().try_for_each(|member| member.volume.erase_leftovers())
+    }
+
     /// Ends where a member ends, also if the next goes on alike.
     fn mapping(&self, offset: u64) -> Result<Mapping> {
         let capacity = self.capacity();

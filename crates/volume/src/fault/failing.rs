@@ -156,6 +156,11 @@ impl<V: Volume> Volume for FailingVolume<V> {
         self.inner.write_zeroes(offset, length, allocation, durability)
     }
 
+    fn erase_leftovers(&self) -> Result<()> {
+        self.pass(Operation::Write)?;
+        self.inner.erase_leftovers()
+    }
+
     fn mapping(&self, offset: u64) -> Result<Mapping> {
         self.pass(Operation::Read)?;
         self.inner.mapping(offset)

@@ -1,5 +1,6 @@
 //! Atomic writes: by way of the redo record, so that a power cut leaves all of them or nothing.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +14,8 @@ pub(super) struct Redo {
     record: Mutex<RedoRecord>,
     /// An atomic write has failed before its end.
     is_unsettled: AtomicBool,
+    /// These bytes of the disk are a mixture, and nobody is to read them.
+    torn: Mutex<Option<Range<u64>>>,
     limit: u64,
 }
 
@@ -33,7 +36,12 @@ pub enum Recovery {
 impl Redo {
     pub(super) fn new(record: RedoRecord) -> Self {
         let limit = if record.is_writable() { redo::MOST } else { 0 };
-        Self { record: Mutex::new(record), is_unsettled: AtomicBool::new(false), limit }
+        Self {
+            record: Mutex::new(record),
+            is_unsettled: AtomicBool::new(false),
+            torn: Mutex::default(),
+            limit,
+        }
     }
 
     pub(super) fn limit(&self) -> u64 {
@@ -44,8 +52,21 @@ impl Redo {
     fn with<T>(&self, work: impl FnOnce(&mut RedoRecord) -> Result<T>) -> Result<T> {
         let mut record: MutexGuard<'_, _> = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         let result = work(&mut record);
+        if record.left() == Left::Nothing {
+            *self.torn() = None;
+        }
         self.is_unsettled.store(record.left() != Left::Nothing, Ordering::SeqCst);
         result
+    }
+
+    fn torn(&self) -> MutexGuard<'_, Option<Range<u64>>> {
+        self.torn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is a mixture within these bytes.
+    pub(super) fn is_torn(&self, offset: u64, length: u64) -> bool {
+        let within = |torn: &Range<u64>| torn.start < offset.saturating_add(length) && offset < torn.end;
+        self.is_unsettled.load(Ordering::SeqCst) && self.torn().as_ref().is_some_and(within)
     }
 }
 
@@ -91,8 +112,7 @@ impl FileVolume {
         })
     }
 
-    /// Makes way for a change where an atomic write has failed before its end. `seen` is as of
-    /// [`check_promises`](Self::check_promises).
+    /// Makes way for a change where an atomic write has failed before its end.
     pub(super) fn settle(&self) -> Result<()> {
         match self.redo.is_unsettled.load(Ordering::SeqCst) {
             true => self.redo.with(|record| self.settle_record(record)),
@@ -114,6 +134,14 @@ impl FileVolume {
         }
     }
 
+    /// Leaves nothing in the record of what was ever there.
+    pub(super) fn erase_record(&self) -> Result<()> {
+        self.redo.with(|record| {
+            self.settle_record(record)?;
+            record.erase()
+        })
+    }
+
     fn redo_it(&self, record: &mut RedoRecord, offset: u64, data: &[u8]) -> Result<()> {
         let seen = self.shared.failures();
         self.extent.write(offset, data)?;
@@ -132,9 +160,11 @@ impl FileVolume {
             let mut done = 0;
             if let Err(error) = self.extent.write_on(offset, data, &mut done) {
                 // No room, mostly. What is there already is taken back, and if that fails too, it is done again whole
-                // before anything else is written.
+                // before anything else is written, or any of it is read.
                 let (changed, _) = before.split_at(done);
-                if is_known && self.extent.write(offset, changed).and_then(|()| self.commit(seen)).is_ok() {
+                if !is_known || self.extent.write(offset, changed).is_err() {
+                    *self.redo.torn() = Some(offset..offset + range::length_of(data));
+                } else if self.commit(seen).is_ok() {
                     record.retire()?;
                 }
                 return Err(error);

@@ -202,12 +202,16 @@ impl Volume for FileVolume {
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         range::check(self.extent.capacity(), offset, range::length_of(buffer))?;
+        if self.redo.is_torn(offset, range::length_of(buffer)) {
+            self.settle()?;
+        }
         self.extent.read(offset, buffer)
     }
 
     fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool> {
         range::check(self.extent.capacity(), offset, range::length_of(buffer))?;
-        Ok(self.extent.read_cached(offset, buffer))
+        let is_torn = self.redo.is_torn(offset, range::length_of(buffer));
+        Ok(!is_torn && self.extent.read_cached(offset, buffer))
     }
 
     fn tells_what_is_cached(&self) -> bool {
@@ -254,6 +258,11 @@ impl Volume for FileVolume {
             Allocation::Release => self.extent.punch(offset, length),
             Allocation::Keep => self.extent.zero(offset, length),
         })
+    }
+
+    /// Those of the redo record.
+    fn erase_leftovers(&self) -> Result<()> {
+        self.change(0, 0, Durability::Volatile, |_| self.erase_record())
     }
 
     fn mapping(&self, offset: u64) -> Result<Mapping> {

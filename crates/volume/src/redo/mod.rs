@@ -168,6 +168,20 @@ impl RedoRecord {
         if self.file.is_some() { self.retire() } else { Ok(()) }
     }
 
+    /// Overwrites the data of all atomic writes so far, durably. There is nothing in it that is to be done.
+    ///
+    /// # Errors
+    /// [`ErrorKind::CannotOpen`] or [`ErrorKind::WriteFailed`].
+    pub(crate) fn erase(&mut self) -> Result<()> {
+        let Some(file) = self.file.as_deref() else { return Ok(()) };
+        let cleared = file.status().and_then(|status| {
+            let length = status.length.saturating_sub(DATA).min(MOST);
+            write_all(file, DATA, &vec![0; usize::try_from(length).unwrap_or(0)])?;
+            file.synchronize_data()
+        });
+        cleared.map_err(|errno| failure(&self.path, errno))
+    }
+
     fn write_header(&mut self, header: &Header) -> Result<()> {
         let path = self.path.clone();
         let file = self.made()?;

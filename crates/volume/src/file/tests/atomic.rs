@@ -199,6 +199,44 @@ fn a_record_that_can_not_be_made_fails_the_write_and_changes_nothing() {
 }
 
 #[test]
+fn nothing_of_what_was_written_is_left_in_the_record_if_that_is_asked_for() {
+    let (directory, calls, volume) = recorded();
+    volume.erase_leftovers().unwrap();
+    let path = redo_of(&directory.path().join("disk"));
+    assert!(!path.exists(), "none is made for that");
+    volume.write_atomic(0, &[7; 8192]).unwrap();
+    volume.write_atomic(0, &[8; 512]).unwrap();
+    assert!(fs::read(&path).unwrap().contains(&7), "it keeps what it had until then");
+    let before = calls.count(Call::SynchronizeData);
+    volume.erase_leftovers().unwrap();
+    assert_eq!(calls.count(Call::SynchronizeData), before + 1);
+    let record = fs::read(&path).unwrap();
+    assert_eq!(record.len(), 4096 + 8192);
+    assert!(record[64..].iter().all(|&byte| byte == 0));
+    calls.fail(Call::SynchronizeData, rustix::io::Errno::IO);
+    assert_eq!(volume.erase_leftovers().unwrap_err().kind, ErrorKind::WriteFailed);
+    volume.write_atomic(0, &[9; 512]).unwrap();
+}
+
+#[test]
+fn what_is_torn_is_not_read() {
+    let calls = PowerCalls::with_noise(0);
+    let volume =
+        ImageFiles::with_calls(Arc::new(calls.clone())).open(options(Path::new("/images/disk"))).unwrap();
+    volume.write_atomic(4096, &[1; 4096]).unwrap();
+    // In turn: three writes and a header into the record, its flush, one write into the image, and then one that fails;
+    // what would take the first back fails too, and so does the first try to do it all again.
+    (6..9).for_each(|call| calls.fail_after(call));
+    assert_eq!(volume.write_atomic(4096, &[2; 4096]).unwrap_err().kind, ErrorKind::NoSpace);
+    let mut buffer = [9; 4096];
+    assert!(!volume.read_cached(4096, &mut buffer).unwrap());
+    volume.read(0, &mut buffer).unwrap();
+    assert_eq!(volume.read(8191, &mut buffer[..1]).unwrap_err().kind, ErrorKind::NoSpace);
+    volume.read(4096, &mut buffer).unwrap();
+    assert_eq!(buffer, [2; 4096], "it is done again, whole");
+}
+
+#[test]
 fn too_much_and_beyond_the_end_is_refused() {
     let calls = RecordingCalls::default();
     let directory = tempfile::tempdir().unwrap();
