@@ -33,7 +33,8 @@ pub enum ErrorKind {
     Shrinks,
     /// The file can't be made as long as asked.
     CannotGrow,
-    /// The file beside the image that holds the disk's identity is damaged or of a newer version.
+    /// The file beside the image that holds the disk's identity is damaged or of a newer version; or the one that
+    /// holds an atomic write is of another disk, or can't be written into the image.
     BadState,
 }
 

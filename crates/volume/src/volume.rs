@@ -78,8 +78,8 @@ pub trait Volume: Send + Sync + std::fmt::Debug {
         durability: Durability,
     ) -> Result<()>;
 
-    /// Overwrites with zeros, durably, what the volume keeps beside its own bytes of what was written to them. It is for
-    /// who has to leave nothing that could be found.
+    /// Overwrites with zeros, durably, what the volume keeps beside its own bytes of what was written to them. It is
+    /// for who has to leave nothing that could be found.
     fn erase_leftovers(&self) -> Result<()> {
         Ok(())
     }

@@ -49,7 +49,7 @@ impl ImageFiles {
     /// [`Locked`](crate::ErrorKind::Locked) where another has it,
     /// [`Overlap`](crate::ErrorKind::Overlap) where another volume from here has some of the same bytes and
     /// one of the two is not read-only, [`NoSpace`](crate::ErrorKind::NoSpace) where the file can't be as
-    /// long, [`BadState`](crate::ErrorKind::BadState) for its state file, and
+    /// long, [`BadState`](crate::ErrorKind::BadState) for its state file or redo record, and
     /// [`FlushFailed`](crate::ErrorKind::FlushFailed) where the length of the file can't be made to last.
     pub fn open(&self, options: OpenOptions) -> Result<FileVolume> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

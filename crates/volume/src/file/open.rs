@@ -35,7 +35,11 @@ pub(super) fn volume(
     let fitted = fit(&**calls, options, &shared, made).and_then(|(capacity, end)| {
         let fallback = options.state_directory.as_deref();
         let state = DiskState::open_with(Arc::clone(calls), path, options.start, fallback)?;
-        let record = RedoRecord::open(Arc::clone(calls), &state, options.read_only)?;
+        let record = RedoRecord::open(Arc::clone(calls), &state, options.read_only);
+        if record.is_err() && state.is_new() {
+            let _ = calls.remove(state.path());
+        }
+        let record = record?;
         Ok((capacity, end, state, record))
     });
     if made && fitted.is_err() {

@@ -131,6 +131,16 @@ fn a_record_of_another_disk_is_refused() {
 }
 
 #[test]
+fn a_disk_that_is_refused_for_its_record_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk");
+    fs::create_dir(redo_of(&path)).unwrap();
+    let error = FileVolume::open(options(&path)).unwrap_err();
+    assert!(error.to_string().contains("is some other file: move it away"), "{error}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn an_empty_record_of_another_disk_is_no_hindrance() {
     let directory = tempfile::tempdir().unwrap();
     let path = cut_off(directory.path(), 0, &[2; 512]);
