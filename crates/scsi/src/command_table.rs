@@ -1,6 +1,7 @@
 //! The commands: one table that dispatch, the plan before data move, and REPORT SUPPORTED OPERATION CODES
 //! share.
 
+use crate::access_states::Reach;
 use crate::cdb::{Cdb, Field};
 use crate::extended_copy::{self, results};
 use crate::overhaul::{format_unit, sanitize};
@@ -73,6 +74,8 @@ pub(crate) struct Traits {
     pub(crate) shut_out: Admission,
     /// What of the disk it can't be without: where that is missing, there is no such command.
     pub(crate) needs: Needs,
+    /// In which access states of its target port group it is carried out.
+    pub(crate) reach: Reach,
 }
 
 /// What not every disk has.
@@ -83,6 +86,15 @@ pub(crate) enum Needs {
     Nothing,
     /// A volume that writes in one piece.
     AtomicWrites,
+    /// Target port groups whose access states initiators may change.
+    ExplicitAccess,
+}
+
+impl Traits {
+    /// The same, carried out even where the target port group is in this state.
+    const fn down_to(self, reach: Reach) -> Traits {
+        Traits { reach, ..self }
+    }
 }
 
 /// Touches nothing but memory.
@@ -94,6 +106,7 @@ const PROMPT: Traits = Traits {
     touch: Touch::Nothing,
     shut_out: Admission::Always,
     needs: Needs::Nothing,
+    reach: Reach::Active,
 };
 /// Says what the logical unit is set to.
 const TELLS: Traits = Traits { shut_out: Admission::Looks, ..PROMPT };
@@ -109,6 +122,8 @@ const RESERVES: Traits = Traits { shut_out: Admission::Own, ..PROMPT };
 const RESERVES_LASTING: Traits = Traits { wait: Wait::Long, ..RESERVES };
 /// May wait for the medium, if it is there.
 const MAY_WAIT: Traits = Traits { wait: Wait::Long, shut_out: Admission::Never, ..PROMPT };
+/// Changes access states.
+const SETS_STATES: Traits = Traits { needs: Needs::ExplicitAccess, ..MAY_WAIT.down_to(Reach::Unavailable) };
 /// Looks at the medium, and not at single blocks.
 const WAITS: Traits = Traits { wait: Wait::Long, shut_out: Admission::Looks, ..ASKS };
 /// Looks at blocks.
@@ -155,7 +170,8 @@ type OfUnit = fn(&LogicalUnit, &mut Running<'_>) -> Outcome;
 
 /// A service action of PERSISTENT RESERVE IN.
 const fn reserve_in(service_action: u8, name: &'static str, handler: OfUnit) -> Command {
-    let command = row(0x5e, name, RESERVE_IN, RESERVE_IN_DATA, RESERVES, Handler::Unit(handler));
+    let traits = RESERVES.down_to(Reach::Standby);
+    let command = row(0x5e, name, RESERVE_IN, RESERVE_IN_DATA, traits, Handler::Unit(handler));
     action(service_action, command)
 }
 
@@ -177,7 +193,8 @@ const fn reserve_out(
     usage: &'static [u8],
     handler: OfUnit,
 ) -> Command {
-    let command = row(0x5f, name, usage, RESERVE_OUT_DATA, RESERVES_LASTING, Handler::Unit(handler));
+    let traits = RESERVES_LASTING.down_to(Reach::Standby);
+    let command = row(0x5f, name, usage, RESERVE_OUT_DATA, traits, Handler::Unit(handler));
     action(service_action, command)
 }
 
@@ -220,6 +237,7 @@ const COPY_RESULTS: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff,
 const SANITIZE: &[u8] = &[0xff, 0xbf, 0, 0, 0, 0, 0, 0xff, 0xff, 0];
 const BUFFER: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0];
 const PORT_GROUPS: &[u8] = &[0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
+const SET_PORT_GROUPS: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const TASK_MANAGEMENT: &[u8] = &[0xff, 0x1f, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const IDENTIFYING_INFORMATION: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xfe, 0];
 const WRITE_SAME_10: &[u8] = &[0xff, 0x08, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0];
@@ -237,28 +255,33 @@ pub(crate) static COMMANDS: &[Command] = &[
     row(0x00, "TEST UNIT READY", &[0xff, 0, 0, 0, 0, 0],
         Transfer::None, ASKS, Handler::Unit(readiness::test_unit_ready)),
     row(0x03, "REQUEST SENSE", &[0xff, 0x01, 0, 0, 0xff, 0],
-        data(request_sense::ALLOCATION_LENGTH, 255), PROMPT, Handler::Any(request_sense::request_sense)),
+        data(request_sense::ALLOCATION_LENGTH, 255), PROMPT.down_to(Reach::Offline),
+        Handler::Any(request_sense::request_sense)),
     row(0x04, "FORMAT UNIT", &[0xff, 0xff, 0, 0, 0x03, 0], Transfer::DataOut(format_unit::data_out), OVERHAULS,
         Handler::Unit(format_unit::format_unit)),
     row(0x08, "READ(6)", USAGE_6, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0x0a, "WRITE(6)", USAGE_6, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
     row(0x12, "INQUIRY", &[0xff, 0x01, 0xff, 0xff, 0xff, 0],
-        data(inquiry::ALLOCATION_LENGTH, 65_535), PROMPT, Handler::Any(inquiry::inquiry)),
+        data(inquiry::ALLOCATION_LENGTH, 65_535), PROMPT.down_to(Reach::Offline),
+        Handler::Any(inquiry::inquiry)),
     row(0x15, "MODE SELECT(6)", &[0xff, 0x11, 0, 0, 0xff, 0],
-        Transfer::ParameterList(mode_select::PARAMETER_LIST_LENGTH_6), MAY_WAIT,
+        Transfer::ParameterList(mode_select::PARAMETER_LIST_LENGTH_6), MAY_WAIT.down_to(Reach::Standby),
         Handler::Unit(mode_select::mode_select_6)),
     row(0x16, "RESERVE(6)", &[0xff, 0, 0, 0, 0, 0], Transfer::None, RESERVES, Handler::Unit(reserve::reserve)),
     row(0x17, "RELEASE(6)", &[0xff, 0, 0, 0, 0, 0], Transfer::None, RESERVES, Handler::Unit(reserve::release)),
     row(0x1a, "MODE SENSE(6)", &[0xff, 0x08, 0xff, 0xff, 0xff, 0],
-        data(mode_sense::ALLOCATION_LENGTH_6, 255), TELLS, Handler::Unit(mode_sense::mode_sense_6)),
+        data(mode_sense::ALLOCATION_LENGTH_6, 255), TELLS.down_to(Reach::Standby),
+        Handler::Unit(mode_sense::mode_sense_6)),
     row(0x1b, "START STOP UNIT", &[0xff, 0x01, 0, 0x0f, 0xf7, 0],
         Transfer::None, MAY_WAIT, Handler::Unit(readiness::start_stop_unit)),
     row(0x1d, "SEND DIAGNOSTIC", &[0xff, 0xf4, 0, 0xff, 0xff, 0],
-        Transfer::None, Traits { medium: true, ..KEEPS_OUT }, Handler::Unit(readiness::send_diagnostic)),
+        Transfer::None, Traits { medium: true, ..KEEPS_OUT.down_to(Reach::Standby) },
+        Handler::Unit(readiness::send_diagnostic)),
     row(0x1e, "PREVENT ALLOW MEDIUM REMOVAL", &[0xff, 0, 0, 0, 0x03, 0],
         Transfer::None, KEEPS_OUT, Handler::Unit(readiness::prevent_allow_medium_removal)),
     row(0x25, "READ CAPACITY(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        Transfer::Fixed(capacity::LENGTH_10), ASKS, Handler::Unit(capacity::read_capacity_10)),
+        Transfer::Fixed(capacity::LENGTH_10), ASKS.down_to(Reach::Standby),
+        Handler::Unit(capacity::read_capacity_10)),
     row(0x28, "READ(10)", USAGE_10, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0x2a, "WRITE(10)", USAGE_10, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
     row(0x2e, "WRITE AND VERIFY(10)", VERIFY_10, WRITE_AND_VERIFY_OUT, CHANGES,
@@ -270,9 +293,9 @@ pub(crate) static COMMANDS: &[Command] = &[
     row(0x37, "READ DEFECT DATA(10)", &[0xff, 0, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0],
         data(defect_data::ALLOCATION_LENGTH_10, 4), DESCRIBES,
         Handler::Unit(defect_data::read_defect_data_10)),
-    row(0x3b, "WRITE BUFFER", BUFFER, Transfer::DataOut(buffer::data_out), KEEPS_OUT,
+    row(0x3b, "WRITE BUFFER", BUFFER, Transfer::DataOut(buffer::data_out), KEEPS_OUT.down_to(Reach::Unavailable),
         Handler::Unit(buffer::write_buffer)),
-    row(0x3c, "READ BUFFER", BUFFER, data(buffer::LENGTH, buffer::CAPACITY as u32), TELLS,
+    row(0x3c, "READ BUFFER", BUFFER, data(buffer::LENGTH, buffer::CAPACITY as u32), TELLS.down_to(Reach::Unavailable),
         Handler::Unit(buffer::read_buffer)),
     row(0x41, "WRITE SAME(10)", WRITE_SAME_10, WRITE_SAME_OUT, CHANGES, Handler::Unit(write_same::write_same)),
     row(0x42, "UNMAP", &[0xff, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
@@ -281,16 +304,18 @@ pub(crate) static COMMANDS: &[Command] = &[
     sanitizing(0x02, "SANITIZE, BLOCK ERASE", SANITIZE, sanitize::block_erase),
     sanitizing(0x1f, "SANITIZE, EXIT FAILURE MODE", SANITIZE, sanitize::exit_failure_mode),
     row(0x4d, "LOG SENSE", &[0xff, 0x01, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0],
-        data(log_sense::ALLOCATION_LENGTH, 65_535), PROMPT, Handler::Unit(log_sense::log_sense)),
+        data(log_sense::ALLOCATION_LENGTH, 65_535), PROMPT.down_to(Reach::Standby),
+        Handler::Unit(log_sense::log_sense)),
     row(0x55, "MODE SELECT(10)", &[0xff, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
-        Transfer::ParameterList(mode_select::PARAMETER_LIST_LENGTH_10), MAY_WAIT,
+        Transfer::ParameterList(mode_select::PARAMETER_LIST_LENGTH_10), MAY_WAIT.down_to(Reach::Standby),
         Handler::Unit(mode_select::mode_select_10)),
     row(0x56, "RESERVE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Transfer::None, RESERVES,
         Handler::Unit(reserve::reserve)),
     row(0x57, "RELEASE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Transfer::None, RESERVES,
         Handler::Unit(reserve::release)),
     row(0x5a, "MODE SENSE(10)", &[0xff, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0],
-        data(mode_sense::ALLOCATION_LENGTH_10, 65_535), TELLS, Handler::Unit(mode_sense::mode_sense_10)),
+        data(mode_sense::ALLOCATION_LENGTH_10, 65_535), TELLS.down_to(Reach::Standby),
+        Handler::Unit(mode_sense::mode_sense_10)),
     reserve_in(0x00, "PERSISTENT RESERVE IN, READ KEYS", persistent_in::read_keys),
     reserve_in(0x01, "PERSISTENT RESERVE IN, READ RESERVATION", persistent_in::read_reservation),
     reserve_in(0x02, "PERSISTENT RESERVE IN, REPORT CAPABILITIES", persistent_in::report_capabilities),
@@ -333,18 +358,19 @@ pub(crate) static COMMANDS: &[Command] = &[
     row(0x9c, "WRITE ATOMIC(16)", WRITE_ATOMIC_16, Transfer::DataOut(write_atomic::data_out), CHANGES_WHOLE,
         Handler::Unit(write_atomic::write_atomic)),
     action(0x10, row(0x9e, "READ CAPACITY(16)", CAPACITY_16,
-        data(capacity::ALLOCATION_LENGTH_16, 32), ASKS, Handler::Unit(capacity::read_capacity_16))),
+        data(capacity::ALLOCATION_LENGTH_16, 32), ASKS.down_to(Reach::Standby),
+        Handler::Unit(capacity::read_capacity_16))),
     action(0x12, row(0x9e, "GET LBA STATUS(16)", LBA_STATUS_16,
         data(lba_status::ALLOCATION_LENGTH, lba_status::MOST), WAITS,
         Handler::Unit(lba_status::lba_status))),
     row(0xa0, "REPORT LUNS", REPORT_LUNS_12,
-        data(report_luns::ALLOCATION_LENGTH, report_luns::MOST), PROMPT,
+        data(report_luns::ALLOCATION_LENGTH, report_luns::MOST), PROMPT.down_to(Reach::Offline),
         Handler::Any(report_luns::report_luns)),
     action(0x05, row(0xa3, "REPORT IDENTIFYING INFORMATION", IDENTIFYING_INFORMATION,
         data(identifying_information::LENGTH, identifying_information::MOST), PROMPT,
         Handler::Unit(identifying_information::report_identifying_information))),
     action(0x0a, row(0xa3, "REPORT TARGET PORT GROUPS", PORT_GROUPS,
-        data(target_ports::ALLOCATION_LENGTH, target_ports::MOST_GROUPS), PROMPT,
+        data(target_ports::ALLOCATION_LENGTH, target_ports::MOST_GROUPS), PROMPT.down_to(Reach::Offline),
         Handler::Unit(target_ports::report_target_port_groups))),
     action(0x0c, row(0xa3, "REPORT SUPPORTED OPERATION CODES", REPORT_CODES_12,
         data(supported_operation_codes::ALLOCATION_LENGTH, supported_operation_codes::MOST), TELLS,
@@ -355,6 +381,9 @@ pub(crate) static COMMANDS: &[Command] = &[
     action(0x06, row(0xa4, "SET IDENTIFYING INFORMATION", IDENTIFYING_INFORMATION,
         Transfer::DataOut(identifying_information::data_out), MAY_WAIT,
         Handler::Unit(identifying_information::set_identifying_information))),
+    action(0x0a, row(0xa4, "SET TARGET PORT GROUPS", SET_PORT_GROUPS,
+        Transfer::DataOut(target_ports::data_out), SETS_STATES,
+        Handler::Unit(target_ports::set_target_port_groups))),
     row(0xa8, "READ(12)", USAGE_12, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0xaa, "WRITE(12)", USAGE_12, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
     row(0xae, "WRITE AND VERIFY(12)", VERIFY_12, WRITE_AND_VERIFY_OUT, CHANGES,

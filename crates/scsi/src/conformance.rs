@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::access_states::Reach;
 use crate::command_table::COMMANDS;
 use crate::log_sense;
 use crate::mode_pages::MODE_PAGES;
@@ -43,6 +44,15 @@ fn admission(admission: Admission) -> &'static str {
     }
 }
 
+fn reach(reach: Reach) -> &'static str {
+    match reach {
+        Reach::Active => "active",
+        Reach::Standby => "standby",
+        Reach::Unavailable => "unavailable",
+        Reach::Offline => "offline",
+    }
+}
+
 fn touch(touch: Touch) -> &'static str {
     match touch {
         Touch::Nothing => "–",
@@ -64,15 +74,24 @@ pub fn conformance() -> String {
 }
 
 fn commands(text: &mut String) {
-    text.push_str("## Commands\n\n| code | action | command | its blocks | a reservation of others |\n");
-    text.push_str("|---|---|---|---|---|\n");
+    text.push_str(
+        "## Commands\n\n| code | action | command | its blocks | a reservation of others | down to |\n",
+    );
+    text.push_str("|---|---|---|---|---|---|\n");
     for row in COMMANDS {
         let action = row.service_action.map_or_else(String::new, |action| format!("{action:02X}h"));
         let (blocks, others) = (touch(row.traits.touch), admission(row.traits.shut_out));
+        let (code, name, reach) = (row.operation_code, row.name, reach(row.traits.reach));
         // Writing to a string does not fail.
-        let _ =
-            writeln!(text, "| {:02X}h | {action} | {} | {blocks} | {others} |", row.operation_code, row.name);
+        let _ = writeln!(text, "| {code:02X}h | {action} | {name} | {blocks} | {others} | {reach} |");
     }
+    text.push_str(
+        "\nThe last column is the worst asymmetric access state (SPC-4 5.16.2.4) of the target port ",
+    );
+    text.push_str(
+        "group that a command is carried out in. SET TARGET PORT GROUPS is there where `alua=explicit` ",
+    );
+    text.push_str("lets it.\n");
     text.push_str("\nNot supported:\n\n| code | action | command | why |\n|---|---|---|---|\n");
     for (code, name, why) in ABSENT {
         let _ = writeln!(text, "| {code:02X}h | | {name} | {why} |");

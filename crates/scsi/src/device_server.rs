@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use timedisk_volume::Durability;
 
+use crate::access_states::MOST_PORT_GROUPS;
 use crate::cdb::Cdb;
 use crate::command_table::{self, Command, Handler, Transfer};
 use crate::flush_debt::{Begun, FlushDebt};
 use crate::overlap::{Touch, Turn};
-use crate::reservations::admission;
+use crate::reservations::{self, admission};
 use crate::running::{Outcome, Patience, Running, Stop};
 use crate::sense::{
     BUS_DEVICE_RESET, COMMANDS_CLEARED, INTERNAL_TARGET_FAILURE, INVALID_COMMAND_OPERATION_CODE,
@@ -27,6 +28,8 @@ use crate::{
 pub struct DeviceServer {
     target_name: String,
     portal_group_tag: u16,
+    /// All that the target has, in ascending order.
+    portal_groups: Vec<u16>,
     units: BTreeMap<u16, Arc<LogicalUnit>>,
 }
 
@@ -42,7 +45,20 @@ impl DeviceServer {
         units: Vec<(u16, Arc<LogicalUnit>)>,
     ) -> DeviceServer {
         let units = units.into_iter().filter(|(number, _)| *number <= lun::GREATEST);
-        DeviceServer { target_name: target_name.to_owned(), portal_group_tag, units: units.collect() }
+        DeviceServer {
+            target_name: target_name.to_owned(),
+            portal_group_tag,
+            portal_groups: vec![portal_group_tag],
+            units: units.collect(),
+        }
+    }
+
+    /// The same target, which has these portal groups as well. Of more than [`MOST_PORT_GROUPS`] the first count.
+    pub fn among(mut self, groups: &[u16]) -> DeviceServer {
+        self.portal_groups.extend(groups.iter().take(MOST_PORT_GROUPS - 1));
+        self.portal_groups.sort_unstable();
+        self.portal_groups.dedup();
+        self
     }
 
     /// An initiator has logged in: each logical unit will tell it that power came on. `initiator_port` is
@@ -52,7 +68,8 @@ impl DeviceServer {
     }
 
     fn join(&self, unit: &LogicalUnit, nexus: NexusId, initiator_port: &str) {
-        unit.reservations().join(nexus, initiator_port, &self.target_name);
+        let target_port = reservations::target_port(&self.target_name, self.portal_group_tag);
+        unit.reservations().join(nexus, initiator_port, &target_port);
         // The general code: iscsi-ls, for one, tries again for this one only.
         unit.attentions().join(nexus, &POWER_ON_OR_RESET);
     }
@@ -198,6 +215,10 @@ impl DeviceServer {
         self.portal_group_tag
     }
 
+    pub(crate) fn portal_groups(&self) -> &[u16] {
+        &self.portal_groups
+    }
+
     fn run(
         &self,
         patience: Patience,
@@ -267,13 +288,17 @@ fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome 
     };
     let row = row?;
     if !unit.offers(row) {
-        return Err((&INVALID_COMMAND_OPERATION_CODE).into());
+        return Err(match row.service_action {
+            Some(_) => Sense::invalid_cdb(1, 4).into(),
+            None => (&INVALID_COMMAND_OPERATION_CODE).into(),
+        });
     }
     let Command { handler, traits, .. } = row;
     // What is pending is told before anything else is done (SAM-5 5.14.2).
     if let Some(condition) = unit.attentions().take(command.nexus) {
         return Err(condition.into());
     }
+    unit.access_states().check(command.server.portal_group_tag(), traits.reach)?;
     unit.reservations().check(command.nexus, admission(traits.shut_out, command.cdb))?;
     if let Some(absence) = unit.medium().absence().filter(|_| traits.medium) {
         return Err(absence.condition().into());

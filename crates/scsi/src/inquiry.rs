@@ -4,7 +4,7 @@ use crate::LogicalUnit;
 use crate::cdb::Field;
 use crate::running::{Outcome, Running};
 use crate::sense::Sense;
-use crate::vital_product_data;
+use crate::{target_ports, vital_product_data};
 
 pub(crate) const ALLOCATION_LENGTH: Field = Field { byte: 3, width: 2 };
 
@@ -42,8 +42,8 @@ fn standard(unit: Option<&LogicalUnit>) -> Vec<u8> {
     // HISUP, response data format 2.
     data[3] = 0x12;
     data[4] = (LENGTH - 5) as u8;
-    // TPGS: states of target port groups change by themselves, if at all. 3PC: it copies.
-    data[5] = 0x18;
+    // TPGS; 3PC: it copies.
+    data[5] = target_ports::tpgs(unit) | 0x08;
     // CMDQUE.
     data[7] = 0x02;
     let (vendor, product, revision) = unit.map_or(("timedisk", "", ""), |unit| {

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access_states;
 mod buffer;
 mod capacity;
 mod cdb;
@@ -60,6 +61,7 @@ mod write_same;
 #[cfg(test)]
 mod tests;
 
+pub use access_states::{AccessState, MOST_PORT_GROUPS, PortGroup, Unchanged};
 pub use command_table::command_name;
 pub use conformance::conformance;
 pub use device_server::DeviceServer;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use timedisk_volume::{Durability, Volume};
 
 use crate::NexusId;
+use crate::access_states::{AccessState, AccessStates, Cause, PortGroup, Unchanged};
 use crate::buffer::Echoes;
 use crate::cdb::BlockRange;
 use crate::command_table::{Command, Needs};
@@ -69,6 +70,7 @@ pub struct LogicalUnit {
     reservations: Reservations,
     copies: Copies,
     echoes: Echoes,
+    access_states: AccessStates,
 }
 
 impl std::fmt::Debug for LogicalUnit {
@@ -128,6 +130,7 @@ impl LogicalUnit {
             reservations,
             copies: Copies::default(),
             echoes: Echoes::default(),
+            access_states: AccessStates::default(),
         }
     }
 
@@ -195,6 +198,35 @@ impl LogicalUnit {
         self.overhaul.halt();
     }
 
+    pub(crate) fn access_states(&self) -> &AccessStates {
+        &self.access_states
+    }
+
+    /// Configures how it is used through the portal groups (SPC-4 5.16), none for always and equally; with
+    /// `is_explicit` initiators may change the states. What was changed since stays as it is, as long as its group's
+    /// state is configured as it was then. Answers whether initiators see a difference, and have to be
+    /// [told](Attention::AccessStateChanged).
+    ///
+    /// # Errors
+    /// What was changed can't be saved. All is in force nevertheless.
+    pub fn set_port_groups(&self, groups: &[PortGroup], is_explicit: bool) -> Result<bool, Unchanged> {
+        self.access_states.configure(groups, is_explicit, self.settings())
+    }
+
+    /// Changes the state of a portal group by hand. Answers whether it was another, so that initiators have to be
+    /// [told](Attention::AccessStateChanged).
+    ///
+    /// # Errors
+    /// There is no such group, or the state can't be saved. Nothing has changed then.
+    pub fn set_access_state(&self, tag: u16, state: AccessState) -> Result<bool, Unchanged> {
+        self.access_states.set(&[(tag, state)], Cause::Administrator, self.settings())
+    }
+
+    /// The configured portal groups, with their states as they are now.
+    pub fn port_groups(&self) -> Vec<PortGroup> {
+        self.access_states.groups()
+    }
+
     pub(crate) fn overlap(&self) -> &Overlap {
         &self.overlap
     }
@@ -245,6 +277,7 @@ impl LogicalUnit {
         match command.traits.needs {
             Needs::Nothing => true,
             Needs::AtomicWrites => self.atomic_blocks() > 0,
+            Needs::ExplicitAccess => self.access_states.is_explicit(),
         }
     }
 

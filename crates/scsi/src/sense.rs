@@ -46,6 +46,8 @@ conditions! {
     BECOMING_READY: NotReady 0x04 0x01 "logical unit is in process of becoming ready";
     FORMAT_IN_PROGRESS: NotReady 0x04 0x04 "logical unit not ready, format in progress";
     SANITIZE_IN_PROGRESS: NotReady 0x04 0x1b "logical unit not ready, sanitize in progress";
+    PORT_IN_STANDBY: NotReady 0x04 0x0b "logical unit not accessible, target port in standby state";
+    PORT_UNAVAILABLE: NotReady 0x04 0x0c "logical unit not accessible, target port in unavailable state";
     OFFLINE: NotReady 0x04 0x12 "logical unit not ready, offline";
     WRITE_ERROR: MediumError 0x0c 0x00 "write error";
     UNRECOVERED_READ_ERROR: MediumError 0x11 0x00 "unrecovered read error";
@@ -76,6 +78,7 @@ conditions! {
     RESERVATIONS_PREEMPTED: UnitAttention 0x2a 0x03 "reservations preempted";
     RESERVATIONS_RELEASED: UnitAttention 0x2a 0x04 "reservations released";
     REGISTRATIONS_PREEMPTED: UnitAttention 0x2a 0x05 "registrations preempted";
+    ACCESS_STATE_CHANGED: UnitAttention 0x2a 0x06 "asymmetric access state changed";
     CAPACITY_CHANGED: UnitAttention 0x2a 0x09 "capacity data has changed";
     COMMANDS_CLEARED: UnitAttention 0x2f 0x00 "commands cleared by another initiator";
     COMMAND_SEQUENCE_ERROR: IllegalRequest 0x2c 0x00 "command sequence error";
@@ -84,6 +87,7 @@ conditions! {
     DEVICE_IDENTIFIER_CHANGED: UnitAttention 0x3f 0x05 "device identifier changed";
     REPORTED_LUNS_CHANGED: UnitAttention 0x3f 0x0e "reported LUNs data has changed";
     INSUFFICIENT_REGISTRATION_RESOURCES: IllegalRequest 0x55 0x04 "insufficient registration resources";
+    SET_TARGET_PORT_GROUPS_FAILED: HardwareError 0x67 0x0a "set target port groups command failed";
     INTERNAL_TARGET_FAILURE: HardwareError 0x44 0x00 "internal target failure";
 }
 

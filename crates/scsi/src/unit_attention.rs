@@ -5,7 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::NexusId;
 use crate::sense::{
-    BECAME_READY, CAPACITY_CHANGED, Condition, MODE_PARAMETERS_CHANGED, REPORTED_LUNS_CHANGED, Sense,
+    ACCESS_STATE_CHANGED, BECAME_READY, CAPACITY_CHANGED, Condition, MODE_PARAMETERS_CHANGED,
+    REPORTED_LUNS_CHANGED, Sense,
 };
 
 /// What clients are told that happened to a logical unit without their doing.
@@ -17,6 +18,8 @@ pub enum Attention {
     LunsChanged,
     /// It was away, and its medium may be another (28/00).
     BecameReady,
+    /// It is used otherwise through a target port group (2A/06).
+    AccessStateChanged,
     /// It may be written now, or may not any more (2A/01).
     WriteProtectionChanged,
 }
@@ -26,6 +29,7 @@ impl Attention {
         match self {
             Attention::CapacityChanged => &CAPACITY_CHANGED,
             Attention::LunsChanged => &REPORTED_LUNS_CHANGED,
+            Attention::AccessStateChanged => &ACCESS_STATE_CHANGED,
             Attention::BecameReady => &BECAME_READY,
             Attention::WriteProtectionChanged => &MODE_PARAMETERS_CHANGED,
         }

@@ -3,7 +3,7 @@
 use crate::extended_copy::results;
 use crate::inquiry::{DIRECT_ACCESS, NO_UNIT, padded, printable};
 use crate::running::Running;
-use crate::{DeviceServer, LogicalUnit, compare_and_write, limits, target_ports};
+use crate::{DeviceServer, LogicalUnit, compare_and_write, limits};
 
 /// Bytes of sense data of fixed format.
 const SENSE_LENGTH: u8 = 18;
@@ -95,7 +95,8 @@ fn device_identification(server: &DeviceServer, unit: &LogicalUnit) -> Vec<u8> {
 
     let identity = unit.identity();
     let target = server.target_name();
-    let (port, group) = (target_ports::PORT.to_be_bytes(), server.portal_group_tag().to_be_bytes());
+    // A group has one port of a target, and both have the same number.
+    let port = server.portal_group_tag().to_be_bytes();
     // Some clients compare only the first letters after the vendor, so the serial number stands there.
     let t10: Vec<u8> = padded::<8>(&identity.vendor).into_iter().chain(printable(&identity.serial)).collect();
     let unit_name = format!("{target},L,0x{:016x}", u64::from_be_bytes(identity.naa));
@@ -104,16 +105,16 @@ fn device_identification(server: &DeviceServer, unit: &LogicalUnit) -> Vec<u8> {
         designator(LogicalUnit, T10Vendor, Ascii, &t10),
         designator(LogicalUnit, ScsiName, Utf8, &name_string(&unit_name)),
         designator(TargetPort, RelativeTargetPort, Binary, &[0, 0, port[0], port[1]]),
-        designator(TargetPort, TargetPortGroup, Binary, &[0, 0, group[0], group[1]]),
-        port_name(server),
+        designator(TargetPort, TargetPortGroup, Binary, &[0, 0, port[0], port[1]]),
+        port_name(server, server.portal_group_tag()),
         designator(TargetDevice, ScsiName, Utf8, &name_string(target)),
     ]
     .concat()
 }
 
 /// The name of the target port (RFC 7143 §4.2.7.3).
-fn port_name(server: &DeviceServer) -> Vec<u8> {
-    let name = format!("{},t,0x{:04x}", server.target_name(), server.portal_group_tag());
+fn port_name(server: &DeviceServer, group: u16) -> Vec<u8> {
+    let name = format!("{},t,0x{group:04x}", server.target_name());
     designator(Association::TargetPort, DesignatorType::ScsiName, CodeSet::Utf8, &name_string(&name))
 }
 
@@ -130,11 +131,14 @@ fn mode_page_policy() -> Vec<u8> {
     vec![0x3f, 0xff, 0, 0]
 }
 
-/// SCSI Ports (SPC-4 7.8.15): the only one, and nothing of initiators.
+/// SCSI Ports (SPC-4 7.8.15): that of each portal group, and nothing of initiators.
 fn scsi_ports(server: &DeviceServer) -> Vec<u8> {
-    let (name, port) = (port_name(server), target_ports::PORT.to_be_bytes());
-    let length = (name.len() as u16).to_be_bytes();
-    [&[0, 0], &port[..], &[0; 6], &length, &name].concat()
+    let port = |group: &u16| {
+        let name = port_name(server, *group);
+        let length = (name.len() as u16).to_be_bytes();
+        [&[0, 0], &group.to_be_bytes()[..], &[0; 6], &length, &name].concat()
+    };
+    server.portal_groups().iter().flat_map(port).collect()
 }
 
 /// A designation descriptor. Ports and devices name their protocol, iSCSI.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use timedisk_volume::{Allocation, Durability};
 
 use crate::LogicalUnit;
+use crate::access_states::Reach;
 use crate::cdb::{BlockRange, Cdb, Field};
 use crate::limits::CHUNK;
 use crate::reservations::Admission;
@@ -63,6 +64,9 @@ fn find(command: &Running<'_>, list: &List, index: u16) -> Result<Arc<LogicalUni
 
 fn copy(command: &Running<'_>, list: &List, segment: &Segment) -> Outcome {
     let (from, to) = (find(command, list, segment.from.unit)?, find(command, list, segment.to.unit)?);
+    let group = command.server.portal_group_tag();
+    from.access_states().check(group, Reach::Active)?;
+    to.access_states().check(group, Reach::Active)?;
     from.reservations().check(command.nexus, Admission::Looks)?;
     to.reservations().check(command.nexus, Admission::Never)?;
     if let Some(condition) = to.write_protection() {

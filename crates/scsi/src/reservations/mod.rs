@@ -17,6 +17,7 @@ use crate::unit_attention::UnitAttentions;
 use crate::{NexusId, SettingsStore};
 
 pub(crate) use admission::{Admission, admission};
+pub(crate) use port::target_port;
 #[cfg(test)]
 pub(crate) use port::transport_id;
 use port::{Nexus, Port};

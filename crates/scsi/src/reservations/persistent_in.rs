@@ -2,9 +2,9 @@
 
 use super::port::transport_id;
 use super::state::{Kind, State};
+use crate::LogicalUnit;
 use crate::cdb::Field;
 use crate::running::{Outcome, Running, Stop};
-use crate::{LogicalUnit, target_ports};
 
 pub(crate) const ALLOCATION_LENGTH: Field = Field { byte: 7, width: 2 };
 
@@ -75,7 +75,7 @@ pub(crate) fn read_full_status(unit: &LogicalUnit, command: &mut Running<'_>) ->
             let id = transport_id(&one.port.initiator);
             body.extend(one.key.to_be_bytes());
             body.extend([0, 0, 0, 0, for_all_targets | holder, kind, 0, 0, 0, 0]);
-            body.extend(target_ports::PORT.to_be_bytes());
+            body.extend(one.port.relative_target_port().to_be_bytes());
             body.extend((id.len() as u32).to_be_bytes());
             body.extend(id);
         }

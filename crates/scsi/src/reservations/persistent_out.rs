@@ -155,14 +155,15 @@ pub(crate) fn register_and_move(unit: &LogicalUnit, command: &mut Running<'_>) -
     if persists && unit.settings().is_none() {
         return Err(Sense::invalid_parameter(17, 0).into());
     }
-    // RELATIVE TARGET PORT IDENTIFIER: there is one.
-    if list[18..20] != [0, 1] {
+    // RELATIVE TARGET PORT IDENTIFIER.
+    let group = u16::from_be_bytes([list[18], list[19]]);
+    if !command.server.portal_groups().contains(&group) {
         return Err(Sense::invalid_parameter(18, None).into());
     }
     let name = take_transport_id(id).filter(|_| id.is_empty()).ok_or(Sense::invalid_parameter(24, None))?;
     let (key, new_key) = (number(list, 0), number(list, 8));
     change(unit, command, |state, port| {
-        let to = Port { initiator: name, ..port.clone() };
+        let to = port.of_same_target(name, group);
         let told = state.hand_over(port, key, new_key, to, unregisters)?;
         state.persists = persists;
         Ok(told)

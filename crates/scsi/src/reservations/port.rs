@@ -5,7 +5,7 @@
 pub(crate) struct Port {
     /// `NAME,i,0xISID`.
     pub(crate) initiator: String,
-    /// The target's name; `None` for every target that has the logical unit (ALL_TG_PT).
+    /// The [target port](target_port); `None` for every one that has the logical unit (ALL_TG_PT).
     pub(crate) target: Option<String>,
 }
 
@@ -17,6 +17,40 @@ impl Port {
     pub(crate) fn is(&self, other: &Port) -> bool {
         let same_target = self.target.is_none() || self.target == other.target;
         self.initiator == other.initiator && same_target
+    }
+}
+
+/// The portal group that goes without saying.
+const FIRST_GROUP: u16 = 1;
+
+/// Between a target's name and the tag of another portal group (RFC 7143 §4.2.7.3).
+const GROUP: &str = ",t,0x";
+
+/// What a target's port in a portal group goes by here, and where it is saved.
+pub(crate) fn target_port(target: &str, group: u16) -> String {
+    match group {
+        FIRST_GROUP => target.to_owned(),
+        _ => format!("{target}{GROUP}{group:04x}"),
+    }
+}
+
+impl Port {
+    /// The target's name and the portal group of the port.
+    fn target_and_group(&self) -> (&str, u16) {
+        let port = self.target.as_deref().unwrap_or_default();
+        let parts = port.rsplit_once(GROUP);
+        let parts = parts.and_then(|(target, tag)| Some((target, u16::from_str_radix(tag, 16).ok()?)));
+        parts.unwrap_or((port, FIRST_GROUP))
+    }
+
+    /// RELATIVE TARGET PORT IDENTIFIER.
+    pub(crate) fn relative_target_port(&self) -> u16 {
+        self.target_and_group().1
+    }
+
+    /// Another initiator's port, with the port of the same target that has this relative identifier.
+    pub(crate) fn of_same_target(&self, initiator: String, group: u16) -> Port {
+        Port { initiator, target: Some(target_port(self.target_and_group().0, group)) }
     }
 }
 
