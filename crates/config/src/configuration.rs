@@ -6,7 +6,8 @@ use crate::journal::{File, Journal, Mistake, Notice, Source};
 use crate::lines::{self, Separator};
 use crate::reader::Reader;
 use crate::tree::Tree;
-use crate::{blocks, demands, netbsd, served, sharing};
+use crate::{blocks, demands, netbsd, portals, served, sharing};
+use std::net::IpAddr;
 use std::ops::Range;
 
 /// The iSCSI name that a target's name is put behind, with a `:`, when its line has no `=iqn`.
@@ -70,6 +71,8 @@ pub struct Configuration {
     /// The disks, each a target or one of a target's several, in the file's order. At least one, except in
     /// NetBSD's reading.
     pub targets: Vec<Target>,
+    /// The portal groups, in the file's order; none where they are not named. Never in NetBSD's reading.
+    pub portals: Vec<PortalGroup>,
     /// What discovery asks for.
     pub discovery: Discovery,
     /// The users that have a CHAP secret, in the file's order.
@@ -182,12 +185,46 @@ pub struct Target {
     /// The user of [`Configuration::users`] by whose secret the target proves itself to an initiator that
     /// asks (mutual CHAP). Nobody can log in as that user.
     pub mutual: Option<String>,
+    /// The tags of the portal groups that serve the target; empty for all.
+    pub portals: Vec<u16>,
+    /// Whether initiators may change the access states of the portal groups (explicit ALUA, SPC-4 5.16.2.8).
+    pub explicit: bool,
     /// Why this disk cannot be served. Only in NetBSD's reading, where the others are served all the same.
     pub unserved: Option<Notice>,
     /// Where the record is in the `targets` file, in bytes.
     pub span: Range<usize>,
     /// Where its storage's name is.
     pub storage_span: Range<usize>,
+}
+
+/// A portal group: addresses by which a target is one SCSI port (RFC 7143 §4.1.1), and how disks are used through them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortalGroup {
+    /// Target portal group tag, the number of its name: 1 to 65535.
+    pub tag: u16,
+    /// Where it listens, with a port where the line has one. At least one; each initiators can be told; none twice.
+    pub addresses: Vec<(IpAddr, Option<u16>)>,
+    /// Asymmetric access state (SPC-4 5.16.2.4), until it is changed.
+    pub state: AccessState,
+    /// PREF: whether initiators should rather use this one.
+    pub preferred: bool,
+    /// Where the record is in the `targets` file, in bytes.
+    pub span: Range<usize>,
+}
+
+/// Asymmetric access states (SPC-4 5.16.2.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessState {
+    /// `optimized`: as well as it goes.
+    ActiveOptimized,
+    /// `non-optimized`: all commands, but others are better.
+    ActiveNonOptimized,
+    /// `standby`: no blocks.
+    Standby,
+    /// `unavailable`: nothing but questions about the way.
+    Unavailable,
+    /// `offline`: the same, and initiators can't change it.
+    Offline,
 }
 
 /// What discovery asks for.
@@ -270,7 +307,9 @@ fn strict(targets: Source<'_>, auths: Option<Source<'_>>, options: &Options) -> 
     let lines = lines::split(targets.text, Separator::Blanks, &mut journal);
     let mut reader = Reader::new(options, people.as_ref(), &mut journal, &lines);
     lines.iter().for_each(|line| reader.record(line));
-    let (mut configuration, demands) = reader.finish(targets.text);
+    let (mut configuration, demands, choices, names) = reader.finish(targets.text);
+    let is_known = |tag: u16| names.contains_key(&format!("{}{tag}", portals::PORTAL));
+    portals::settle(&choices, is_known, &mut configuration, &mut journal);
     demands::settle(&demands, people.as_ref(), &mut configuration, &mut journal);
     for refusal in served::resolve(&mut configuration, &mut journal) {
         journal.mistake(refusal.span, refusal.message, refusal.help);

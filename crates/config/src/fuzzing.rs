@@ -53,6 +53,7 @@ pub(crate) fn assert_equal(one: &Configuration, other: &Configuration) {
     assert_eq!(one.extents, other.extents);
     assert_eq!(one.devices, other.devices);
     assert_eq!(one.targets, other.targets);
+    assert_eq!(one.portals, other.portals);
     assert_eq!(one.discovery, other.discovery);
 }
 
@@ -66,6 +67,7 @@ pub(crate) fn placeless(configuration: &Configuration) -> Configuration {
             *span = 0..0;
         }
     }
+    copy.portals.iter_mut().for_each(|group| group.span = 0..0);
     copy.devices.iter_mut().for_each(|device| device.span = 0..0);
     for target in &mut copy.targets {
         (target.span, target.storage_span) = (0..0, 0..0);

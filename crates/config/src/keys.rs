@@ -1,9 +1,11 @@
 //! The `key=value` fields after a line's last field.
 
 use crate::auths::{People, Standing};
+use crate::configuration::AccessState;
 use crate::journal::Journal;
 use crate::lines::Field;
 use crate::nearest::{nearest, suggestion};
+use crate::portals;
 use crate::value::{ValueError, quoted};
 use std::ops::Range;
 
@@ -13,6 +15,7 @@ pub(crate) enum Holder {
     Extent,
     Device,
     Target,
+    Portal,
     Discovery,
 }
 
@@ -23,6 +26,7 @@ impl Holder {
             Self::Extent => "an extent",
             Self::Device => "a device",
             Self::Target => "a target",
+            Self::Portal => "a portal group",
             Self::Discovery => "`discovery`",
         }
     }
@@ -42,7 +46,7 @@ const fn key(holder: Holder, name: &'static str, take: Take) -> Key {
     Key { holder, name, take }
 }
 
-/// Every key. What an extent or a device says holds for the targets that name it and say nothing themselves.
+/// Every key that both readings take. What an extent or a device says holds for the targets that name it and say nothing themselves.
 const KEYS: [Key; 13] = [
     key(Holder::Extent, "serial", |keys, value, journal| keys.serial(value, journal)),
     key(Holder::Extent, "block", |keys, value, journal| keys.block(value, journal)),
@@ -59,6 +63,14 @@ const KEYS: [Key; 13] = [
     key(Holder::Discovery, "mutual", |keys, value, journal| keys.mutual(value, journal)),
 ];
 
+/// Keys that NetBSD's reading passes over.
+const STRICT_KEYS: [Key; 4] = [
+    key(Holder::Target, "portals", |keys, value, journal| keys.portals(value, journal)),
+    key(Holder::Target, "alua", |keys, value, journal| keys.alua(value, journal)),
+    key(Holder::Portal, "state", |keys, value, journal| keys.state(value, journal)),
+    key(Holder::Portal, "preferred", |keys, value, journal| keys.preferred(value, journal)),
+];
+
 /// Block lengths that a line can ask for: those that initiators know.
 pub(crate) const BLOCK_LENGTHS: [(&str, u32); 2] = [("512", 512), ("4096", 4096)];
 
@@ -69,19 +81,24 @@ const LARGEST_LUN: u16 = 0x3fff;
 /// Unit Serial Number page (SPC-4 7.8.15). Blanks are left out: in that page they are padding.
 const LONGEST_SERIAL: usize = 20;
 
-/// Whether a line of that kind takes the key that `field` begins with.
+/// Whether NetBSD's reading of a line of that kind takes the key that `field` begins with.
 pub(crate) fn is_key_of(holder: Holder, field: &str) -> bool {
-    field.split_once('=').is_some_and(|(name, _)| find(holder, name).is_some())
+    let is_it = |name: &str| KEYS.iter().any(|key| key.holder == holder && key.name == name);
+    field.split_once('=').is_some_and(|(name, _)| is_it(name))
 }
 
-/// The key that `field` begins with, but for a letter or two.
+/// The key of NetBSD's reading that `field` begins with, but for a letter or two.
 pub(crate) fn nearly(holder: Holder, field: &str) -> Option<&'static str> {
     let (name, _) = field.split_once('=')?;
     nearest(name, KEYS.iter().filter(|key| key.holder == holder).map(|key| key.name))
 }
 
 fn find(holder: Holder, name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.holder == holder && key.name == name)
+    of(holder).find(|key| key.name == name)
+}
+
+fn of(holder: Holder) -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(&STRICT_KEYS).filter(move |key| key.holder == holder)
 }
 
 /// A value, and where it is.
@@ -115,6 +132,12 @@ pub(crate) struct Keys<'a> {
     pub(crate) lun: Said<u16>,
     pub(crate) serial: Said<String>,
     pub(crate) block: Said<u32>,
+    /// Tags, in ascending order.
+    pub(crate) portals: Said<Vec<u16>>,
+    /// Whether initiators may change access states.
+    pub(crate) explicit: Said<bool>,
+    pub(crate) state: Said<AccessState>,
+    pub(crate) preferred: Said<bool>,
 }
 
 impl<'a> Keys<'a> {
@@ -126,7 +149,9 @@ impl<'a> Keys<'a> {
         journal: &mut Journal<'_>,
     ) -> Self {
         let (auth, users, mutual, lun, serial, block) = (None, None, None, None, None, None);
-        let mut keys = Self { people, auth, users, mutual, lun, serial, block };
+        let (portals, explicit, state, preferred) = (None, None, None, None);
+        let mut keys =
+            Self { people, auth, users, mutual, lun, serial, block, portals, explicit, state, preferred };
         let mut seen: Vec<&str> = Vec::new();
         for field in fields {
             let Some((name, value)) = field.text.split_once('=') else {
@@ -134,8 +159,7 @@ impl<'a> Keys<'a> {
             };
             let name_span = field.span_of(0..name.len());
             let Some(key) = find(holder, name) else {
-                let known: Vec<&str> =
-                    KEYS.iter().filter(|key| key.holder == holder).map(|key| key.name).collect();
+                let known: Vec<&str> = of(holder).map(|key| key.name).collect();
                 journal.mistake(
                     name_span,
                     format!("{} is not a key of {}", quoted(name), holder.in_words()),
@@ -220,6 +244,40 @@ impl<'a> Keys<'a> {
         }
     }
 
+    fn portals(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
+        let tags: Option<Vec<u16>> = value.text.split(',').map(portals::tag).collect();
+        match tags {
+            Some(mut tags) => {
+                tags.sort_unstable();
+                tags.dedup();
+                self.portals = Some((tags, value.field.span.clone()));
+            }
+            None => {
+                let help =
+                    "write the numbers of portal groups, such as `portals=1,2` for `portal1` and `portal2`";
+                value.mistake("does not name portal groups", help.to_owned(), journal);
+            }
+        }
+    }
+
+    fn alua(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
+        self.explicit = either(value, ["implicit", "explicit"], "is not a kind of ALUA", journal);
+    }
+
+    fn state(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
+        match portals::STATES.iter().find(|row| row.0 == value.text) {
+            Some((_, state)) => self.state = Some((*state, value.field.span.clone())),
+            None => {
+                let known = portals::STATES.map(|row| row.0);
+                value.mistake("is not an access state", suggestion(value.text, &known), journal);
+            }
+        }
+    }
+
+    fn preferred(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
+        self.preferred = either(value, ["no", "yes"], "is neither `yes` nor `no`", journal);
+    }
+
     /// The name as the `auths` file spells it; a mistake if it has no such user.
     fn user(&self, name: &str, span: Range<usize>, journal: &mut Journal<'_>) -> Option<String> {
         if name.is_empty() {
@@ -252,6 +310,20 @@ impl<'a> Keys<'a> {
         }
         Some(name.to_owned())
     }
+}
+
+/// Whether the value is the second of two words.
+fn either(
+    value: &Value<'_>,
+    words: [&'static str; 2],
+    message: &str,
+    journal: &mut Journal<'_>,
+) -> Said<bool> {
+    if !words.contains(&value.text) {
+        value.mistake(message, suggestion(value.text, &words), journal);
+        return None;
+    }
+    Some((value.text == words[1], value.field.span.clone()))
 }
 
 /// A serial number as the Unit Serial Number page can bear it.

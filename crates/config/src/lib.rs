@@ -26,6 +26,7 @@ mod lines;
 mod name;
 mod nearest;
 pub mod netbsd;
+mod portals;
 mod print;
 mod reader;
 mod secret;
@@ -39,8 +40,8 @@ mod value;
 pub use access::AccessList;
 pub use auths::{User, redacted};
 pub use configuration::{
-    Authentication, Configuration, DEFAULT_IQN_BASE, Device, Discovery, Extent, FileSize, Length, Level,
-    Options, Outcome, Reading, Storage, Target,
+    AccessState, Authentication, Configuration, DEFAULT_IQN_BASE, Device, Discovery, Extent, FileSize,
+    Length, Level, Options, Outcome, PortalGroup, Reading, Storage, Target,
 };
 pub use journal::{File, Mistake, Notice, Remark, Source};
 pub use name::iscsi_name;

@@ -1,14 +1,17 @@
 //! A configuration as a `targets` text, for both readings.
 
 use crate::configuration::{
-    Authentication, Configuration, Device, Extent, Length, Level, Options, Storage, Target,
+    AccessState, Authentication, Configuration, Device, Extent, Length, Level, Options, PortalGroup, Storage,
+    Target,
 };
 use crate::keys::BLOCK_LENGTHS;
 use crate::name::iscsi_name;
+use crate::portals::{PORTAL, STATES};
 use crate::reader::DISCOVERY;
 use crate::size::format_size;
 use crate::value::quoted;
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 
 /// The longest line that NetBSD takes for one, in bytes.
 const NETBSDS_LONGEST_LINE: usize = 1023;
@@ -16,7 +19,7 @@ const NETBSDS_LONGEST_LINE: usize = 1023;
 /// A configuration as text, and what is to be known of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Printed {
-    /// The lines of a `targets` file: extents, then devices, then targets. What cannot be written so that it
+    /// The lines of a `targets` file: extents, then devices, portal groups and targets. What cannot be written so that it
     /// is read again, or cannot be served, is a comment.
     pub text: String,
     /// What either reading makes otherwise of the text, in sentences for people.
@@ -32,6 +35,7 @@ impl Configuration {
         let mut printer = Printer { configuration: self, options, printed: Printed::default() };
         self.extents.iter().for_each(|extent| printer.extent(extent));
         self.devices.iter().for_each(|device| printer.device(device));
+        self.portals.iter().for_each(|group| printer.portal(group));
         printer.discovery();
         let mut disks: HashMap<&str, usize> = HashMap::new();
         for target in &self.targets {
@@ -106,6 +110,25 @@ impl Printer<'_> {
         self.line(&device.name, &fields);
     }
 
+    fn portal(&mut self, group: &PortalGroup) {
+        let name = format!("{PORTAL}{}", group.tag);
+        let address = |(ip, port): &(IpAddr, Option<u16>)| match port {
+            Some(port) => SocketAddr::new(*ip, *port).to_string(),
+            None => ip.to_string(),
+        };
+        let addresses: Vec<String> = group.addresses.iter().map(address).collect();
+        let mut fields = vec![name.clone(), addresses.join(",")];
+        if group.state != AccessState::ActiveOptimized {
+            let word = STATES.iter().find(|row| row.1 == group.state).map_or("", |row| row.0);
+            fields.push(format!("state={word}"));
+        }
+        if group.preferred {
+            fields.push("preferred=yes".to_owned());
+        }
+        self.note(&name, "is a portal group, which NetBSD does not know: it listens everywhere");
+        self.line(&name, &fields);
+    }
+
     fn name_of(&self, storage: Storage) -> &str {
         let extent = |index: usize| self.configuration.extents.get(index).map(|extent| extent.name.as_str());
         let device = |index: usize| self.configuration.devices.get(index).map(|device| device.name.as_str());
@@ -144,6 +167,13 @@ impl Printer<'_> {
         }
         fields.extend(target.serial.iter().map(|serial| format!("serial={serial}")));
         fields.extend(self.login(&target.authentication, target.mutual.as_deref()));
+        if !target.portals.is_empty() {
+            let tags: Vec<String> = target.portals.iter().map(u16::to_string).collect();
+            fields.push(format!("portals={}", tags.join(",")));
+        }
+        if target.explicit {
+            fields.push("alua=explicit".to_owned());
+        }
         if !target.access.is_netbsds() {
             self.note(&target.name, "has a netmask that NetBSD cannot read: it lets in fewer peers, or none");
         }

@@ -8,6 +8,7 @@ use crate::journal::Journal;
 use crate::keys::{Holder, Keys, Said};
 use crate::lines::{Field, Line};
 use crate::nearest::nearest;
+use crate::portals::{Choice, PORTAL};
 use crate::value::quoted;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,15 +19,17 @@ enum Kind {
     Extent,
     Device,
     Target,
+    Portal,
     Discovery,
 }
 
 /// What a record's first word begins with.
-const WORDS: [(&str, Kind); 5] = [
+const WORDS: [(&str, Kind); 6] = [
     ("extent", Kind::Extent),
     ("device", Kind::Device),
     ("target", Kind::Target),
     ("lun", Kind::Target),
+    (PORTAL, Kind::Portal),
     (DISCOVERY, Kind::Discovery),
 ];
 
@@ -73,6 +76,8 @@ pub(crate) struct Reader<'a, 'b> {
     iqns: HashMap<String, Vec<(Option<u16>, usize)>>,
     /// What the lines so far say about logins.
     pub(crate) demands: Vec<Demand>,
+    /// What they say about portal groups.
+    pub(crate) choices: Vec<Choice>,
     target_lines: usize,
 }
 
@@ -95,6 +100,7 @@ impl<'a, 'b> Reader<'a, 'b> {
             extents: Vec::new(),
             devices: Vec::new(),
             targets: Vec::new(),
+            portals: Vec::new(),
             discovery: Discovery::default(),
             users: Vec::new(),
         };
@@ -110,6 +116,7 @@ impl<'a, 'b> Reader<'a, 'b> {
             defaults: HashMap::new(),
             iqns: HashMap::new(),
             demands: Vec::new(),
+            choices: Vec::new(),
             target_lines: 0,
         }
     }
@@ -127,7 +134,7 @@ impl<'a, 'b> Reader<'a, 'b> {
         };
         let name = if kind == Kind::Target { without_iqn(name) } else { name };
         let repeated = self.is_repeated(name, first, line);
-        if !line.spoiled && !repeated {
+        if !line.spoiled && !repeated && kind != Kind::Portal {
             self.doubt_name(name, first);
         }
         if kind == Kind::Target {
@@ -140,6 +147,7 @@ impl<'a, 'b> Reader<'a, 'b> {
             (true, _) => None,
             (false, Kind::Extent) => self.extent(line, first, rest),
             (false, Kind::Device) => self.device(line, first, rest),
+            (false, Kind::Portal) => return self.portal(line, first, name, rest),
             (false, Kind::Discovery) => return self.discovery(line, rest),
             (false, Kind::Target) => {
                 let target = self.target(line, first, name, rest);
@@ -152,8 +160,12 @@ impl<'a, 'b> Reader<'a, 'b> {
         }
     }
 
-    /// What has to wait for the last line.
-    pub(crate) fn finish(self, text: &str) -> (Configuration, Vec<Demand>) {
+    /// What has to wait for the last line: the configuration so far, what is asked of users, what is said of portal
+    /// groups, and the names of all records.
+    pub(crate) fn finish(
+        self,
+        text: &str,
+    ) -> (Configuration, Vec<Demand>, Vec<Choice>, HashMap<String, usize>) {
         if self.target_lines == 0 {
             let end = text.trim_end().len();
             self.journal.mistake(
@@ -162,7 +174,7 @@ impl<'a, 'b> Reader<'a, 'b> {
                 "write lines such as `extent0 /path/to/image 0 100MB` and `target0 rw extent0 10.0.0.0/8`",
             );
         }
-        (self.configuration, self.demands)
+        (self.configuration, self.demands, self.choices, self.first_lines)
     }
 
     /// Reads what is asked of those who want to be told of targets.
@@ -258,8 +270,8 @@ impl<'a, 'b> Reader<'a, 'b> {
         let (word, rest) = first.text.split_at(word_end);
         let help = match nearest(word, WORDS.iter().map(|row| row.0)) {
             Some(near) => format!("write {}", quoted(&format!("{near}{rest}"))),
-            None => "a line begins with `extent0`, `device0`, `target0` or `lun0` (any number), `discovery` \
-                     or `#`"
+            None => "a line begins with `extent0`, `device0`, `target0` or `lun0` (any number), `portal1`, \
+                     `discovery` or `#`"
                 .to_owned(),
         };
         let message = format!("{} is not a kind of line", quoted(&first.text));

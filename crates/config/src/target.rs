@@ -46,6 +46,8 @@ impl Reader<'_, '_> {
         let lun = keys.lun.clone();
         let iqn = self.iqn(first, name, &lun);
         let own = Defaults::of(&keys);
+        let explicit = keys.explicit.as_ref().is_some_and(|said| said.0);
+        self.choose(iqn.clone(), &keys);
         let party = iqn.clone().map_or(Party::Nobody, Party::Target);
         self.demands.push(Demand::new(party, keys));
         let parts = self.parts(line, name, positional)?;
@@ -79,6 +81,8 @@ impl Reader<'_, '_> {
             access: access?,
             authentication: Authentication::None,
             mutual: None,
+            portals: Vec::new(),
+            explicit,
             unserved: None,
             span: line.span.clone(),
             storage_span: parts.storage.span.clone(),

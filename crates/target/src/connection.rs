@@ -42,10 +42,12 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// A connection that has nothing to do for so long gives back the memory that it keeps at hand.
 const REST: Duration = Duration::from_secs(1);
 
-/// Serves one connection until it ends. A defect ends this connection only.
-pub(crate) fn serve(stream: TcpStream, peer: SocketAddr, control: &Arc<Control>, presence: Presence) {
+/// Serves one connection until it ends. A defect ends this connection only. `peer` is who it comes from, and the tag of
+/// the portal group that it comes in by.
+pub(crate) fn serve(stream: TcpStream, peer: (SocketAddr, u16), control: &Arc<Control>, presence: Presence) {
+    let (peer, portal_group) = peer;
     tracing::debug!(target: "net", "{peer}: connected");
-    match Serving::new(presence, stream, peer, control) {
+    match Serving::new(presence, stream, (peer, portal_group), control) {
         Ok(serving) => go_on(Box::new(serving), peer),
         Err(error) => tracing::debug!(target: "net", "{peer}: the connection has ended: {error}"),
     }
@@ -127,12 +129,12 @@ impl Serving {
     fn new(
         presence: Presence,
         stream: TcpStream,
-        peer: SocketAddr,
+        (peer, portal_group): (SocketAddr, u16),
         control: &Arc<Control>,
     ) -> io::Result<Self> {
         prepare(&stream)?;
         let house = presence.house();
-        let guest = Guest::new(house, control, peer, stream.local_addr()?);
+        let guest = Guest::new(house, control, peer, (stream.local_addr()?, portal_group));
         let random = Box::new(|bytes: &mut [u8]| fill_random(bytes));
         Ok(Serving {
             stream,

@@ -11,7 +11,7 @@ use timedisk_scsi::{Attention, LogicalUnit, NexusId, Wait};
 use crate::control::{Control, Message};
 use crate::disk::Disk;
 use crate::execution::Executor;
-use crate::house::{House, Index, PORTAL_GROUP_TAG, View};
+use crate::house::{House, Index, View};
 use crate::job::{Job, execute_now, internal_failure};
 use crate::memory::{Buffer, Share};
 use crate::registry::Key;
@@ -25,6 +25,8 @@ pub(crate) struct Guest {
     control: Arc<Control>,
     peer: SocketAddr,
     local: SocketAddr,
+    /// The tag of the portal group that it came in by.
+    portal_group: u16,
     share: Share,
     /// Once logged in.
     session: Option<Admitted>,
@@ -59,13 +61,14 @@ impl Guest {
         house: &Arc<House>,
         control: &Arc<Control>,
         peer: SocketAddr,
-        local: SocketAddr,
+        (local, portal_group): (SocketAddr, u16),
     ) -> Self {
         Guest {
             house: Arc::clone(house),
             control: Arc::clone(control),
             peer: canonical(peer),
             local: canonical(local),
+            portal_group,
             share: Share::new(&house.pool, control, house.limits.session_memory),
             session: None,
             work: Vec::new(),
@@ -145,7 +148,11 @@ impl Guest {
                 "the target is not for it any more: it has not proved to be one of its users",
             );
         }
-        let Some(view) = View::of(target, self.peer.ip()) else {
+        if !target.is_served_by(self.portal_group) {
+            return Adoption::Leave("its portal group does not serve the target any more");
+        }
+        let view = View::of(target, self.peer.ip(), self.portal_group, &self.house.portals);
+        let Some(view) = view else {
             return Adoption::Leave("the target is not for its address any more");
         };
         let changed = view.server.succeed(&before.server, session.nexus, &session.port);
@@ -233,13 +240,15 @@ fn lun_field(number: u16) -> [u8; 8] {
 
 impl Policy for Guest {
     fn portal_group_tag(&self) -> u16 {
-        PORTAL_GROUP_TAG
+        self.portal_group
     }
 
     fn target(&self, name: &str) -> TargetAnswer {
         let catalogue = self.house.catalogue();
         match catalogue.find(name) {
             None => TargetAnswer::NotFound,
+            // It does not exist at this address (RFC 7143 §11.13.5).
+            Some(target) if !target.is_served_by(self.portal_group) => TargetAnswer::NotFound,
             Some(target) if !self.may_see(target) => TargetAnswer::Forbidden,
             Some(target) => TargetAnswer::Found {
                 alias: target.alias.clone(),
@@ -274,6 +283,7 @@ impl Policy for Guest {
             initiator: session.initiator_name.clone(),
             isid: session.isid,
             target: session.target.clone(),
+            portal_group: self.portal_group,
         };
         let user = session.authenticated_user.clone();
         let record = Arc::new(SessionRecord::new(self.peer, session.initiator_alias.clone(), user));
@@ -292,9 +302,10 @@ impl Policy for Guest {
             None => Err(LoginStatus::NOT_FOUND),
             Some(false) => Err(LoginStatus::AUTHENTICATION_FAILURE),
             Some(true) => match target.and_then(|name| catalogue.find(name)) {
-                Some(target) => {
-                    View::of(target, self.peer.ip()).map(Some).ok_or(LoginStatus::AUTHORIZATION_FAILURE)
-                }
+                Some(target) if !target.is_served_by(self.portal_group) => Err(LoginStatus::NOT_FOUND),
+                Some(target) => View::of(target, self.peer.ip(), self.portal_group, &self.house.portals)
+                    .map(Some)
+                    .ok_or(LoginStatus::AUTHORIZATION_FAILURE),
                 None => Ok(None),
             },
         };
@@ -427,8 +438,9 @@ impl Host for Guest {
         };
         let visible = catalogue.targets.iter().filter(|target| self.may_see(target) && for_user(target));
         let named = visible.filter(|target| name.is_none_or(|name| name == target.name));
-        let address = format!("{},{PORTAL_GROUP_TAG}", self.local);
-        named.map(|target| (target.name.clone(), vec![address.clone()])).collect()
+        named
+            .map(|target| (target.name.clone(), self.house.portals.addresses_of(target, self.local)))
+            .collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What all connections share: the catalogue, who is connected, memory.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use timedisk_scsi::{DeviceServer, LogicalUnit};
@@ -12,8 +12,28 @@ use crate::memory::Pool;
 use crate::registry::Registry;
 use crate::settings::{Authentication, Catalogue, Limits, Target, User};
 
-/// The one portal group of this server (RFC 7143 §13.9).
+/// The portal group of a server that has no named ones (RFC 7143 §13.9).
 pub(crate) const PORTAL_GROUP_TAG: u16 = 1;
+
+/// The portals of a server whose portal groups are named, with their groups' tags; none of one whose groups are not.
+#[derive(Debug, Default)]
+pub(crate) struct Portals(pub(crate) Vec<(u16, SocketAddr)>);
+
+impl Portals {
+    /// The tags of the groups that serve a target.
+    fn groups_of(&self, target: &Target) -> Vec<u16> {
+        self.0.iter().map(|(tag, _)| *tag).filter(|tag| target.is_served_by(*tag)).collect()
+    }
+
+    /// TargetAddress of each portal that serves a target (RFC 7143 §13.8); `local` where the initiator came in.
+    pub(crate) fn addresses_of(&self, target: &Target, local: SocketAddr) -> Vec<String> {
+        if self.0.is_empty() {
+            return vec![format!("{local},{PORTAL_GROUP_TAG}")];
+        }
+        let portals = self.0.iter().filter(|(tag, _)| target.is_served_by(*tag));
+        portals.map(|(tag, address)| format!("{address},{tag}")).collect()
+    }
+}
 
 /// What all connections share.
 #[derive(Debug)]
@@ -22,6 +42,7 @@ pub(crate) struct House {
     pub(crate) registry: Registry,
     pub(crate) pool: Arc<Pool>,
     pub(crate) limits: Limits,
+    pub(crate) portals: Portals,
     pub(crate) lookout: Arc<Lookout>,
 }
 
@@ -55,12 +76,13 @@ pub(crate) struct Index {
 }
 
 impl House {
-    pub(crate) fn new(catalogue: Catalogue, limits: Limits) -> std::io::Result<Self> {
+    pub(crate) fn new(catalogue: Catalogue, limits: Limits, portals: Portals) -> std::io::Result<Self> {
         Ok(House {
             catalogue: RwLock::new(Arc::new(Index::new(catalogue))),
             registry: Registry::new(limits.sessions, limits.strangers),
             pool: Pool::new(limits.memory),
             limits,
+            portals,
             lookout: Lookout::start()?,
         })
     }
@@ -123,15 +145,21 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// `None` where it may use nothing of it.
-    pub(crate) fn of(target: &Arc<Target>, peer: IpAddr) -> Option<View> {
+    /// `None` where it may use nothing of it. `portal_group` is where it came in.
+    pub(crate) fn of(
+        target: &Arc<Target>,
+        peer: IpAddr,
+        portal_group: u16,
+        portals: &Portals,
+    ) -> Option<View> {
         let open = target.mounts.iter().filter(|mount| (mount.access)(peer));
         let disks: Vec<_> = open.map(|mount| (mount.lun, Arc::clone(&mount.disk))).collect();
         if disks.is_empty() {
             return None;
         }
         let units = disks.iter().map(|(lun, disk)| (*lun, Arc::clone(disk.unit()))).collect();
-        let server = Arc::new(DeviceServer::new(&target.name, PORTAL_GROUP_TAG, units));
+        let server = DeviceServer::new(&target.name, portal_group, units);
+        let server = Arc::new(server.among(&portals.groups_of(target)));
         Some(View { target: Arc::clone(target), server, disks })
     }
 

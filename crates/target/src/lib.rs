@@ -30,4 +30,4 @@ pub use disk::{Disk, Unrest};
 pub use listener::{ListenError, Listening};
 pub use server::{Server, Stuck};
 pub use session_record::SessionStatus;
-pub use settings::{Access, Authentication, Catalogue, Limits, Mount, Target, User};
+pub use settings::{Access, Authentication, Catalogue, Limits, Mount, PortalGroup, Target, User};

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use crate::settings::PortalGroup;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Connections that may wait to be accepted.
@@ -54,6 +55,8 @@ fn explain(error: &io::Error) -> String {
 #[derive(Debug)]
 pub struct Listening {
     pub(crate) sockets: Vec<TcpListener>,
+    /// The portal group of each socket. None where groups are not named: then all is one.
+    pub(crate) groups: Vec<u16>,
 }
 
 impl Listening {
@@ -74,7 +77,7 @@ impl Listening {
         }
         match unspoken {
             Some(error) if sockets.is_empty() => Err(error),
-            _ => Ok(Listening { sockets }),
+            _ => Ok(Listening { sockets, groups: Vec::new() }),
         }
     }
 }
@@ -92,7 +95,43 @@ impl Listening {
             }
             socket.set_nonblocking(true)?;
         }
-        Ok(Listening { sockets })
+        Ok(Listening { sockets, groups: Vec::new() })
+    }
+
+    /// Listens on every address of these portal groups.
+    ///
+    /// # Errors
+    /// As for [`on`](Self::on).
+    pub fn on_groups(groups: &[PortalGroup]) -> Result<Listening, ListenError> {
+        let mut listening = Listening { sockets: Vec::new(), groups: Vec::new() };
+        for group in groups {
+            for address in &group.addresses {
+                listening.sockets.push(listen(*address)?);
+                listening.groups.push(group.tag);
+            }
+        }
+        Ok(listening)
+    }
+
+    /// Sorts sockets that listen already into these portal groups, by their addresses.
+    ///
+    /// # Errors
+    /// A socket's address is in no group, or an address of a group has no socket.
+    pub fn in_groups(mut self, groups: &[PortalGroup]) -> io::Result<Listening> {
+        let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidInput, error);
+        let mut missing: Vec<SocketAddr> = groups.iter().flat_map(|group| group.addresses.clone()).collect();
+        self.groups.clear();
+        for socket in &self.sockets {
+            let local = socket.local_addr()?;
+            let group = groups.iter().find(|group| group.addresses.contains(&local));
+            let group = group.ok_or_else(|| invalid(format!("no portal group has the address {local}")))?;
+            self.groups.push(group.tag);
+            missing.retain(|address| *address != local);
+        }
+        match missing.first() {
+            Some(address) => Err(invalid(format!("there is no socket for the portal {address}"))),
+            None => Ok(self),
+        }
     }
 }
 

@@ -60,6 +60,8 @@ pub(crate) struct Key {
     pub(crate) isid: [u8; 6],
     /// `None` for discovery.
     pub(crate) target: Option<String>,
+    /// Its tag belongs to the name of the target port (RFC 7143 §4.2.7.3).
+    pub(crate) portal_group: u16,
 }
 
 /// A session's place among the others.
@@ -212,7 +214,7 @@ mod tests {
     use super::*;
 
     fn key(initiator: &str) -> Key {
-        Key { initiator: initiator.into(), isid: [0; 6], target: Some("iqn.t".into()) }
+        Key { initiator: initiator.into(), isid: [0; 6], target: Some("iqn.t".into()), portal_group: 1 }
     }
 
     fn record() -> Arc<SessionRecord> {

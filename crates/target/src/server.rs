@@ -14,7 +14,7 @@ use timedisk_scsi::{Attention, LogicalUnit};
 use crate::connection;
 use crate::control::{Control, Message};
 use crate::disk::{Disk, Unrest};
-use crate::house::{House, Presence};
+use crate::house::{House, PORTAL_GROUP_TAG, Portals, Presence};
 use crate::listener::Listening;
 use crate::session_record::SessionStatus;
 use crate::settings::{Catalogue, Limits};
@@ -53,7 +53,10 @@ impl Server {
     /// # Errors
     /// The system has no more threads.
     pub fn start(listening: Listening, catalogue: Catalogue, limits: Limits) -> std::io::Result<Server> {
-        let house = Arc::new(House::new(catalogue, limits)?);
+        let Listening { sockets, groups } = listening;
+        let locals = sockets.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+        let portals = Portals(groups.iter().copied().zip(locals).collect());
+        let house = Arc::new(House::new(catalogue, limits, portals)?);
         let stopping = Arc::new(AtomicBool::new(false));
         let mut server = Server {
             house,
@@ -62,14 +65,16 @@ impl Server {
             listeners: Mutex::default(),
             rounds: Vec::new(),
         };
-        for socket in listening.sockets {
+        // Where groups are not named there is one.
+        let groups = groups.into_iter().chain(std::iter::repeat(PORTAL_GROUP_TAG));
+        for (socket, group) in sockets.into_iter().zip(groups) {
             let local = socket.local_addr()?;
             server.addresses.push(local);
             let (house, stopping) = (Arc::clone(&server.house), Arc::clone(&server.stopping));
             let thread = std::thread::Builder::new().name(format!("listen {local}"));
             let round = Arc::new(AtomicU64::new(0));
             server.rounds.push(Arc::clone(&round));
-            let spawned = thread.spawn(move || accept(&house, &socket, &stopping, &round));
+            let spawned = thread.spawn(move || accept(&house, (&socket, group), &stopping, &round));
             server.threads().push(spawned?);
         }
         Ok(server)
@@ -164,14 +169,19 @@ fn flush(disks: Vec<Arc<Disk>>, deadline: Instant) -> Result<(), Stuck> {
     if waiting.is_empty() { Ok(()) } else { Err(Stuck { disks: waiting }) }
 }
 
-fn accept(house: &Arc<House>, socket: &TcpListener, stopping: &AtomicBool, round: &AtomicU64) {
+fn accept(
+    house: &Arc<House>,
+    (socket, group): (&TcpListener, u16),
+    stopping: &AtomicBool,
+    round: &AtomicU64,
+) {
     while !stopping.load(Ordering::Relaxed) {
         round.fetch_add(1, Ordering::Relaxed);
         let mut polled = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)];
         let _ = poll(&mut polled, Some(&LOOK));
         match socket.accept() {
             Ok((stream, peer)) => {
-                if let Err(error) = welcome(house, stream, peer) {
+                if let Err(error) = welcome(house, stream, peer, group) {
                     tracing::error!("connection from {peer} closed: {error}");
                     house.registry.make_room();
                     std::thread::sleep(EXHAUSTED);
@@ -188,9 +198,14 @@ fn accept(house: &Arc<House>, socket: &TcpListener, stopping: &AtomicBool, round
     }
 }
 
-fn welcome(house: &Arc<House>, stream: std::net::TcpStream, peer: SocketAddr) -> std::io::Result<()> {
+fn welcome(
+    house: &Arc<House>,
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    portal_group: u16,
+) -> std::io::Result<()> {
     let control = Arc::new(Control::new()?);
     let presence = Presence::new(house, &control);
     let thread = std::thread::Builder::new().name(format!("client {peer}"));
-    thread.spawn(move || connection::serve(stream, peer, &control, presence)).map(drop)
+    thread.spawn(move || connection::serve(stream, (peer, portal_group), &control, presence)).map(drop)
 }

@@ -1,6 +1,6 @@
 //! What a server is to serve, and within what limits.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,23 @@ pub struct Target {
     pub authentication: Authentication,
     /// Its disks. An initiator that may use none of them may not log in.
     pub mounts: Vec<Mount>,
+    /// The tags of the portal groups that serve it; none for all.
+    pub portal_groups: Vec<u16>,
+}
+
+impl Target {
+    pub(crate) fn is_served_by(&self, portal_group: u16) -> bool {
+        self.portal_groups.is_empty() || self.portal_groups.contains(&portal_group)
+    }
+}
+
+/// Addresses by which a target is one SCSI port (RFC 7143 §4.1.1, target portal group).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortalGroup {
+    /// Target portal group tag, not 0. It is the identifier of the target port group as well (SPC-4 5.16).
+    pub tag: u16,
+    /// Where it listens: addresses that initiators can be told.
+    pub addresses: Vec<SocketAddr>,
 }
 
 /// A disk's place in a target.

@@ -62,6 +62,7 @@ impl<'a, 'b> Reader<'a, 'b> {
                 extents: Vec::new(),
                 devices: Vec::new(),
                 targets: Vec::new(),
+                portals: Vec::new(),
                 discovery: Discovery::default(),
                 users: Vec::new(),
             },

@@ -117,6 +117,8 @@ impl Reader<'_, '_> {
             access,
             authentication: Authentication::None,
             mutual: None,
+            portals: Vec::new(),
+            explicit: false,
             unserved: None,
             span: entry.line.span.clone(),
             storage_span: parts.storage.span.clone(),

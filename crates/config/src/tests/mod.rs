@@ -5,6 +5,7 @@ mod anything;
 mod authentication;
 mod extensions;
 mod places;
+mod portals;
 mod printing;
 mod records;
 mod strict;

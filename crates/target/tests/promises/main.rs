@@ -17,6 +17,7 @@ mod meanwhile;
 mod memory;
 mod mutual;
 mod overhauls;
+mod portal_groups;
 mod steps;
 mod stuck_disk;
 mod task_management;

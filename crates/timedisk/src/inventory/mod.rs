@@ -125,6 +125,7 @@ impl Inventory {
                     alias: Some(disk.name.clone()),
                     authentication: authentication(&disk.chap),
                     mounts: vec![mount],
+                    portal_groups: disk.portals.clone(),
                 }),
             }
         }

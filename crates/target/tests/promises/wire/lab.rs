@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use timedisk_scsi::{BlockFormat, Identity, LogicalUnit};
 use timedisk_target::{
-    Authentication, Catalogue, Disk, Limits, Listening, Mount, Server, Stuck, Target, User,
+    Authentication, Catalogue, Disk, Limits, Listening, Mount, PortalGroup, Server, Stuck, Target, User,
 };
 use timedisk_volume::{HeldVolume, MemoryVolume, Volume};
 
@@ -28,9 +28,20 @@ impl Lab {
     }
 
     pub(crate) fn with(targets: Vec<Target>, users: Vec<User>, limits: Limits) -> Lab {
-        watch_for_panics();
         let listen = vec!["127.0.0.1:0".parse().unwrap()];
-        let listening = Listening::on(&listen, false).unwrap();
+        Lab::on(Listening::on(&listen, false).unwrap(), targets, users, limits)
+    }
+
+    /// With named portal groups, on a port each.
+    pub(crate) fn of_groups(groups: &[u16], targets: Vec<Target>) -> Lab {
+        let addresses = vec!["127.0.0.1:0".parse().unwrap()];
+        let group = |tag: &u16| PortalGroup { tag: *tag, addresses: addresses.clone() };
+        let groups: Vec<PortalGroup> = groups.iter().map(group).collect();
+        Lab::on(Listening::on_groups(&groups).unwrap(), targets, Vec::new(), Limits::default())
+    }
+
+    fn on(listening: Listening, targets: Vec<Target>, users: Vec<User>, limits: Limits) -> Lab {
+        watch_for_panics();
         let catalogue = Catalogue { targets, users, ..Catalogue::default() };
         let server = Server::start(listening, catalogue, limits).unwrap();
         let address = server.addresses()[0];
@@ -103,6 +114,7 @@ pub(crate) fn open_target(name: &str, volume: impl Volume + 'static) -> Target {
         alias: None,
         authentication: Authentication::None,
         mounts: vec![mount(0, &Disk::new(name, unit(name, volume)), |_| true)],
+        portal_groups: Vec::new(),
     }
 }
 
