@@ -89,6 +89,16 @@ impl Server {
         &self.addresses
     }
 
+    /// Those of the addresses at which a target is served by these portal groups, none meaning all.
+    pub fn addresses_of(&self, portal_groups: &[u16]) -> Vec<SocketAddr> {
+        let groups = &self.house.portals.0;
+        let serves = |address: &&SocketAddr| {
+            portal_groups.is_empty()
+                || groups.iter().any(|(tag, at)| at == *address && portal_groups.contains(tag))
+        };
+        self.addresses.iter().filter(serves).copied().collect()
+    }
+
     /// How often each listener has come round: what does not go up stands still.
     pub fn rounds(&self) -> Vec<u64> {
         self.rounds.iter().map(|round| round.load(Ordering::Relaxed)).collect()

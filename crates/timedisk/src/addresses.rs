@@ -16,11 +16,6 @@ pub(crate) struct Listen {
 
 /// What was typed, or else loopback; with a file of targets, all addresses as NetBSD has it.
 pub(crate) fn to_listen_on(options: &ServeOptions) -> anyhow::Result<Listen> {
-    let wanted = |address: &IpAddr| match (options.ipv4_only, options.ipv6_only) {
-        (true, _) => address.is_ipv4(),
-        (_, true) => address.is_ipv6(),
-        _ => true,
-    };
     let typed = !options.listen.is_empty();
     let candidates: Vec<(IpAddr, Option<u16>)> = if typed {
         options.listen.clone()
@@ -31,13 +26,22 @@ pub(crate) fn to_listen_on(options: &ServeOptions) -> anyhow::Result<Listen> {
     } else {
         vec![(Ipv4Addr::LOCALHOST.into(), None)]
     };
-    let chosen = candidates.into_iter().filter(|(address, _)| wanted(address));
+    let chosen = candidates.into_iter().filter(|(address, _)| wants(options, address));
     let addresses: Vec<SocketAddr> =
         chosen.map(|(address, port)| SocketAddr::new(address, port.unwrap_or(options.port))).collect();
     if addresses.is_empty() {
         bail!("no address is left to listen on: -4 and -6 leave out every --listen; drop one of them");
     }
     Ok(Listen { addresses, lenient: !typed && !options.ipv6_only })
+}
+
+/// Whether an address is of a family that is asked for.
+pub(crate) fn wants(options: &ServeOptions, address: &IpAddr) -> bool {
+    match (options.ipv4_only, options.ipv6_only) {
+        (true, _) => address.is_ipv4(),
+        (_, true) => address.is_ipv6(),
+        _ => true,
+    }
 }
 
 /// The addresses that a client could use to reach what listens here: never a wildcard.

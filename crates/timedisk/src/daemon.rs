@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use timedisk_scsi::{Attention, OverhaulState};
-use timedisk_target::{Disk as Served, Listening, Server, SessionStatus, Stuck};
+use timedisk_target::{Disk as Served, Listening, PortalGroup, Server, SessionStatus, Stuck};
 use timedisk_volume::{Health, Volume};
 
 use crate::command_line::ServeOptions;
-use crate::control::{self, DiskState, Erasing, Refusal, RefusalKind, Reloaded, Status};
+use crate::control::{self, AccessState, DiskState, Erasing, Refusal, RefusalKind, Reloaded, Status};
 use crate::descriptors;
 use crate::inventory::Inventory;
 use crate::plan::{self, Disk, Part, Plan, Unplanned};
+use crate::portals;
 use crate::rooms::Rooms;
 use crate::service::notify;
 
@@ -38,6 +39,8 @@ pub(crate) struct Daemon {
     /// What is served, to be looked at without waiting for a change that is under way.
     shown: RwLock<Arc<Vec<Shown>>>,
     rooms: Rooms,
+    /// Where it listens, if the groups are named.
+    portals: Vec<PortalGroup>,
     options: ServeOptions,
     begun: Instant,
 }
@@ -58,6 +61,7 @@ impl Daemon {
         options: ServeOptions,
     ) -> anyhow::Result<Arc<Daemon>> {
         // Before files are opened: there may be more of them than is usual.
+        let portals = portals::listening(&plan.portals, &options)?;
         let extents = plan.disks.iter().map(|disk| disk.parts.len()).sum();
         let limits = descriptors::limits(options.sessions, extents);
         let prepared = inventory.prepare(plan, options.allow_shrink)?;
@@ -68,7 +72,7 @@ impl Daemon {
         let shown = RwLock::new(Arc::new(shown(&inventory)));
         let (inventory, begun) = (Mutex::new(inventory), Instant::now());
         let (reloading, rooms) = (Mutex::default(), Rooms::start()?);
-        Ok(Arc::new(Daemon { server, reloading, inventory, shown, rooms, options, begun }))
+        Ok(Arc::new(Daemon { server, reloading, inventory, shown, rooms, portals, options, begun }))
     }
 
     pub(crate) fn server(&self) -> &Server {
@@ -104,6 +108,12 @@ impl Daemon {
         if gathered.plan.disks.is_empty() {
             // A file that is being written is empty for a moment.
             let error = anyhow::anyhow!("there is nothing to serve: to serve nothing, stop the daemon");
+            return Err(Unplanned { error, remarks: gathered.notices });
+        }
+        if !portals::are_same(&portals::listening(&gathered.plan.portals, &self.options)?, &self.portals) {
+            let error = anyhow::anyhow!(
+                "portal groups have other addresses than when it was started; restart it to have it listen there"
+            );
             return Err(Unplanned { error, remarks: gathered.notices });
         }
         let mut inventory = lock(&self.inventory, turn)?;
@@ -227,6 +237,12 @@ impl control::Daemon for Daemon {
         self.on(disk, |inventory, position| inventory.bring_online(position))
     }
 
+    fn set_access(&self, disk: &str, group: u16, state: AccessState) -> Result<(), Refusal> {
+        self.on(disk, |inventory, position| {
+            inventory.set_access_state(position, group, portals::state_of(state))
+        })
+    }
+
     fn accept_loss(&self, disk: &str) -> Result<(), Refusal> {
         self.on(disk, |inventory, position| inventory.accept_loss(position).map(|()| Vec::new()))
     }
@@ -264,6 +280,7 @@ impl Shown {
             read_bytes: traffic.read_bytes,
             written_bytes: traffic.written_bytes,
             in_flight: self.served.in_flight() as u64,
+            access: portals::shown(&unit.port_groups(), &disk.portals),
         }
     }
 }

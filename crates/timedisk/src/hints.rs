@@ -10,6 +10,8 @@ pub(crate) struct Shown {
     pub(crate) lun: u16,
     /// Whether an initiator has to prove who it is.
     pub(crate) chap: bool,
+    /// The portal groups that serve it; none for all.
+    pub(crate) portals: Vec<u16>,
 }
 
 /// The name by which libiscsi, QEMU and fio call a disk.
@@ -61,7 +63,12 @@ mod tests {
 
     #[test]
     fn a_url_is_what_other_programs_take() {
-        let shown = Shown { iqn: "iqn.1994-04.org.netbsd.iscsi-target:target0".into(), lun: 0, chap: false };
+        let shown = Shown {
+            iqn: "iqn.1994-04.org.netbsd.iscsi-target:target0".into(),
+            lun: 0,
+            chap: false,
+            portals: Vec::new(),
+        };
         let four = url("127.0.0.1:3260".parse().unwrap(), &shown);
         assert_eq!(four, "iscsi://127.0.0.1:3260/iqn.1994-04.org.netbsd.iscsi-target:target0/0");
         let six = url("[::1]:99".parse().unwrap(), &shown);
@@ -70,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_steps_name_the_target_and_say_when_nobody_else_can_connect() {
-        let shown = Shown { iqn: "iqn.x:y".into(), lun: 0, chap: true };
+        let shown = Shown { iqn: "iqn.x:y".into(), lun: 0, chap: true, portals: Vec::new() };
         let here = next_steps("127.0.0.1:3260".parse().unwrap(), &shown);
         assert!(here.contains("Only this machine") && here.contains("iqn.x:y") && here.contains("CHAP"));
         let there = next_steps("10.0.0.1:3260".parse().unwrap(), &shown);

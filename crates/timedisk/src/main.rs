@@ -13,6 +13,7 @@ mod descriptors;
 mod hints;
 mod inventory;
 mod plan;
+mod portals;
 mod rooms;
 mod serve;
 mod service;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Verb::Kick(options) => commands::kick(&options),
         Verb::Service(command) => service::run(&command),
         Verb::Disk(DiskCommand::AcceptLoss(options)) => commands::accept_loss(&options),
+        Verb::Disk(DiskCommand::Access(options)) => commands::access(&options),
         Verb::Bench(options) => bench::run(&options),
     };
     match result {

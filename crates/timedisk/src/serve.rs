@@ -22,6 +22,7 @@ use crate::daemon::Daemon;
 use crate::hints::{Shown, next_steps, url};
 use crate::inventory::Inventory;
 use crate::plan::{self, Disk, Plan, Unplanned};
+use crate::portals;
 use crate::service::{activation, notify};
 use crate::state_directory;
 
@@ -49,9 +50,14 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     }
     check_ready_file(options.ready_file.as_deref())?;
     // Before any file is made: a port that is taken should leave nothing behind.
-    let listening = match activation::sockets()? {
-        passed if passed.is_empty() => Listening::on(&listen.addresses, listen.lenient)?,
-        passed => Listening::from_sockets(passed).context("the sockets that the service manager passed")?,
+    let portals = portals::listening(&gathered.plan.portals, options)?;
+    let passed = activation::sockets()?;
+    let listening = match (passed.is_empty(), portals.is_empty()) {
+        (true, true) => Listening::on(&listen.addresses, listen.lenient)?,
+        (true, false) => Listening::on_groups(&portals)?,
+        (false, unnamed) => Listening::from_sockets(passed)
+            .and_then(|passed| if unnamed { Ok(passed) } else { passed.in_groups(&portals) })
+            .context("the sockets that the service manager passed")?,
     };
     let state = state_directory::choose(options.state.as_ref());
     if let (Ok(directory), Some(_)) = (&state, &options.state) {
@@ -193,7 +199,7 @@ fn start_log(verbose: &[Trace]) {
 }
 
 fn shown(disk: &Disk) -> Shown {
-    Shown { iqn: disk.iqn.clone(), lun: disk.lun, chap: disk.chap.is_some() }
+    Shown { iqn: disk.iqn.clone(), lun: disk.lun, chap: disk.chap.is_some(), portals: disk.portals.clone() }
 }
 
 /// What there is to say about a configuration.
@@ -242,7 +248,7 @@ fn announce_as_netbsd(
     eprint!("{}", text.stderr);
     for shown in shown.iter() {
         let disk = self::shown(&shown.disk);
-        reachable(daemon.server().addresses())
+        reachable(&daemon.server().addresses_of(&disk.portals))
             .iter()
             .for_each(|address| eprintln!("{}", url(*address, &disk)));
     }
@@ -251,15 +257,16 @@ fn announce_as_netbsd(
 
 /// URLs on stdout, one a line and nothing else; on stderr, what to type next.
 fn announce(server: &Server, shown: &[Shown]) -> anyhow::Result<()> {
-    let addresses = reachable(server.addresses());
     let mut out = std::io::stdout().lock();
     for disk in shown {
-        for address in &addresses {
-            writeln!(out, "{}", url(*address, disk)).context("can't write to stdout")?;
+        for address in reachable(&server.addresses_of(&disk.portals)) {
+            writeln!(out, "{}", url(address, disk)).context("can't write to stdout")?;
         }
     }
     out.flush().context("can't write to stdout")?;
-    if let (Some(address), Some(disk)) = (addresses.first(), shown.first()) {
+    if let Some(disk) = shown.first()
+        && let Some(address) = reachable(&server.addresses_of(&disk.portals)).first()
+    {
         eprint!("\n{}\n", next_steps(*address, disk));
     }
     Ok(())

@@ -76,5 +76,6 @@ fn target(name: &str, authentication: Authentication) -> Target {
         alias: None,
         authentication,
         mounts: vec![Mount { lun: 3, disk, access: Arc::new(|_| true) }],
+        portal_groups: Vec::new(),
     }
 }

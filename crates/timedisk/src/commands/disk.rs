@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
 use super::{DaemonOptions, say, tell};
-use crate::control::Trouble;
+use crate::control::{AccessState, Trouble};
 use crate::state_directory;
 
 /// Make a disk larger while it is served. Clients learn of it, and use it after a rescan.
@@ -40,6 +40,8 @@ pub(crate) struct DiskOptions {
 pub(crate) enum DiskCommand {
     /// Take a disk as it is after a flush has failed, so that it can be written again.
     AcceptLoss(AcceptLossOptions),
+    /// Change how clients may use a disk through a portal group (ALUA).
+    Access(AccessOptions),
 }
 
 /// Take a disk as it is after a flush has failed, so that it can be written again.
@@ -73,6 +75,29 @@ pub(crate) fn offline(typed: &DiskOptions) -> anyhow::Result<ExitCode> {
 
 pub(crate) fn online(typed: &DiskOptions) -> anyhow::Result<ExitCode> {
     Ok(tell(typed.daemon.client()?.online(&named(&typed.disk)), |()| String::new()))
+}
+
+/// Change how clients may use a disk through a portal group; they are told.
+///
+/// That lasts over restarts, until the file gives the group another state.
+///
+/// Example: timedisk disk access target0 2 standby
+#[derive(Args, Debug)]
+pub(crate) struct AccessOptions {
+    /// The disk: its target's name, its iSCSI name, or its file.
+    disk: String,
+    /// The portal group's number: 2 for `portal2`.
+    group: u16,
+    /// The new state.
+    #[arg(value_name = "STATE")]
+    access: AccessState,
+    #[command(flatten)]
+    daemon: DaemonOptions,
+}
+
+pub(crate) fn access(typed: &AccessOptions) -> anyhow::Result<ExitCode> {
+    let client = typed.daemon.client()?;
+    Ok(tell(client.set_access(&named(&typed.disk), typed.group, typed.access), |()| String::new()))
 }
 
 pub(crate) fn accept_loss(typed: &AcceptLossOptions) -> anyhow::Result<ExitCode> {

@@ -13,7 +13,9 @@ use clap::Args;
 
 use crate::control::{Client, Trouble};
 use crate::state_directory;
-pub(crate) use disk::{DiskCommand, DiskOptions, ResizeOptions, accept_loss, offline, online, resize};
+pub(crate) use disk::{
+    DiskCommand, DiskOptions, ResizeOptions, accept_loss, access, offline, online, resize,
+};
 pub(crate) use status::{StatusOptions, status};
 
 /// No daemon runs.

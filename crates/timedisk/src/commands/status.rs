@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -92,7 +92,29 @@ fn shown(status: &Status, before: Option<(Duration, &Status)>, json: bool) -> St
         true => "no sessions\n".to_owned(),
         false => sessions(&status.sessions).to_string(),
     };
-    format!("{head}\n\n{}\n{sessions}\n", disks(&status.disks, before))
+    let access = match status.disks.iter().any(|disk| !disk.access.is_empty()) {
+        true => format!("{}\n", access(&status.disks)),
+        false => String::new(),
+    };
+    format!("{head}\n\n{}\n{access}{sessions}\n", disks(&status.disks, before))
+}
+
+/// How disks are used through portal groups.
+fn access(disks: &[Disk]) -> Table {
+    let mut table = Table::new(&["DISK", "LUN", "PORTAL", "ACCESS", "PREFERRED"]);
+    for disk in disks {
+        for access in &disk.access {
+            let state = access.state.to_possible_value();
+            table.line(vec![
+                disk.name.clone(),
+                disk.lun.to_string(),
+                access.group.to_string(),
+                state.map_or(String::new(), |state| state.get_name().to_owned()),
+                if access.preferred { "yes" } else { "no" }.to_owned(),
+            ]);
+        }
+    }
+    table
 }
 
 fn disks(disks: &[Disk], before: Option<(Duration, &Status)>) -> Table {

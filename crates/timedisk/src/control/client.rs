@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::endpoint::{connect, owner};
-use super::types::{Refusal, ReloadRequest, Reloaded, ResizeRequest, Status};
+use super::types::{AccessRequest, AccessState, Refusal, ReloadRequest, Reloaded, ResizeRequest, Status};
 
 /// Speaks to the daemon of a state directory.
 #[derive(Clone, Debug)]
@@ -75,6 +75,10 @@ impl Client {
 
     pub(crate) fn online(&self, disk: &str) -> Result<(), Trouble> {
         self.ask(Method::POST, &of_disk(disk, "online"), &())
+    }
+
+    pub(crate) fn set_access(&self, disk: &str, group: u16, state: AccessState) -> Result<(), Trouble> {
+        self.ask(Method::POST, &of_disk(disk, "access"), &AccessRequest { group, state })
     }
 
     pub(crate) fn accept_loss(&self, disk: &str) -> Result<(), Trouble> {

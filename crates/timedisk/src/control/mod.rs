@@ -12,7 +12,9 @@ mod types;
 pub(crate) use client::{Client, Trouble};
 pub(crate) use endpoint::{Claim, Endpoint};
 pub(crate) use server::serve;
-pub(crate) use types::{Disk, DiskState, Erasing, Refusal, RefusalKind, Reloaded, Session, Status};
+pub(crate) use types::{
+    Access, AccessState, Disk, DiskState, Erasing, Refusal, RefusalKind, Reloaded, Session, Status,
+};
 
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,9 @@ pub(crate) trait Daemon: Send + Sync {
 
     /// Opens it again.
     fn online(&self, disk: &str) -> Result<(), Refusal>;
+
+    /// Changes the access state of a disk in the portal group of this tag.
+    fn set_access(&self, disk: &str, group: u16, state: AccessState) -> Result<(), Refusal>;
 
     /// Takes a disk as it is after a flush has failed.
     fn accept_loss(&self, disk: &str) -> Result<(), Refusal>;

@@ -21,7 +21,8 @@ use utoipa_axum::routes;
 
 use super::connection::{self, Peer};
 use super::types::{
-    Disk, DiskState, Refusal, RefusalKind, ReloadRequest, Reloaded, ResizeRequest, Session, Status,
+    Access, AccessRequest, AccessState, Disk, DiskState, Refusal, RefusalKind, ReloadRequest, Reloaded,
+    ResizeRequest, Session, Status,
 };
 use super::{Daemon, Endpoint};
 
@@ -66,7 +67,19 @@ struct House {
         title = "timedisk",
         description = "Looks after a running timedisk, over the UNIX socket control.sock in its state directory."
     ),
-    components(schemas(Status, Disk, DiskState, Session, Reloaded, ReloadRequest, ResizeRequest, Refusal))
+    components(schemas(
+        Status,
+        Access,
+        AccessRequest,
+        AccessState,
+        Disk,
+        DiskState,
+        Session,
+        Reloaded,
+        ReloadRequest,
+        ResizeRequest,
+        Refusal
+    ))
 )]
 struct Document;
 
@@ -120,6 +133,7 @@ fn open_api() -> (Router<House>, utoipa::openapi::OpenApi) {
         .routes(routes!(offline))
         .routes(routes!(online))
         .routes(routes!(accept_loss))
+        .routes(routes!(set_access))
         .split_for_parts()
 }
 
@@ -305,5 +319,17 @@ async fn online(State(house): State<House>, Named(disk): Named<String>) -> Resul
     responses((status = 204), (status = 404, body = Refusal), (status = 409, body = Refusal)))]
 async fn accept_loss(State(house): State<House>, Named(disk): Named<String>) -> Result<StatusCode, Refusal> {
     change(house, move |daemon| daemon.accept_loss(&disk)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[utoipa::path(post, path = "/v1/disks/{disk}/access", request_body = AccessRequest,
+    params(("disk" = String, Path, description = "As for resize")),
+    responses((status = 204), (status = 404, body = Refusal), (status = 409, body = Refusal)))]
+async fn set_access(
+    State(house): State<House>,
+    Named(disk): Named<String>,
+    Sent(wanted): Sent<AccessRequest>,
+) -> Result<StatusCode, Refusal> {
+    change(house, move |daemon| daemon.set_access(&disk, wanted.group, wanted.state)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

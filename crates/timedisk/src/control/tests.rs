@@ -53,6 +53,10 @@ impl Daemon for Promises {
         self.note(format!("online {disk}"))
     }
 
+    fn set_access(&self, disk: &str, group: u16, state: AccessState) -> Result<(), Refusal> {
+        self.note(format!("access {disk} {group} {state:?}"))
+    }
+
     fn accept_loss(&self, disk: &str) -> Result<(), Refusal> {
         self.note(format!("accept-loss {disk}"))
     }
@@ -98,12 +102,14 @@ fn what_is_asked_for_arrives_and_what_is_answered_comes_back() {
     client.resize("target0", u64::MAX).unwrap();
     client.offline("/a b/ü%?#.img").unwrap();
     client.online("iqn.2024-01.com.example:x/3").unwrap();
+    client.set_access("target0", 2, AccessState::NonOptimized).unwrap();
     client.accept_loss("target0").unwrap();
     let asked = [
         "kick 65535",
         "resize target0 18446744073709551615",
         "offline /a b/ü%?#.img",
         "online iqn.2024-01.com.example:x/3",
+        "access target0 2 NonOptimized",
         "accept-loss target0",
     ];
     assert_eq!(*promises.0.lock().unwrap(), asked);
@@ -131,6 +137,7 @@ fn the_api_describes_itself_and_answers_what_it_has_not_with_404() {
     let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
     let expected = [
         "/v1/disks/{disk}/accept-loss",
+        "/v1/disks/{disk}/access",
         "/v1/disks/{disk}/offline",
         "/v1/disks/{disk}/online",
         "/v1/disks/{disk}/resize",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -61,6 +62,9 @@ pub(crate) struct Disk {
     pub(crate) written_bytes: u64,
     /// Commands that wait for it now.
     pub(crate) in_flight: u64,
+    /// How it is used through each portal group, where these are named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) access: Vec<Access>,
 }
 
 /// How a disk is.
@@ -145,6 +149,41 @@ impl Reloaded {
 pub(crate) struct ResizeRequest {
     /// In bytes, a multiple of the block length.
     pub(crate) bytes: u64,
+}
+
+/// How a disk is used through a portal group.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Access {
+    /// The portal group's tag.
+    pub(crate) group: u16,
+    pub(crate) state: AccessState,
+    /// Whether initiators are to prefer it.
+    #[serde(default)]
+    pub(crate) preferred: bool,
+}
+
+/// Asymmetric access state (SPC-4 5.16.2.4).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum AccessState {
+    /// As well as it goes.
+    Optimized,
+    /// All commands, but other ways are better.
+    NonOptimized,
+    /// No blocks.
+    Standby,
+    /// Nothing but questions about the way.
+    Unavailable,
+    /// The same, and initiators can't change it.
+    Offline,
+}
+
+/// A new access state in a portal group.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+pub(crate) struct AccessRequest {
+    /// The portal group's tag.
+    pub(crate) group: u16,
+    pub(crate) state: AccessState,
 }
 
 /// Why something was not done.

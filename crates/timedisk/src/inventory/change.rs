@@ -351,6 +351,7 @@ impl Inventory {
         self.unit_of = unit_of.into_iter().map(place).collect();
         let before = std::mem::replace(&mut self.plan, plan);
         changes.note_readers(&before, &readers, self);
+        changes.configure_access(self);
         changes
     }
 }
@@ -402,6 +403,7 @@ impl Changes {
             changed = true;
         }
         changed |= was.access != disk.access || was.chap != disk.chap;
+        changed |= was.portals != disk.portals || was.explicit != disk.explicit;
         if changed {
             self.changed.push(disk.name.clone());
         }

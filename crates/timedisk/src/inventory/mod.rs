@@ -1,5 +1,6 @@
 //! The disks that are open, and how they become those of another plan.
 
+mod access;
 mod change;
 mod opened;
 mod operation;

@@ -12,6 +12,7 @@ use timedisk_volume::{Durability, Volume};
 
 use super::change::Changes;
 use super::{Inventory, Unit};
+mod access;
 mod bytes;
 mod refused;
 mod state;

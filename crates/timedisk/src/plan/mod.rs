@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use annotate_snippets::Level;
-use timedisk_config::{AccessList, Authentication, Configuration, Length, netbsd};
+use timedisk_config::{AccessList, Authentication, Configuration, Length, PortalGroup, netbsd};
 
 use crate::check::{Files, count, options};
 use crate::command_line::ServeOptions;
@@ -37,6 +37,10 @@ pub(crate) struct Disk {
     /// Instead of the one in its state file.
     pub(crate) serial: Option<String>,
     pub(crate) origin: Origin,
+    /// The tags of the portal groups that serve its target; none for all.
+    pub(crate) portals: Vec<u16>,
+    /// Whether initiators may change the groups' access states.
+    pub(crate) explicit: bool,
 }
 
 /// A part of a file, or of a block device.
@@ -103,6 +107,8 @@ pub(crate) struct Plan {
     pub(crate) disks: Vec<Disk>,
     /// CHAP users and their secrets.
     pub(crate) users: Vec<(String, Vec<u8>)>,
+    /// Portal groups, if they are named.
+    pub(crate) portals: Vec<PortalGroup>,
     /// What those are asked for who look for targets.
     pub(crate) discovery: Option<Chap>,
     /// The file's name and what NetBSD's reading made of it, for NetBSD's start-up text.
@@ -202,6 +208,8 @@ fn default_disk(state: &Path, options: &timedisk_config::Options) -> Disk {
         block_length: options.block_length,
         serial: None,
         origin: Origin::Default,
+        portals: Vec::new(),
+        explicit: false,
     }
 }
 
@@ -230,8 +238,11 @@ impl Plan {
                 block_length: target.block_length,
                 serial: target.serial.clone(),
                 origin: Origin::File,
+                portals: target.portals.clone(),
+                explicit: target.explicit,
             });
         }
+        self.portals.clone_from(&configuration.portals);
         let discovery = &configuration.discovery;
         self.discovery = chap(&discovery.authentication, discovery.mutual.as_ref());
         let users = configuration.users.iter();

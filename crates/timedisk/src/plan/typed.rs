@@ -41,6 +41,8 @@ impl Plan {
             block_length: options.block_length,
             serial: None,
             origin: Origin::Typed,
+            portals: Vec::new(),
+            explicit: false,
         };
         let (mut asks_for_chap, mut users) = (None, None);
         for (key, value) in settings {

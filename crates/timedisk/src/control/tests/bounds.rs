@@ -63,6 +63,10 @@ impl Daemon for Stuck {
         self.hang()
     }
 
+    fn set_access(&self, _: &str, _: u16, _: AccessState) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     fn accept_loss(&self, _: &str) -> Result<(), Refusal> {
         self.hang()
     }
