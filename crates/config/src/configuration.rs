@@ -197,7 +197,8 @@ pub struct Target {
     pub storage_span: Range<usize>,
 }
 
-/// A portal group: addresses by which a target is one SCSI port (RFC 7143 §4.1.1), and how disks are used through them.
+/// A portal group: addresses by which a target is one SCSI port (RFC 7143 §4.1.1), and how disks are used through
+/// them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortalGroup {
     /// Target portal group tag, the number of its name: 1 to 65535.

@@ -46,7 +46,8 @@ const fn key(holder: Holder, name: &'static str, take: Take) -> Key {
     Key { holder, name, take }
 }
 
-/// Every key that both readings take. What an extent or a device says holds for the targets that name it and say nothing themselves.
+/// Every key that both readings take. What an extent or a device says holds for the targets that name it and say
+/// nothing themselves.
 const KEYS: [Key; 13] = [
     key(Holder::Extent, "serial", |keys, value, journal| keys.serial(value, journal)),
     key(Holder::Extent, "block", |keys, value, journal| keys.block(value, journal)),

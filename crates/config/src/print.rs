@@ -19,8 +19,8 @@ const NETBSDS_LONGEST_LINE: usize = 1023;
 /// A configuration as text, and what is to be known of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Printed {
-    /// The lines of a `targets` file: extents, then devices, portal groups and targets. What cannot be written so that it
-    /// is read again, or cannot be served, is a comment.
+    /// The lines of a `targets` file: extents, then devices, portal groups and targets. What cannot be written so that
+    /// it is read again, or cannot be served, is a comment.
     pub text: String,
     /// What either reading makes otherwise of the text, in sentences for people.
     pub notices: Vec<String>,
