@@ -14,8 +14,12 @@ const EXTENDED_CDB: u8 = 1;
 /// AHSType of the expected read length of a bidirectional command.
 const BIDIRECTIONAL_READ_LENGTH: u8 = 2;
 
+/// Bytes of the longest CDB (SPC-4 4.2.3) beyond those of the basic header.
+const MOST_EXTENDED: usize = 260 - 16;
+
 /// Reads the additional header segments of a SCSI Command. `None` where they are malformed: a length that leaves
-/// the segment, an unknown type (§11.2.2.1 has none that may be passed over), or one of them twice.
+/// the segment or is not one of its type, an unknown type (§11.2.2.1 has none that may be passed over), or one of
+/// them twice.
 pub fn additional_headers(mut bytes: &[u8]) -> Option<AdditionalHeaders> {
     let mut found = AdditionalHeaders::default();
     while !bytes.is_empty() {
@@ -28,12 +32,12 @@ pub fn additional_headers(mut bytes: &[u8]) -> Option<AdditionalHeaders> {
             EXTENDED_CDB if found.extended_cdb.is_empty() => {
                 // The first byte of the specific part is reserved.
                 found.extended_cdb = specific.get(1..)?.to_vec();
-                if found.extended_cdb.is_empty() {
+                if !(1..=MOST_EXTENDED).contains(&found.extended_cdb.len()) {
                     return None;
                 }
             }
             BIDIRECTIONAL_READ_LENGTH if found.bidirectional_read_length.is_none() => {
-                let value: [u8; 4] = specific.get(1..5)?.try_into().ok()?;
+                let value: [u8; 4] = specific.get(1..)?.try_into().ok()?;
                 found.bidirectional_read_length = Some(u32::from_be_bytes(value));
             }
             _ => return None,
@@ -68,6 +72,29 @@ mod tests {
         let found = additional_headers(&bytes).unwrap();
         assert_eq!(found.extended_cdb, (16..32).collect::<Vec<u8>>());
         assert_eq!(found.bidirectional_read_length, Some(512));
+    }
+
+    #[test]
+    fn a_segment_of_every_length_is_taken_if_it_can_be_one() {
+        for kind in 0..=255 {
+            for length in 0..=1017_usize {
+                let [high, low] = (length as u16).to_be_bytes();
+                let mut bytes: Vec<u8> = [high, low, kind, 0].into();
+                bytes.extend((0..length.saturating_sub(1)).map(|at| at as u8 | 1));
+                bytes.resize(super::super::padded(3 + length), 0);
+                let found = additional_headers(&bytes);
+                // The two high bits of the type are reserved.
+                let is_whole = match kind & 0x3f {
+                    1 => (2..=245).contains(&length),
+                    2 => length == 5,
+                    _ => false,
+                };
+                assert_eq!(found.is_some(), is_whole, "type {kind}, {length} bytes");
+                if let Some(found) = found.filter(|_| kind & 0x3f == 1) {
+                    assert_eq!(found.extended_cdb, bytes[4..3 + length]);
+                }
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,28 @@
 
 use super::*;
 
+#[test]
+fn a_cdb_of_every_length_arrives_as_it_was_sent() {
+    for length in 17..=1000_usize {
+        let mut bench = Bench::new(|_| {});
+        let cdb: Vec<u8> = (0..length).map(|at| (at * 3) as u8).collect();
+        let mut header = command(1, 100, F, 0);
+        header[32..].copy_from_slice(&cdb[..16]);
+        let specific = (length - 15) as u16;
+        let mut additional = [&specific.to_be_bytes()[..], &[1, 0], &cdb[16..]].concat();
+        additional.resize(pdu::padded(additional.len()), 0xff);
+        header[4] = (additional.len() / 4) as u8;
+        bench.session.header(&header, &additional, &mut bench.out, &mut bench.host);
+        bench.session.end(true, NOW, &mut bench.out, &mut bench.host);
+        if length <= 260 {
+            assert_eq!(bench.host.started[0].cdb.bytes(), cdb, "and no byte of the padding");
+        } else {
+            assert!(bench.host.started.is_empty());
+            assert_eq!(bench.sent()[0].kind(), Response::Reject, "no CDB has {length} bytes");
+        }
+    }
+}
+
 fn manage(function: Function, tag: u32, ref_cmd_sn: u32, lun: [u8; 8]) -> [u8; 48] {
     let mut header = layout::TaskManagementRequest::zeroed();
     header.opcode = Request::TaskManagement as u8 | pdu::IMMEDIATE;
