@@ -9,6 +9,15 @@ pub(crate) struct Field {
     pub(crate) width: usize,
 }
 
+/// OPERATION CODE of the commands of 32 bytes (SPC-4 4.2.3): which one it is tells the SERVICE ACTION.
+pub(crate) const VARIABLE_LENGTH: u8 = 0x7f;
+
+/// SERVICE ACTION of those.
+pub(crate) const LONG_SERVICE_ACTION: Field = Field { byte: 8, width: 2 };
+
+/// ADDITIONAL CDB LENGTH of those: the bytes after it.
+pub(crate) const ADDITIONAL_LENGTH: usize = 7;
+
 /// The bytes of a command. What lies beyond their end reads as zeros.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cdb<'a>(&'a [u8]);
@@ -28,8 +37,27 @@ impl<'a> Cdb<'a> {
     }
 
     /// SERVICE ACTION, of the operation codes that have one.
-    pub(crate) fn service_action(self) -> u8 {
-        self.byte(1) & 0x1f
+    pub(crate) fn service_action(self) -> u16 {
+        match self.byte(0) {
+            VARIABLE_LENGTH => self.number(LONG_SERVICE_ACTION) as u16,
+            _ => u16::from(self.byte(1) & 0x1f),
+        }
+    }
+
+    /// Where the flags of block commands stand: protection, DPO, FUA, BYTCHK, UNMAP and the like. Six-byte commands
+    /// have none.
+    pub(crate) fn flags_byte(self) -> usize {
+        if self.byte(0) == VARIABLE_LENGTH { 10 } else { 1 }
+    }
+
+    /// A bit of those flags.
+    pub(crate) fn flag(self, bit: u8) -> bool {
+        self.bit(self.flags_byte(), bit)
+    }
+
+    /// BYTCHK of VERIFY, and WRITE AND VERIFY.
+    pub(crate) fn byte_check(self) -> u8 {
+        self.byte(self.flags_byte()) >> 1 & 0b11
     }
 
     pub(crate) fn byte(self, at: usize) -> u8 {
@@ -58,9 +86,9 @@ impl<'a> Cdb<'a> {
         BlockRange { lba, blocks, length_byte: layout.length.byte }
     }
 
-    /// The fields of READ, WRITE, VERIFY and WRITE SAME that sit in byte 1. Six-byte commands have none.
+    /// The flags that READ, WRITE, VERIFY and WRITE SAME share. Six-byte commands have none.
     pub(crate) fn access(self) -> Access {
-        let flags = if self.byte(0) >> 5 == 0 { 0 } else { self.byte(1) };
+        let flags = if self.byte(0) >> 5 == 0 { 0 } else { self.byte(self.flags_byte()) };
         Access { protect: flags >> 5, force_unit_access: flags & 0x08 != 0 }
     }
 }
@@ -96,6 +124,7 @@ impl BlockLayout {
             _ if operation_code == 0x89 => (field(2, 8), field(13, 1)),
             // WRITE ATOMIC(16) in two, behind the ATOMIC BOUNDARY field (SBC-4 5.48).
             _ if operation_code == 0x9c => (field(2, 8), field(12, 2)),
+            _ if operation_code == VARIABLE_LENGTH => (field(12, 8), field(28, 4)),
             0 => (field(1, 3), field(4, 1)),
             4 => (field(2, 8), field(10, 4)),
             5 => (field(2, 4), field(6, 4)),
@@ -132,6 +161,11 @@ mod tests {
             range(&[0x9c, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 0]),
             (0x0102_0304_0506_0708, 0x0b0c)
         );
+        let mut long: Vec<u8> = (0..32).collect();
+        long[0] = 0x7f;
+        assert_eq!(range(&long), (0x0c0d_0e0f_1011_1213, 0x1c1d_1e1f));
+        assert_eq!(Cdb::new(&long).service_action(), 0x0809);
+        assert_eq!(Cdb::new(&[0x9e, 0xf0]).service_action(), 0x10);
     }
 
     #[test]
@@ -140,6 +174,8 @@ mod tests {
         assert!(!Cdb::new(&[0x0a, 0xff]).access().force_unit_access);
         assert_eq!(Cdb::new(&[0x28, 0x68]).access().protect, 3);
         assert!(Cdb::new(&[0x28, 0x68]).access().force_unit_access);
+        assert_eq!(Cdb::new(&[0x7f, 0xff]).access().protect, 0);
+        assert_eq!(Cdb::new(&[0x7f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x68]).access().protect, 3);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! share.
 
 use crate::access_states::Reach;
-use crate::cdb::{Cdb, Field};
+use crate::cdb::{ADDITIONAL_LENGTH, Cdb, Field, LONG_SERVICE_ACTION, VARIABLE_LENGTH};
 use crate::extended_copy::{self, results};
 use crate::overhaul::{format_unit, sanitize};
 use crate::overlap::Touch;
@@ -166,6 +166,20 @@ const fn action(service_action: u8, row: Command) -> Command {
     Command { service_action: Some(service_action), ..row }
 }
 
+/// A command of 32 bytes. SBC-3 has those that access blocks for disks with type 2 protection only; here they need
+/// none, as in other targets, and the tags that they expect are not looked at.
+const fn long(
+    service_action: u8,
+    name: &'static str,
+    usage: &'static [u8],
+    transfer: Transfer,
+    traits: Traits,
+    handler: OfUnit,
+) -> Command {
+    let command = row(VARIABLE_LENGTH, name, usage, transfer, traits, Handler::Unit(handler));
+    action(service_action, command)
+}
+
 type OfUnit = fn(&LogicalUnit, &mut Running<'_>) -> Outcome;
 
 /// A service action of PERSISTENT RESERVE IN.
@@ -245,7 +259,26 @@ const WRITE_SAME_16: &[u8] =
     &[0xff, 0x09, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const CAPACITY_16: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const LBA_STATUS_16: &[u8] =
-    &[0xff, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
+    &[0xff, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0];
+const USAGE_32: &[u8] = &usage_32(0x18, 0);
+const VERIFY_32: &[u8] = &usage_32(0x16, 0);
+const WRITE_SAME_32: &[u8] = &usage_32(0x09, 0);
+// REPORT TYPE, SCAN LENGTH and ELEMENT IDENTIFIER.
+const LBA_STATUS_32: &[u8] = &usage_32(0xff, 0xff);
+
+/// Those of a command of 32 bytes that names blocks, with these bits of its flags, and of what stands between the
+/// address and the last length.
+const fn usage_32(flags: u8, between: u8) -> [u8; 32] {
+    let mut usage = [0; 32];
+    (usage[0], usage[ADDITIONAL_LENGTH], usage[8], usage[9], usage[10]) = (0xff, 0xff, 0xff, 0xff, flags);
+    let mut at = 12;
+    while at < usage.len() {
+        usage[at] = if at < 20 || at >= 28 { 0xff } else { between };
+        at += 1;
+    }
+    usage
+}
+
 const REPORT_CODES_12: &[u8] = &[0xff, 0x1f, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const REPORT_LUNS_12: &[u8] = &[0xff, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 
@@ -336,6 +369,14 @@ pub(crate) static COMMANDS: &[Command] = &[
         persistent_out::register_and_ignore_existing_key),
     reserve_out(0x07, "PERSISTENT RESERVE OUT, REGISTER AND MOVE", REGISTER_OUT,
         persistent_out::register_and_move),
+    long(0x09, "READ(32)", USAGE_32, Transfer::BlocksIn, READS, read_write::read),
+    long(0x0a, "VERIFY(32)", VERIFY_32, VERIFY_OUT, LOOKS, verify::verify),
+    long(0x0b, "WRITE(32)", USAGE_32, WRITE_OUT, WRITES, read_write::write),
+    long(0x0c, "WRITE AND VERIFY(32)", VERIFY_32, WRITE_AND_VERIFY_OUT, CHANGES,
+        write_and_verify::write_and_verify),
+    long(0x0d, "WRITE SAME(32)", WRITE_SAME_32, WRITE_SAME_OUT, CHANGES, write_same::write_same),
+    long(0x12, "GET LBA STATUS(32)", LBA_STATUS_32,
+        data(lba_status::ALLOCATION_LENGTH_32, lba_status::MOST), WAITS, lba_status::lba_status_32),
     action(0x00, row(0x83, "EXTENDED COPY(LID1)", EXTENDED_COPY, Transfer::DataOut(extended_copy::data_out),
         Traits { wait: Wait::Long, medium: true, ..PROMPT }, Handler::Unit(extended_copy::extended_copy))),
     action(0x00, row(0x84, "RECEIVE COPY RESULTS, COPY STATUS(LID1)", COPY_RESULTS, COPY_RESULTS_DATA, PROMPT,
@@ -361,8 +402,8 @@ pub(crate) static COMMANDS: &[Command] = &[
         data(capacity::ALLOCATION_LENGTH_16, 32), ASKS.down_to(Reach::Standby),
         Handler::Unit(capacity::read_capacity_16))),
     action(0x12, row(0x9e, "GET LBA STATUS(16)", LBA_STATUS_16,
-        data(lba_status::ALLOCATION_LENGTH, lba_status::MOST), WAITS,
-        Handler::Unit(lba_status::lba_status))),
+        data(lba_status::ALLOCATION_LENGTH_16, lba_status::MOST), WAITS,
+        Handler::Unit(lba_status::lba_status_16))),
     row(0xa0, "REPORT LUNS", REPORT_LUNS_12,
         data(report_luns::ALLOCATION_LENGTH, report_luns::MOST), PROMPT.down_to(Reach::Offline),
         Handler::Any(report_luns::report_luns)),
@@ -403,17 +444,30 @@ pub(crate) fn find(cdb: Cdb<'_>) -> Result<&'static Command, Sense> {
         return Err((&INVALID_COMMAND_OPERATION_CODE).into());
     }
     let command = known
-        .find(|row| row.service_action.is_none_or(|action| action == cdb.service_action()))
-        .ok_or(Sense::invalid_cdb(1, 4))?;
+        .find(|row| row.service_action.is_none_or(|action| u16::from(action) == cdb.service_action()))
+        .ok_or(unknown_action(code))?;
     if cdb.len() < command.usage.len() {
         return Err(Sense::invalid_cdb(cdb.len(), None));
     }
-    // NACA in the CONTROL byte, the last: no auto contingent allegiance here (SAM-5 5.2).
-    let control = command.usage.len() - 1;
+    // The length that the CDB names must be that of the command, and that with which it came.
+    let named = ADDITIONAL_LENGTH + 1 + usize::from(cdb.byte(ADDITIONAL_LENGTH));
+    if code == VARIABLE_LENGTH && (named != command.usage.len() || named != cdb.len()) {
+        return Err(Sense::invalid_cdb(ADDITIONAL_LENGTH, None));
+    }
+    // NACA in the CONTROL byte, mostly the last: no auto contingent allegiance here (SAM-5 5.2).
+    let control = if code == VARIABLE_LENGTH { 1 } else { command.usage.len() - 1 };
     if cdb.bit(control, 2) {
         return Err(Sense::invalid_cdb(control, 2));
     }
     Ok(command)
+}
+
+/// The operation code is known, its service action is not.
+fn unknown_action(operation_code: u8) -> Sense {
+    match operation_code {
+        VARIABLE_LENGTH => Sense::invalid_cdb(LONG_SERVICE_ACTION.byte, None),
+        _ => Sense::invalid_cdb(1, 4),
+    }
 }
 
 /// The standards' name for the command in a CDB, for people's logs.

@@ -18,7 +18,6 @@ pub(crate) const ABSENT: &[(u8, &str, &str)] = &[
     (0x50, "XDWRITE(10)", "obsolete"),
     (0x51, "XPWRITE(10)", "obsolete"),
     (0x53, "XDWRITEREAD(10)", "bidirectional, and obsolete"),
-    (0x7f, "commands of 32 bytes", "not yet"),
     (0x81, "REBUILD(16)", "obsolete"),
     (0x82, "REGENERATE(16)", "obsolete"),
     (0x85, "ATA PASS-THROUGH(16)", "this is no ATA device"),
@@ -103,6 +102,13 @@ fn commands(text: &mut String) {
         "\nOther operation codes are not those of a disk. All that is not supported is answered INVALID ",
     );
     text.push_str("COMMAND OPERATION CODE, and REPORT SUPPORTED OPERATION CODES says so.\n");
+    text.push_str(
+        "\nSBC-3 admits the commands of 32 bytes (7Fh) that access blocks only where the disk has type 2 protection. ",
+    );
+    text.push_str(
+        "Here, as with SCST, they need none: RDPROTECT, WRPROTECT and VRPROTECT must be 0, and the expected tags are ",
+    );
+    text.push_str("not looked at. There is no XDWRITEREAD(32), which is obsolete, and no ORWRITE(32).\n");
 }
 
 fn pages(text: &mut String, title: &str, pages: impl Iterator<Item = (u8, &'static str)>) {

@@ -1,4 +1,4 @@
-//! READ and WRITE in all lengths (SBC-3 5.10 to 5.13, 5.32 to 5.36).
+//! READ and WRITE in all lengths (SBC-3 5.10 to 5.15, 5.32 to 5.36).
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(crate) fn extent(unit: &LogicalUnit, cdb: Cdb<'_>) -> Result<Extent, Sense> 
 pub(crate) fn refuse_protection(cdb: Cdb<'_>) -> Result<(), Sense> {
     match cdb.access().protect {
         0 => Ok(()),
-        _ => Err(Sense::invalid_cdb(1, 7)),
+        _ => Err(Sense::invalid_cdb(cdb.flags_byte(), 7)),
     }
 }
 

@@ -2,7 +2,7 @@
 //! by.
 
 use crate::LogicalUnit;
-use crate::cdb::Field;
+use crate::cdb::{Field, VARIABLE_LENGTH};
 use crate::command_table::{COMMANDS, Command};
 use crate::running::{Outcome, Running};
 use crate::sense::Sense;
@@ -82,6 +82,14 @@ fn one_command(row: Option<&Command>, with_timeouts: bool) -> Vec<u8> {
     let mut data = vec![0, u8::from(with_timeouts) << 7 | 0x03, length_high, length_low];
     data.extend(row.usage);
     data[4] = row.operation_code;
+    // The service action stands there as it is, the rest is what is looked at (SPC-4 6.35.3).
+    if let Some(action) = row.service_action {
+        let usage = &mut data[4..];
+        match row.operation_code {
+            VARIABLE_LENGTH => usage[8..10].copy_from_slice(&u16::from(action).to_be_bytes()),
+            _ => usage[1] = usage[1] & !0x1f | action,
+        }
+    }
     if with_timeouts {
         data.extend(TIMEOUTS);
     }

@@ -1,4 +1,4 @@
-//! VERIFY(10), VERIFY(12) and VERIFY(16) (SBC-3 5.29 to 5.31).
+//! VERIFY in all lengths (SBC-3 5.29 to 5.32).
 
 use crate::LogicalUnit;
 use crate::cdb::Cdb;
@@ -21,11 +21,11 @@ enum ByteCheck {
 
 fn extent(unit: &LogicalUnit, cdb: Cdb<'_>) -> Result<(Extent, ByteCheck), Sense> {
     refuse_protection(cdb)?;
-    let check = match cdb.byte(1) >> 1 & 0b11 {
+    let check = match cdb.byte_check() {
         0b00 => ByteCheck::None,
         0b01 => ByteCheck::Each,
         0b11 => ByteCheck::One,
-        _ => return Err(Sense::invalid_cdb(1, 2)),
+        _ => return Err(Sense::invalid_cdb(cdb.flags_byte(), 2)),
     };
     Ok((unit.transfer(cdb.block_range())?, check))
 }

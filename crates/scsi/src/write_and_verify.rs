@@ -1,4 +1,4 @@
-//! WRITE AND VERIFY(10), WRITE AND VERIFY(12) and WRITE AND VERIFY(16) (SBC-3 5.36 to 5.38).
+//! WRITE AND VERIFY in all lengths (SBC-3 5.38 to 5.41).
 
 use timedisk_volume::Durability;
 
@@ -15,10 +15,10 @@ use crate::verify;
 fn extent(unit: &LogicalUnit, cdb: Cdb<'_>) -> Result<(Extent, bool), Sense> {
     let extent = read_write::extent(unit, cdb)?;
     // Unlike VERIFY, this compares with one block for all in no case: 11b is reserved.
-    match cdb.byte(1) >> 1 & 0b11 {
+    match cdb.byte_check() {
         0b00 => Ok((extent, false)),
         0b01 => Ok((extent, true)),
-        _ => Err(Sense::invalid_cdb(1, 2)),
+        _ => Err(Sense::invalid_cdb(cdb.flags_byte(), 2)),
     }
 }
 

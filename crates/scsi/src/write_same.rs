@@ -1,4 +1,4 @@
-//! WRITE SAME(10) and WRITE SAME(16) (SBC-3 5.42, 5.43).
+//! WRITE SAME in all lengths (SBC-3 5.42 to 5.44).
 
 use timedisk_volume::{Allocation, Durability};
 
@@ -14,8 +14,8 @@ use crate::sense::{INVALID_FIELD_IN_CDB, Sense};
 fn extent(unit: &LogicalUnit, cdb: Cdb<'_>) -> Result<Extent, Sense> {
     refuse_protection(cdb)?;
     // ANCHOR, and the obsolete PBDATA and LBDATA, which would write more than the block.
-    if let Some(bit) = [4, 2, 1].into_iter().find(|bit| cdb.bit(1, *bit)) {
-        return Err(Sense::invalid_cdb(1, bit));
+    if let Some(bit) = [4, 2, 1].into_iter().find(|bit| cdb.flag(*bit)) {
+        return Err(Sense::invalid_cdb(cdb.flags_byte(), bit));
     }
     let range = cdb.block_range();
     let extent = unit.extent(range)?;
@@ -27,9 +27,9 @@ fn extent(unit: &LogicalUnit, cdb: Cdb<'_>) -> Result<Extent, Sense> {
     Ok(extent)
 }
 
-/// NDOB: there is no Data-Out Buffer, and zeros are meant. Only the longer command has it.
+/// NDOB: there is no Data-Out Buffer, and zeros are meant. Only the longer commands have it.
 fn no_data_out(cdb: Cdb<'_>) -> bool {
-    cdb.operation_code() == Some(0x93) && cdb.bit(1, 0)
+    cdb.operation_code() != Some(0x41) && cdb.flag(0)
 }
 
 /// Bytes of Data-Out that the command takes.

@@ -78,7 +78,7 @@ fn change(
     make: impl FnOnce(&mut State, &Port) -> Result<Told, Stop>,
 ) -> Outcome {
     command.wait()?;
-    let aborts = command.cdb.service_action() == PREEMPT_AND_ABORT;
+    let aborts = command.cdb.service_action() == u16::from(PREEMPT_AND_ABORT);
     unit.reservations().change(command.nexus, unit.settings(), unit.attentions(), aborts, make)
 }
 

@@ -10,6 +10,7 @@ mod copies;
 mod device_identification;
 mod faults;
 mod flush_debts;
+mod long_commands;
 mod medium;
 mod modes;
 mod operation_codes;
@@ -149,6 +150,27 @@ const LIST_LENGTH: (u8, u8, u8) = (0x05, 0x1a, 0x00);
 const OUT_OF_RANGE: (u8, u8, u8) = (0x05, 0x21, 0x00);
 const NO_SUCH_UNIT: (u8, u8, u8) = (0x05, 0x25, 0x00);
 const NO_SUCH_COMMAND: (u8, u8, u8) = (0x05, 0x20, 0x00);
+
+/// The CDB of a command, all zeros but for what tells it from others.
+fn blank(row: &crate::command_table::Command) -> Vec<u8> {
+    let mut cdb = vec![0; row.usage.len()];
+    cdb[0] = row.operation_code;
+    match (row.operation_code, row.service_action) {
+        (0x7f, Some(action)) => (cdb[7], cdb[9]) = (24, action),
+        (_, Some(action)) => cdb[1] = action,
+        (_, None) => {}
+    }
+    cdb
+}
+
+/// CDBs of 32 bytes of the block commands.
+fn long_cdb(action: u8, flags: u8, lba: u64, blocks: u32) -> Vec<u8> {
+    let mut cdb = vec![0; 32];
+    (cdb[0], cdb[7], cdb[9], cdb[10]) = (0x7f, 24, action, flags);
+    cdb[12..20].copy_from_slice(&lba.to_be_bytes());
+    cdb[28..].copy_from_slice(&blocks.to_be_bytes());
+    cdb
+}
 
 /// CDBs of the block commands, in the form that `code` has.
 fn block_cdb(code: u8, flags: u8, lba: u64, blocks: u32) -> Vec<u8> {

@@ -26,7 +26,12 @@ fn all_commands_are_reported_and_each_is_found_again() {
             assert_eq!(one[2..4], row[6..8]);
             assert_eq!(one.len(), 4 + usize::from(row[7]));
             assert_eq!(one[4], code);
-            let length = [6, 10, 10, 0, 16, 12][usize::from(code >> 5)];
+            match code {
+                _ if !has_action => {}
+                0x7f => assert_eq!(one[12..14], [0, action]),
+                _ => assert_eq!(one[5] & 0x1f, action),
+            }
+            let length = [6, 10, 10, 32, 16, 12][usize::from(code >> 5)];
             assert_eq!(row[7], length, "{code:x}");
         }
         let timed = bench.good(&report(0x80 | right, code, action));
@@ -61,13 +66,17 @@ fn usage_data_show_dpo_and_fua() {
 #[test]
 fn commands_that_are_not_there_are_refused() {
     let bench = Bench::new();
-    for code in [0x01, 0x18, 0x7f, 0x9d, 0xff] {
+    for code in [0x01, 0x18, 0x7e, 0x9d, 0xff] {
         assert_eq!(bench.refused(&[code; 16]), NO_SUCH_COMMAND);
     }
     let mut cdb = [0; 16];
     (cdb[0], cdb[1]) = (0x9e, 0x13);
     assert_eq!(bench.refused(&cdb), INVALID_FIELD);
     assert_eq!(bench.pointed_at(&cdb, &[]), (1, Some(4)));
+    assert_eq!(bench.pointed_at(&long_cdb(0x07, 0, 0, 0), &[]), (8, None));
+    let mut other = long_cdb(0x09, 0, 0, 0);
+    other[8] = 1;
+    assert_eq!(bench.pointed_at(&other, &[]), (8, None), "the service action has 16 bits");
     assert_eq!(bench.refused(&[]), NO_SUCH_COMMAND);
 }
 
@@ -75,13 +84,11 @@ fn commands_that_are_not_there_are_refused() {
 fn short_cdbs_and_naca_are_refused() {
     let bench = Bench::new();
     for row in crate::command_table::COMMANDS {
-        let mut cdb = vec![0; row.usage.len()];
-        cdb[0] = row.operation_code;
-        cdb[1] = row.service_action.unwrap_or(0);
+        let mut cdb = blank(row);
         assert_eq!(bench.refused(&cdb[..cdb.len() - 1]), INVALID_FIELD, "{}", row.name);
         assert_eq!(crate::command_name(&cdb), Some(row.name));
-        let last = cdb.len() - 1;
-        cdb[last] = 0x04;
-        assert_eq!(bench.pointed_at(&cdb, &[]), (last as u16, Some(2)), "{}", row.name);
+        let control = if cdb[0] == 0x7f { 1 } else { cdb.len() - 1 };
+        cdb[control] = 0x04;
+        assert_eq!(bench.pointed_at(&cdb, &[]), (control as u16, Some(2)), "{}", row.name);
     }
 }

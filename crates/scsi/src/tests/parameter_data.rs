@@ -13,9 +13,7 @@ fn commands() -> Vec<(Vec<u8>, Field, u32)> {
         let Transfer::ParameterData { allocation_length, most } = row.transfer else {
             continue;
         };
-        let mut cdb = vec![0; row.usage.len()];
-        cdb[0] = row.operation_code;
-        cdb[1] = row.service_action.unwrap_or(0);
+        let mut cdb = blank(row);
         match row.name {
             "READ BUFFER" => cdb[1] = 0x0b,
             "LOG SENSE" => cdb[2] = 0x40,

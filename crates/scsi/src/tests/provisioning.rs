@@ -29,7 +29,10 @@ fn unmap(bench: &Bench, extents: &[(u64, u32)]) -> Completion {
 fn status(bench: &Bench, lba: u64, allocated: u32) -> Vec<(u64, u32, u8)> {
     let mut cdb = block_cdb(0x9e, 0x12, lba, allocated);
     cdb[14] = 0;
-    let data = bench.good(&cdb);
+    descriptors(&bench.good(&cdb))
+}
+
+fn descriptors(data: &[u8]) -> Vec<(u64, u32, u8)> {
     let descriptors = data.get(8..).unwrap_or_default().chunks_exact(16);
     descriptors
         .map(|bytes| {
@@ -217,6 +220,65 @@ fn status_starts_where_it_is_asked_and_merges() {
     for lba in [BLOCKS, BLOCKS + 1, 1 << 63, u64::MAX] {
         assert_eq!(bench.refused(&block_cdb(0x9e, 0x12, lba, 24)), OUT_OF_RANGE);
     }
+}
+
+/// GET LBA STATUS(16) and (32): REPORT TYPE, what comes, and the last byte of the header.
+fn reports(bench: &Bench, lba: u64, kind: u8, room: u32) -> (Vec<(u64, u32, u8)>, u8) {
+    let mut short = block_cdb(0x9e, 0x12, lba, room);
+    short[14] = kind;
+    let data = bench.good(&short);
+    assert_eq!(data, bench.good(&long_cdb(0x12, kind, lba, room)), "32 bytes");
+    (descriptors(&data), data[7])
+}
+
+#[test]
+fn status_is_reported_of_the_blocks_that_are_asked_for() {
+    let bench = full();
+    unmap(&bench, &[(16, 16), (64, 8)]);
+    let (holes, data) = ([(16, 16, 1), (64, 8, 1)], [(0, 16, 0), (32, 32, 0), (72, 1976, 0)]);
+    let (by_length, by_capacity) = (0x02, 0x06);
+    for kind in [0x01, 0x03] {
+        assert_eq!(reports(&bench, 0, kind, 4096), (holes.to_vec(), by_capacity | 1));
+        assert_eq!(reports(&bench, 0, kind, 24), (holes[..1].to_vec(), by_length | 1));
+        assert_eq!(reports(&bench, 72, kind, 24), (vec![], by_capacity | 1));
+        assert_eq!(reports(&bench, 20, kind, 24).0, [(20, 12, 1)]);
+    }
+    assert_eq!(reports(&bench, 0, 0x02, 4096), (data.to_vec(), by_capacity | 1));
+    assert_eq!(reports(&bench, 0, 0x04, 4096), (vec![], by_capacity | 1), "nothing is anchored");
+    assert_eq!(reports(&bench, 0, 0x00, 40).1, by_length | 1);
+    let (all, unprocessed) = reports(&bench, 0, 0x10, 4096);
+    assert_eq!((all.len(), unprocessed), (5, by_capacity), "of blocks that can't be read nobody knows");
+    for kind in [0x05, 0x0f, 0x11, 0xff] {
+        let mut short = block_cdb(0x9e, 0x12, 0, 24);
+        short[14] = kind;
+        assert_eq!(bench.pointed_at(&short, &[]), (14, None));
+        assert_eq!(bench.pointed_at(&long_cdb(0x12, kind, 0, 24), &[]), (10, None));
+    }
+}
+
+#[test]
+fn status_of_a_range_ends_where_the_range_does() {
+    let bench = full();
+    unmap(&bench, &[(16, 16)]);
+    let mut cdb = long_cdb(0x12, 0, 8, 4096);
+    cdb[20..24].copy_from_slice(&12_u32.to_be_bytes());
+    let data = bench.good(&cdb);
+    assert_eq!((descriptors(&data), data[7]), (vec![(8, 8, 0), (16, 4, 1)], 0x05));
+    cdb[20..24].fill(0xff);
+    assert_eq!(bench.good(&cdb)[7], 0x07, "longer than the disk");
+    cdb[27] = 1;
+    assert_eq!(bench.pointed_at(&cdb, &[]), (24, None), "there are no elements");
+    for lba in [BLOCKS, u64::MAX] {
+        assert_eq!(bench.refused(&long_cdb(0x12, 0, lba, 24)), OUT_OF_RANGE);
+    }
+}
+
+#[test]
+fn a_search_in_a_shredded_volume_comes_to_an_end() {
+    let mut volume = Probe::new(8 << 20);
+    volume.mappings = (0..16_384).map(|_| (true, 512)).collect();
+    let bench = Bench::with(volume, 512);
+    assert_eq!(reports(&bench, 0, 0x03, 4096), (vec![], 0x01), "not said how far it came");
 }
 
 #[test]

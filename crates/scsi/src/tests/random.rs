@@ -22,6 +22,7 @@ fn check(bench: &Bench, lun: [u8; 8], cdb: &[u8], data_out: &[u8], room: usize) 
     // These have more gathered than they take.
     let gathered = match cdb.first() {
         Some(0x41 | 0x89 | 0x93) if plan.data_out > 0 => reply.done.data_out + BLOCK as u64,
+        Some(0x7f) if plan.data_out > 0 && cdb[9] == 0x0d => reply.done.data_out + BLOCK as u64,
         _ => reply.done.data_out,
     };
     assert_eq!(gathered, u64::from(plan.data_out), "{cdb:x?}");
@@ -37,6 +38,9 @@ fn every_operation_code_and_service_action_has_an_answer() {
                 (cdb[0], cdb[1]) = (code, action);
                 // Without NACA more of the code is reached.
                 cdb.iter_mut().skip(5).for_each(|byte| *byte &= !0x04);
+                if code == 0x7f && length > 9 {
+                    (cdb[1], cdb[7], cdb[8], cdb[9]) = (0, (length - 8) as u8, 0, action);
+                }
                 check(&bench, LUN, &cdb, &[fill; 1024], 4096);
             }
         }
@@ -66,8 +70,10 @@ proptest! {
         let command = &crate::command_table::COMMANDS[row];
         let mut cdb = [&[command.operation_code], &rest[..]].concat();
         cdb.truncate(command.usage.len());
-        if let Some(action) = command.service_action {
-            cdb[1] = (cdb[1] & !0x1f) | action;
+        match (command.operation_code, command.service_action) {
+            (0x7f, Some(action)) => cdb[7..10].copy_from_slice(&[24, 0, action]),
+            (_, Some(action)) => cdb[1] = (cdb[1] & !0x1f) | action,
+            (_, None) => {}
         }
         check(&Bench::new(), lun, &cdb, &data, room);
     }
@@ -80,7 +86,7 @@ proptest! {
     /// The disk behaves like an array of blocks.
     #[test]
     fn the_disk_is_what_was_done_to_it(
-        steps in vec((0..9_usize, 0..64_u64, 1..24_u32, any::<u8>()), 1..40),
+        steps in vec((0..13_usize, 0..64_u64, 1..24_u32, any::<u8>()), 1..40),
     ) {
         let bench = Bench::with(Probe::new(64 * BLOCK as u64), BLOCK as u32);
         let mut model = [0_u8; 64];
@@ -100,17 +106,21 @@ proptest! {
                 3 => (block_cdb(0x93, 0, lba, blocks), &block),
                 4 => (block_cdb(0x93, 0x01, lba, blocks), &[]),
                 7 => (block_cdb(0xae, 0x02, lba, blocks), &data),
-                8 => (block_cdb(0x9c, 0, lba, blocks), &data),
+                12 => (block_cdb(0x9c, 0, lba, blocks), &data),
                 5 => (block_cdb(0x28, 0, lba, blocks), &[]),
+                8 => (long_cdb(0x0b, 0, lba, blocks), &data),
+                9 => (long_cdb(0x0d, 0, lba, blocks), &block),
+                10 => (long_cdb(0x09, 0x08, lba, blocks), &[]),
+                11 => (long_cdb(0x0a, 0x02, lba, blocks), &expected),
                 _ => (block_cdb(0x2f, 0x02, lba, blocks), &expected),
             };
             let reply = bench.send(&cdb, sent);
             prop_assert_eq!(reply.done.status == Status::Good, on_disk);
             match kind {
                 _ if !on_disk => {}
-                0..=3 | 7 | 8 => model[range].fill(value),
+                0..=3 | 7..=9 | 12 => model[range].fill(value),
                 4 => model[range].fill(0),
-                5 => prop_assert_eq!(reply.data, expected),
+                5 | 10 => prop_assert_eq!(reply.data, expected),
                 _ => {}
             }
         }

@@ -123,6 +123,36 @@ fn residuals_tell_what_was_too_much_or_too_little() {
     check(Scsi::read(0, 2), &[block(6), block(2)].concat(), 0, 0);
 }
 
+/// READ(32), WRITE(32) and their like.
+fn long(action: u8, lba: u64, blocks: u32) -> Vec<u8> {
+    let mut cdb = vec![0; 32];
+    (cdb[0], cdb[7], cdb[9]) = (0x7f, 24, action);
+    cdb[12..20].copy_from_slice(&lba.to_be_bytes());
+    cdb[28..].copy_from_slice(&blocks.to_be_bytes());
+    cdb
+}
+
+#[test]
+fn commands_of_32_bytes_come_through() {
+    let lab = Lab::memory(1 << 20);
+    for offers in [&[][..], &[("HeaderDigest", "CRC32C"), ("DataDigest", "CRC32C")]] {
+        let mut initiator = lab.session("disk", offers);
+        initiator.run(&Scsi::output(&long(0x0b, 5, 2), &[block(1), block(2)].concat())).good();
+        let read = Scsi::input(&long(0x09, 4, 4), 4 * BLOCK);
+        assert_eq!(initiator.run(&read).good(), [block(0), block(1), block(2), block(0)].concat());
+        initiator.run(&Scsi::output(&long(0x0d, 5, 2), &block(0))).good();
+        assert_eq!(initiator.run(&read).good(), [0; 4 * BLOCK]);
+        for length in (17..=260).filter(|length| *length != 32) {
+            let mut cdb = long(0x09, 4, 1);
+            cdb.resize(length, 0);
+            assert_eq!(initiator.run(&Scsi::input(&cdb, BLOCK)).condition(), (0x05, 0x24, 0x00), "{length}");
+        }
+        let mut cdb = long(0x09, 4, 1);
+        cdb[7] = 25;
+        assert_eq!(initiator.run(&Scsi::input(&cdb, BLOCK)).condition(), (0x05, 0x24, 0x00));
+    }
+}
+
 #[test]
 fn an_additional_header_is_taken_and_a_malformed_one_is_rejected() {
     let lab = Lab::memory(1 << 20);
