@@ -86,6 +86,12 @@ pub trait Volume: Send + Sync + std::fmt::Debug {
 
     /// What is at `offset`, and for how many bytes, at most up to the end of the volume.
     fn mapping(&self, offset: u64) -> Result<Mapping>;
+
+    /// The space that its data take, and what is left for more; `None` where nobody can tell, as on a block device. As
+    /// quick as the file system is with what it has in memory, which on one that does not answer is never.
+    fn space(&self) -> Result<Option<Space>> {
+        Ok(None)
+    }
 }
 
 /// Whether a write must survive power loss before it is acknowledged.
@@ -113,6 +119,15 @@ pub struct Mapping {
     pub allocated: bool,
     /// Length of the range in bytes, from the offset asked for. Never 0 for an offset within the volume.
     pub length: u64,
+}
+
+/// Space under a volume, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// What its data take. Of a file with several extents: what all of them do, at most the volume's capacity.
+    pub used: u64,
+    /// What is left for more, perhaps not for this volume alone.
+    pub available: u64,
 }
 
 /// Whether a volume still keeps its promises.
@@ -192,5 +207,9 @@ impl<V: Volume + ?Sized> Volume for Arc<V> {
 
     fn mapping(&self, offset: u64) -> Result<Mapping> {
         (**self).mapping(offset)
+    }
+
+    fn space(&self) -> Result<Option<Space>> {
+        (**self).space()
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use rustix::io::Errno;
 
 use super::{Access, FileCalls, FileIdentity, FileStatus, Lock, OpenFile, SpaceChange, SystemCalls};
+use crate::Space;
 
 /// The calls that a test can count, fail and hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,7 @@ pub(crate) enum Call {
     ChangeSpace,
     ForgetCached,
     Seek,
+    Space,
 }
 
 #[derive(Debug, Default)]
@@ -205,6 +207,11 @@ impl OpenFile for RecordingFile {
     fn forget_cached(&self, offset: u64, length: u64) -> Result<(), Errno> {
         self.note(Call::ForgetCached)?;
         self.file.forget_cached(offset, length)
+    }
+
+    fn space(&self) -> Result<Space, Errno> {
+        self.note(Call::Space)?;
+        self.file.space()
     }
 
     fn seek_data(&self, offset: u64) -> Result<u64, Errno> {

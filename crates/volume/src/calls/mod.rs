@@ -14,6 +14,8 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
+use crate::Space;
+
 pub use space::available_space;
 pub use system::SystemCalls;
 
@@ -73,6 +75,10 @@ pub trait OpenFile: Send + Sync + Debug {
 
     /// posix_fadvise(2) with POSIX_FADV_DONTNEED: reads of the range should ask the device again.
     fn forget_cached(&self, offset: u64, length: u64) -> Result<(), Errno>;
+
+    /// fstat(2) and fstatvfs(2): the bytes that the file takes, and those that an ordinary user can still write to its
+    /// file system.
+    fn space(&self) -> Result<Space, Errno>;
 
     /// lseek(2) with SEEK_DATA: the first data at or after `offset`; `NXIO` where there is none.
     /// Moves the position that nothing else uses.

@@ -8,6 +8,8 @@ use std::path::Path;
 use rustix::fs::{Advice, FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::{Errno, ReadWriteFlags};
 
+use crate::Space;
+
 use super::{
     Access, FileCalls, FileIdentity, FileKind, FileStatus, Lock, OpenFile, SpaceChange, uninterrupted,
 };
@@ -141,6 +143,16 @@ impl OpenFile for SystemFile {
         // A length of 0 would mean all that follows.
         let Some(length) = NonZeroU64::new(length) else { return Ok(()) };
         rustix::fs::fadvise(&self.0, offset, Some(length), Advice::DontNeed)
+    }
+
+    fn space(&self) -> Result<Space, Errno> {
+        let status = rustix::fs::fstat(&self.0)?;
+        let answer = uninterrupted(|| rustix::fs::fstatvfs(&self.0))?;
+        Ok(Space {
+            // Of 512 bytes each, whatever the file system's own are.
+            used: u64::try_from(status.st_blocks).unwrap_or(0).saturating_mul(512),
+            available: answer.f_bavail.saturating_mul(answer.f_frsize),
+        })
     }
 
     fn seek_data(&self, offset: u64) -> Result<u64, Errno> {

@@ -6,7 +6,7 @@ mod tests;
 use std::sync::Arc;
 
 use crate::range;
-use crate::{Allocation, Durability, ErrorKind, Health, Mapping, Result, Volume, VolumeError};
+use crate::{Allocation, Durability, ErrorKind, Health, Mapping, Result, Space, Volume, VolumeError};
 
 /// Volumes one after another. Members may be concatenations themselves.
 ///
@@ -198,5 +198,19 @@ impl Volume for ConcatenatedVolume {
         };
         let mapping = piece.volume.mapping(piece.offset)?;
         Ok(Mapping { length: mapping.length.min(piece.length), ..mapping })
+    }
+
+    /// What is left for the member that has least: members may share a file system, and what is left there would be
+    /// counted twice.
+    fn space(&self) -> Result<Option<Space>> {
+        let mut whole: Option<Space> = None;
+        for member in &self.members {
+            let Some(space) = member.volume.space()? else { return Ok(None) };
+            whole = Some(whole.map_or(space, |sum| Space {
+                used: sum.used.saturating_add(space.used),
+                available: sum.available.min(space.available),
+            }));
+        }
+        Ok(whole)
     }
 }

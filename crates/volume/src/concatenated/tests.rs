@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::ConcatenatedVolume;
 use crate::{
     Allocation, Durability, ErrorKind, FailingVolume, FileVolume, Health, Length, MemoryVolume, OpenOptions,
-    Operation, Volume,
+    Operation, Space, Volume,
 };
 
 const MEMBER: u64 = 8192;
@@ -154,4 +154,14 @@ proptest! {
         };
         prop_assert_eq!(outcomes(&whole), outcomes(&flat));
     }
+}
+
+#[test]
+fn space_is_what_all_take_and_what_the_fullest_has_left() {
+    let members = [8192, 1 << 20].map(|limit| Arc::new(MemoryVolume::with_limit(MEMBER, limit)));
+    let whole = ConcatenatedVolume::new(members.map(|member| member as Arc<dyn Volume>).to_vec()).unwrap();
+    whole.write(0, &[1; 4096], Durability::Volatile).unwrap();
+    assert_eq!(whole.space().unwrap(), Some(Space { used: 4096, available: 4096 }));
+    whole.write(MEMBER, &[1; 8192], Durability::Volatile).unwrap();
+    assert_eq!(whole.space().unwrap(), Some(Space { used: 12288, available: 0 }));
 }

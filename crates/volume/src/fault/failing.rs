@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Operation;
-use crate::{Allocation, Durability, ErrorKind, Health, Mapping, Result, Volume, VolumeError};
+use crate::{Allocation, Durability, ErrorKind, Health, Mapping, Result, Space, Volume, VolumeError};
 
 /// Passes every call to another volume, but lets those fail that it was told to.
 ///
@@ -164,5 +164,10 @@ impl<V: Volume> Volume for FailingVolume<V> {
     fn mapping(&self, offset: u64) -> Result<Mapping> {
         self.pass(Operation::Read)?;
         self.inner.mapping(offset)
+    }
+
+    fn space(&self) -> Result<Option<Space>> {
+        self.pass(Operation::Read)?;
+        self.inner.space()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Operation;
-use crate::{Allocation, Durability, Health, Mapping, Result, Volume};
+use crate::{Allocation, Durability, Health, Mapping, Result, Space, Volume};
 
 /// Passes every call to another volume, but keeps those waiting that it was told to hold.
 #[derive(Debug)]
@@ -168,5 +168,10 @@ impl<V: Volume> Volume for HeldVolume<V> {
     fn mapping(&self, offset: u64) -> Result<Mapping> {
         self.pass(Operation::Read);
         self.inner.mapping(offset)
+    }
+
+    fn space(&self) -> Result<Option<Space>> {
+        self.pass(Operation::Read);
+        self.inner.space()
     }
 }

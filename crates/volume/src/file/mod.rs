@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::calls::{FileCalls, FileKind};
 use crate::{
-    Allocation, DiskState, Durability, ErrorKind, Health, Mapping, Result, Volume, VolumeError, range,
+    Allocation, DiskState, Durability, ErrorKind, Health, Mapping, Result, Space, Volume, VolumeError, range,
 };
 pub use accept::{accept_loss_offline, accept_loss_offline_with};
 pub use atomic::Recovery;
@@ -268,6 +268,10 @@ impl Volume for FileVolume {
     fn mapping(&self, offset: u64) -> Result<Mapping> {
         range::check_byte(self.extent.capacity(), offset)?;
         self.extent.mapping(offset)
+    }
+
+    fn space(&self) -> Result<Option<Space>> {
+        self.extent.space(self.shared.identity().kind)
     }
 }
 

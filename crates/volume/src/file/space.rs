@@ -3,8 +3,8 @@
 use rustix::io::Errno;
 
 use super::extent::Extent;
-use crate::calls::{SpaceChange, uninterrupted};
-use crate::{ErrorKind, Mapping, Result};
+use crate::calls::{FileKind, SpaceChange, uninterrupted};
+use crate::{ErrorKind, Mapping, Result, Space};
 
 /// Zeros are written in pieces of so many bytes where the file system can't make them itself.
 const CHUNK: usize = 256 * 1024;
@@ -67,6 +67,17 @@ impl Extent {
             at += part;
         }
         Ok(())
+    }
+
+    /// What the file takes and could take. A block device has its space already.
+    pub(super) fn space(&self, kind: FileKind) -> Result<Option<Space>> {
+        if kind == FileKind::BlockDevice {
+            return Ok(None);
+        }
+        match uninterrupted(|| self.file.space()) {
+            Ok(space) => Ok(Some(Space { used: space.used.min(self.capacity()), ..space })),
+            Err(errno) => Err(self.failure(ErrorKind::ReadFailed, "ask for the space of", 0, errno)),
+        }
     }
 
     /// What is at an offset, which is less than the capacity.

@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::range;
-use crate::{Allocation, Durability, ErrorKind, Health, Mapping, Result, Volume, VolumeError};
+use crate::{Allocation, Durability, ErrorKind, Health, Mapping, Result, Space, Volume, VolumeError};
 
 /// Bytes in a page.
 const PAGE: u64 = 4096;
@@ -233,5 +233,12 @@ impl Volume for MemoryVolume {
         };
         let end = next.map_or(self.capacity, |page| page.saturating_mul(PAGE).min(self.capacity));
         Ok(Mapping { allocated, length: end - offset })
+    }
+
+    fn space(&self) -> Result<Option<Space>> {
+        let used = self.allocated();
+        // More than the whole disk takes nobody could use.
+        let most = self.most_pages.min(self.capacity.div_ceil(PAGE)).saturating_mul(PAGE);
+        Ok(Some(Space { used, available: most.saturating_sub(used) }))
     }
 }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::MemoryVolume;
-use crate::{Allocation, Durability, ErrorKind, Mapping, Volume};
+use crate::{Allocation, Durability, ErrorKind, Mapping, Space, Volume};
 
 #[test]
 fn a_new_memory_disk_is_one_hole_however_large() {
@@ -51,4 +51,13 @@ fn what_lies_outside_is_refused() {
     assert_eq!(volume.mapping(1024).unwrap_err().kind, ErrorKind::OutOfRange);
     assert_eq!(volume.read(1023, &mut [0; 2]).unwrap_err().kind, ErrorKind::OutOfRange);
     assert_eq!(volume.write(1023, &[0; 2], Durability::Volatile).unwrap_err().kind, ErrorKind::OutOfRange);
+}
+
+#[test]
+fn the_space_that_pages_take_is_told() {
+    let volume = MemoryVolume::with_limit(1 << 20, 16 * 4096);
+    volume.write(4000, &[1; 200], Durability::Volatile).unwrap();
+    assert_eq!(volume.space().unwrap(), Some(Space { used: 8192, available: 14 * 4096 }));
+    let roomy = MemoryVolume::new(10_000);
+    assert_eq!(roomy.space().unwrap(), Some(Space { used: 0, available: 3 * 4096 }));
 }

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use super::{MIB, recorded};
 use crate::calls::double::Call;
-use crate::{Allocation, Durability, FileVolume, Length, Mapping, OpenOptions, Volume};
+use crate::{Allocation, Durability, ErrorKind, FileVolume, Length, Mapping, OpenOptions, Volume};
 
 fn blocks(volume: &FileVolume) -> u64 {
     volume.flush().unwrap();
@@ -83,4 +83,31 @@ fn where_holes_cannot_be_told_everything_is_data() {
     calls.fail(Call::Seek, Errno::INVAL);
     assert_eq!(volume.mapping(512).unwrap(), Mapping { allocated: true, length: MIB - 512 });
     assert_eq!(volume.mapping(512).unwrap(), Mapping { allocated: false, length: MIB - 512 });
+}
+
+#[test]
+fn the_space_that_data_take_is_told_and_what_is_left() {
+    let (directory, calls, volume) = recorded();
+    let empty = volume.space().unwrap().unwrap();
+    assert_eq!(empty.used, 0);
+    let left = crate::available_space(directory.path()).unwrap();
+    // Others write there too.
+    assert!(empty.available.abs_diff(left) < left / 2, "{empty:?}, {left} by its path");
+    volume.write(0, &vec![1; MIB as usize / 2], Durability::Durable).unwrap();
+    assert_eq!(volume.space().unwrap().unwrap().used, MIB / 2);
+    volume.deallocate(0, MIB / 4).unwrap();
+    assert_eq!(volume.space().unwrap().unwrap().used, MIB / 4);
+    calls.fail(Call::Space, Errno::IO);
+    assert_eq!(volume.space().unwrap_err().kind, ErrorKind::ReadFailed);
+}
+
+#[test]
+fn an_extent_takes_no_more_than_its_own_capacity() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk");
+    fs::write(&path, vec![9; 3 * MIB as usize]).unwrap();
+    let options = OpenOptions { start: MIB, ..OpenOptions::new(&path, Length::Bytes(MIB)) };
+    let volume = FileVolume::open(options).unwrap();
+    volume.flush().unwrap();
+    assert_eq!(volume.space().unwrap().unwrap().used, MIB);
 }
