@@ -31,8 +31,11 @@ pub(crate) const ABSENT: &[(u8, &str, &str)] = &[
 ];
 
 /// Service actions that are not here, of operation codes that are.
-pub(crate) const ABSENT_ACTIONS: &[(u8, u8, &str, &str)] =
-    &[(0x48, 0x03, "SANITIZE, CRYPTOGRAPHIC ERASE", "nothing is encrypted")];
+pub(crate) const ABSENT_ACTIONS: &[(u8, u8, &str, &str)] = &[
+    (0x48, 0x03, "SANITIZE, CRYPTOGRAPHIC ERASE", "nothing is encrypted"),
+    (0x7f, 0x07, "XDWRITEREAD(32)", "bidirectional, and obsolete"),
+    (0x7f, 0x0e, "ORWRITE(32)", "not yet"),
+];
 
 fn admission(admission: Admission) -> &'static str {
     match admission {
@@ -67,7 +70,7 @@ pub fn conformance() -> String {
     commands(&mut text);
     let vital = vital_product_data::names();
     pages(&mut text, "Vital product data pages", vital);
-    pages(&mut text, "Mode pages", MODE_PAGES.iter().map(|page| (page.code, page.name)));
+    mode_pages(&mut text);
     pages(&mut text, "Log pages", log_sense::names());
     text
 }
@@ -108,7 +111,14 @@ fn commands(text: &mut String) {
     text.push_str(
         "Here, as with SCST, they need none: RDPROTECT, WRPROTECT and VRPROTECT must be 0, and the expected tags are ",
     );
-    text.push_str("not looked at. There is no XDWRITEREAD(32), which is obsolete, and no ORWRITE(32).\n");
+    text.push_str("not looked at.\n");
+}
+
+fn mode_pages(text: &mut String) {
+    text.push_str("\n## Mode pages\n\n| code | subpage | page |\n|---|---|---|\n");
+    for page in MODE_PAGES {
+        let _ = writeln!(text, "| {:02X}h | {:02X}h | {} |", page.code, page.subpage, page.name);
+    }
 }
 
 fn pages(text: &mut String, title: &str, pages: impl Iterator<Item = (u8, &'static str)>) {

@@ -19,8 +19,8 @@ use crate::sense::{
 };
 use crate::traffic::Effect;
 use crate::{
-    Attention, Completion, LogicalUnit, NexusId, Plan, Status, Wait, lun, mode_pages::ModeParameters,
-    read_write,
+    Attention, Completion, LogicalUnit, NexusId, Plan, Status, Wait, log_sense, lun,
+    mode_pages::ModeParameters, read_write,
 };
 
 /// The logical units of one target that one nexus may use, by LUN.
@@ -250,6 +250,11 @@ impl DeviceServer {
         }
         match outcome {
             Ok(()) => {
+                if let (Ok(row), Some(unit), Patience::MayWait) = (row, unit, patience)
+                    && row.traits.writes
+                {
+                    unit.thresholds().look(unit, nexus, allocated(row, data_out));
+                }
                 let data_in = command.returned;
                 let effect = row.map_or(Effect::None, |row| row.traits.effect);
                 Some(match (unit, command.owed) {
@@ -295,7 +300,12 @@ fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome 
     }
     let Command { handler, traits, .. } = row;
     // What is pending is told before anything else is done (SAM-5 5.14.2).
-    if let Some(condition) = unit.attentions().take(command.nexus) {
+    let attentions = unit.attentions();
+    let pending = match traits.writes || traits.effect == Effect::Flush {
+        true => attentions.take_pressing(command.nexus),
+        false => attentions.take(command.nexus),
+    };
+    if let Some(condition) = pending {
         return Err(condition.into());
     }
     unit.access_states().check(command.server.portal_group_tag(), traits.reach)?;
@@ -332,6 +342,14 @@ fn turn<'a>(unit: &'a LogicalUnit, touch: Touch, command: &Running<'_>) -> Resul
     }
 }
 
+/// Bytes that a command may have taken from the file system, or given back to it.
+fn allocated(command: &Command, data_out: u64) -> u64 {
+    match command.transfer {
+        Transfer::DataOut(_) => data_out,
+        _ => u64::MAX,
+    }
+}
+
 pub(crate) fn check_condition(sense: &Sense, data_out: u64) -> Completion {
     Completion { status: Status::CheckCondition, sense: sense.fixed().to_vec(), data_in: 0, data_out }
 }
@@ -340,6 +358,7 @@ pub(crate) fn check_condition(sense: &Sense, data_out: u64) -> Completion {
 fn wait(command: &Command, unit: Option<&LogicalUnit>, cdb: Cdb<'_>) -> Wait {
     let force_unit_access = cdb.access().force_unit_access;
     match (command.traits.wait, unit) {
+        (Wait::Nothing, Some(_)) if log_sense::waits(cdb) => Wait::Long,
         (Wait::Read, _) if force_unit_access => Wait::Long,
         (Wait::Read, Some(unit)) if !unit.volume().is_ok_and(|volume| volume.tells_what_is_cached()) => {
             Wait::Cache

@@ -49,6 +49,7 @@ mod supported_operation_codes;
 mod synchronize_cache;
 mod target_ports;
 mod task;
+mod thresholds;
 mod traffic;
 mod unit_attention;
 mod unmap;

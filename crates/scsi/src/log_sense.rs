@@ -3,9 +3,10 @@
 use timedisk_volume::Health;
 
 use crate::LogicalUnit;
-use crate::cdb::Field;
-use crate::running::{Outcome, Running};
+use crate::cdb::{Cdb, Field};
+use crate::running::{Outcome, Running, Stop};
 use crate::sense::Sense;
+use crate::thresholds;
 
 pub(crate) const ALLOCATION_LENGTH: Field = Field { byte: 7, width: 2 };
 
@@ -13,7 +14,7 @@ pub(crate) const ALLOCATION_LENGTH: Field = Field { byte: 7, width: 2 };
 struct Page {
     code: u8,
     name: &'static str,
-    parameters: fn(&LogicalUnit) -> Vec<u8>,
+    parameters: fn(&LogicalUnit) -> Result<Vec<u8>, Stop>,
 }
 
 /// In ascending order; each has the subpage 00h only.
@@ -21,10 +22,19 @@ static PAGES: &[Page] = &[
     Page {
         code: 0x00,
         name: "Supported Log Pages",
-        parameters: |_| PAGES.iter().map(|page| page.code).collect(),
+        parameters: |_| Ok(PAGES.iter().map(|page| page.code).collect()),
     },
-    Page { code: 0x19, name: "General Statistics and Performance", parameters: general_statistics },
-    Page { code: 0x2f, name: "Informational Exceptions", parameters: informational_exceptions },
+    Page { code: PROVISIONING, name: "Logical Block Provisioning", parameters: provisioning },
+    Page {
+        code: 0x19,
+        name: "General Statistics and Performance",
+        parameters: |unit| Ok(general_statistics(unit)),
+    },
+    Page {
+        code: 0x2f,
+        name: "Informational Exceptions",
+        parameters: |unit| Ok(informational_exceptions(unit)),
+    },
 ];
 
 /// Codes and names of the pages.
@@ -32,11 +42,19 @@ pub(crate) fn names() -> impl Iterator<Item = (u8, &'static str)> {
     PAGES.iter().map(|page| (page.code, page.name))
 }
 
+/// The page that is about the file system under the disk.
+const PROVISIONING: u8 = 0x0c;
+
 /// SUBPAGE CODE of the list of all subpages.
 const ALL_SUBPAGES: u8 = 0xff;
 
 /// PC: cumulative values as they are now.
 const CUMULATIVE: u8 = 0b01;
+
+/// Whether the CDB is that of a LOG SENSE which asks what may not answer at once.
+pub(crate) fn waits(cdb: Cdb<'_>) -> bool {
+    cdb.operation_code() == Some(0x4d) && cdb.byte(2) & 0x3f == PROVISIONING
+}
 
 pub(crate) fn log_sense(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     let cdb = command.cdb;
@@ -50,7 +68,11 @@ pub(crate) fn log_sense(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcom
     }
     let page = PAGES.iter().find(|page| page.code == code).ok_or(Sense::invalid_cdb(2, 5))?;
     let parameters = match (code, subpage) {
-        (_, 0) => (page.parameters)(unit),
+        (PROVISIONING, 0) => {
+            command.wait()?;
+            (page.parameters)(unit)?
+        }
+        (_, 0) => (page.parameters)(unit)?,
         (0x00, ALL_SUBPAGES) => PAGES.iter().flat_map(|page| [page.code, 0]).collect(),
         _ => return Err(Sense::invalid_cdb(3, None).into()),
     };
@@ -64,6 +86,16 @@ pub(crate) fn log_sense(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcom
 /// A parameter in binary format that is kept in a list (SPC-4 7.3.2.2.2.5).
 fn parameter(code: u16, value: &[u8]) -> Vec<u8> {
     [&code.to_be_bytes()[..], &[0x03, value.len() as u8], value].concat()
+}
+
+/// Logical Block Provisioning (SBC-3 6.4.5): Available LBA Mapping Resource Count, which others may take too (SCOPE
+/// 10b), and Used LBA Mapping Resource Count, of this logical unit alone. Nothing where that is not known.
+fn provisioning(unit: &LogicalUnit) -> Result<Vec<u8>, Stop> {
+    let Some(volume) = unit.medium().present() else { return Ok(Vec::new()) };
+    let Some(resources) = thresholds::resources(unit, &*volume)? else { return Ok(Vec::new()) };
+    let count =
+        |code, count: u32, scope| parameter(code, &[&count.to_be_bytes()[..], &[scope, 0, 0, 0]].concat());
+    Ok([count(0x0001, resources.available, 0b10), count(0x0002, resources.used, 0b01)].concat())
 }
 
 /// General Statistics and Performance (SPC-4 7.3.9): commands and blocks. Times are not kept.

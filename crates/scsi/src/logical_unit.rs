@@ -18,6 +18,7 @@ use crate::overhaul::{self, Overhaul, OverhaulState, Overhauled};
 use crate::overlap::Overlap;
 use crate::reservations::Reservations;
 use crate::sense::{Condition, LBA_OUT_OF_RANGE, SOFTWARE_WRITE_PROTECTED, Sense, WRITE_PROTECTED};
+use crate::thresholds::Thresholds;
 use crate::traffic::Counters;
 use crate::unit_attention::{Attention, UnitAttentions};
 
@@ -71,6 +72,7 @@ pub struct LogicalUnit {
     copies: Copies,
     echoes: Echoes,
     access_states: AccessStates,
+    thresholds: Thresholds,
 }
 
 impl std::fmt::Debug for LogicalUnit {
@@ -131,6 +133,7 @@ impl LogicalUnit {
             copies: Copies::default(),
             echoes: Echoes::default(),
             access_states: AccessStates::default(),
+            thresholds: Thresholds::default(),
         }
     }
 
@@ -225,6 +228,10 @@ impl LogicalUnit {
     /// The configured portal groups, with their states as they are now.
     pub fn port_groups(&self) -> Vec<PortGroup> {
         self.access_states.groups()
+    }
+
+    pub(crate) fn thresholds(&self) -> &Thresholds {
+        &self.thresholds
     }
 
     pub(crate) fn overlap(&self) -> &Overlap {

@@ -2,6 +2,7 @@
 //! can change.
 
 use crate::SettingsStore;
+use crate::thresholds::Threshold;
 
 /// What MODE SELECT can change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +11,12 @@ pub(crate) struct ModeParameters {
     pub(crate) write_cache: bool,
     /// SWP of the control mode page: writes are refused.
     pub(crate) software_write_protect: bool,
+    /// LBPERE of the read-write error recovery mode page: thresholds are told of.
+    pub(crate) tells_of_thresholds: bool,
+    /// SITUA of the logical block provisioning mode page: only the nexus is told that has come to a threshold.
+    pub(crate) tells_one_nexus: bool,
+    /// Of the available resources, and of the used ones.
+    pub(crate) thresholds: [Threshold; 2],
 }
 
 /// A bit of a page that can be changed.
@@ -23,21 +30,48 @@ struct Parameter {
     value: fn(&mut ModeParameters) -> &mut bool,
 }
 
+/// A number of a page that can be changed, of four bytes.
+#[derive(Debug)]
+struct Number {
+    /// Counted from the page's first byte.
+    byte: usize,
+    /// Under which it is saved.
+    key: &'static str,
+    value: fn(&mut ModeParameters) -> &mut u32,
+}
+
 /// A row of the table.
 #[derive(Debug)]
 pub(crate) struct ModePage {
     pub(crate) code: u8,
+    pub(crate) subpage: u8,
     pub(crate) name: &'static str,
-    /// The page from byte 2 on, all bits of [`Parameter`]s zero.
+    /// The page after its length, all bits of [`Parameter`]s and [`Number`]s zero.
     fixed: &'static [u8],
     parameters: &'static [Parameter],
+    numbers: &'static [Number],
 }
 
 /// Supported pages, in ascending order.
 pub(crate) static MODE_PAGES: &[ModePage] = &[
+    // Read-write error recovery (SBC-3 6.5.8): there is nothing to recover here.
+    ModePage {
+        code: 0x01,
+        subpage: 0,
+        name: "Read-Write Error Recovery",
+        fixed: &[0; 10],
+        parameters: &[Parameter {
+            byte: 7,
+            mask: 0x80,
+            key: "tells-of-thresholds",
+            value: |modes| &mut modes.tells_of_thresholds,
+        }],
+        numbers: &[],
+    },
     // Caching (SBC-3 6.5.5).
     ModePage {
         code: 0x08,
+        subpage: 0,
         name: "Caching",
         fixed: &[0; 18],
         parameters: &[Parameter {
@@ -46,11 +80,13 @@ pub(crate) static MODE_PAGES: &[ModePage] = &[
             key: "write-cache",
             value: |modes| &mut modes.write_cache,
         }],
+        numbers: &[],
     },
     // Control (SPC-4 7.5.8): one task set for all nexuses, sense data in fixed format, commands may be
     // reordered without restriction, commands aborted by another initiator end without status.
     ModePage {
         code: 0x0a,
+        subpage: 0,
         name: "Control",
         fixed: &[0x02, 0x10, 0, 0, 0, 0, 0, 0, 0, 0],
         parameters: &[Parameter {
@@ -59,13 +95,52 @@ pub(crate) static MODE_PAGES: &[ModePage] = &[
             key: "software-write-protect",
             value: |modes| &mut modes.software_write_protect,
         }],
+        numbers: &[],
     },
     // Informational exceptions control (SPC-4 7.5.12): none are reported.
     ModePage {
         code: 0x1c,
+        subpage: 0,
         name: "Informational Exceptions Control",
         fixed: &[0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         parameters: &[],
+        numbers: &[],
+    },
+    // Logical block provisioning (SBC-3 6.5.7): two soft thresholds, both off. That of the available resources is
+    // reached as they become fewer, that of the used ones as they become more.
+    ModePage {
+        code: 0x1c,
+        subpage: 0x02,
+        name: "Logical Block Provisioning",
+        fixed: &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 1, 0, 0, 0, 0, 0, 0, 0x01, 2, 0, 0, 0, 0, 0, 0],
+        parameters: &[
+            Parameter {
+                byte: 4,
+                mask: 0x01,
+                key: "tells-one-nexus",
+                value: |modes| &mut modes.tells_one_nexus,
+            },
+            Parameter {
+                byte: 16,
+                mask: 0x80,
+                key: "threshold-available",
+                value: |modes| &mut modes.thresholds[0].enabled,
+            },
+            Parameter {
+                byte: 24,
+                mask: 0x80,
+                key: "threshold-used",
+                value: |modes| &mut modes.thresholds[1].enabled,
+            },
+        ],
+        numbers: &[
+            Number {
+                byte: 20,
+                key: "threshold-available-count",
+                value: |modes| &mut modes.thresholds[0].count,
+            },
+            Number { byte: 28, key: "threshold-used-count", value: |modes| &mut modes.thresholds[1].count },
+        ],
     },
 ];
 
@@ -80,7 +155,13 @@ pub(crate) enum PageValues {
 
 impl ModeParameters {
     /// As they are on a new disk.
-    pub(crate) const DEFAULT: Self = Self { write_cache: true, software_write_protect: false };
+    pub(crate) const DEFAULT: Self = Self {
+        write_cache: true,
+        software_write_protect: false,
+        tells_of_thresholds: true,
+        tells_one_nexus: false,
+        thresholds: [Threshold { enabled: false, count: 0 }; 2],
+    };
 
     /// As they were saved, and by default where they were not.
     pub(crate) fn saved(store: Option<&dyn SettingsStore>) -> Self {
@@ -95,6 +176,11 @@ impl ModeParameters {
                 _ => {}
             }
         }
+        for number in numbers() {
+            if let Some(value) = store.load(number.key).and_then(|value| value.parse().ok()) {
+                *(number.value)(&mut modes) = value;
+            }
+        }
         modes
     }
 
@@ -104,6 +190,9 @@ impl ModeParameters {
             let on = *(parameter.value)(&mut self);
             store.save(parameter.key, if on { "on" } else { "off" })?;
         }
+        for number in numbers() {
+            store.save(number.key, &(number.value)(&mut self).to_string())?;
+        }
         Ok(())
     }
 }
@@ -112,13 +201,27 @@ fn parameters() -> impl Iterator<Item = &'static Parameter> {
     MODE_PAGES.iter().flat_map(|page| page.parameters)
 }
 
+fn numbers() -> impl Iterator<Item = &'static Number> {
+    MODE_PAGES.iter().flat_map(|page| page.numbers)
+}
+
 impl ModePage {
-    /// The whole page in page_0 format. `savable` is the PS bit.
+    /// Bytes before the parameters: what page it is, and how long.
+    pub(crate) fn header(&self) -> usize {
+        if self.subpage == 0 { 2 } else { 4 }
+    }
+
+    /// The whole page, in page_0 format or, if it has a subpage code, in sub_page format. `savable` is the PS bit.
     pub(crate) fn bytes(&self, values: PageValues, savable: bool) -> Vec<u8> {
-        let mut bytes = vec![self.code | u8::from(savable) << 7, self.fixed.len() as u8];
+        let first = self.code | u8::from(savable) << 7;
+        let [high, low] = (self.fixed.len() as u16).to_be_bytes();
+        let mut bytes = match self.subpage {
+            0 => vec![first, low],
+            subpage => vec![first | 0x40, subpage, high, low],
+        };
         match values {
             PageValues::Of(_) => bytes.extend(self.fixed),
-            PageValues::Changeable => bytes.resize(2 + self.fixed.len(), 0),
+            PageValues::Changeable => bytes.resize(self.len(), 0),
         }
         for parameter in self.parameters {
             let set = match values {
@@ -129,6 +232,13 @@ impl ModePage {
                 bytes[parameter.byte] |= parameter.mask;
             }
         }
+        for number in self.numbers {
+            let value = match values {
+                PageValues::Of(mut modes) => *(number.value)(&mut modes),
+                PageValues::Changeable => u32::MAX,
+            };
+            bytes[number.byte..][..4].copy_from_slice(&value.to_be_bytes());
+        }
         bytes
     }
 
@@ -137,7 +247,7 @@ impl ModePage {
     pub(crate) fn select(&self, sent: &[u8], modes: &mut ModeParameters) -> Result<(), (usize, u8)> {
         let current = self.bytes(PageValues::Of(*modes), false);
         let changeable = self.bytes(PageValues::Changeable, false);
-        for (at, &byte) in sent.iter().enumerate().skip(2) {
+        for (at, &byte) in sent.iter().enumerate().skip(self.header()) {
             let refused = (byte ^ current[at]) & !changeable[at];
             if let Some(bit) = refused.checked_ilog2() {
                 return Err((at, bit as u8));
@@ -146,11 +256,15 @@ impl ModePage {
         for parameter in self.parameters {
             *(parameter.value)(modes) = sent[parameter.byte] & parameter.mask != 0;
         }
+        for number in self.numbers {
+            let bytes = &sent[number.byte..][..4];
+            *(number.value)(modes) = bytes.iter().fold(0, |value, byte| value << 8 | u32::from(*byte));
+        }
         Ok(())
     }
 
     /// Bytes of the whole page.
     pub(crate) fn len(&self) -> usize {
-        2 + self.fixed.len()
+        self.header() + self.fixed.len()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::LogicalUnit;
 use crate::cdb::Field;
-use crate::mode_pages::{MODE_PAGES, ModeParameters};
+use crate::mode_pages::{MODE_PAGES, ModePage, ModeParameters};
 use crate::running::{Outcome, Running, Stop};
 use crate::sense::{INTERNAL_TARGET_FAILURE, MODE_PARAMETERS_CHANGED, PARAMETER_LIST_LENGTH_ERROR, Sense};
 
@@ -102,19 +102,23 @@ fn check_descriptor(unit: &LogicalUnit, list: &[u8], header: &Header) -> Result<
 fn select_pages(mut modes: ModeParameters, list: &[u8], pages_at: usize) -> Result<ModeParameters, Stop> {
     let mut at = pages_at;
     while let Some(rest) = list.get(at..).filter(|rest| !rest.is_empty()) {
-        let &[first, length, ..] = rest else {
-            return Err((&PARAMETER_LIST_LENGTH_ERROR).into());
+        // The subpage code, bytes of the header, and of the rest.
+        let (code, subpage, header, length) = match *rest {
+            [first, subpage, high, low, ..] if first & 0x40 != 0 => {
+                (first & 0x3f, subpage, 4, usize::from(u16::from_be_bytes([high, low])))
+            }
+            [first, length, ..] if first & 0x40 == 0 => (first & 0x3f, 0, 2, usize::from(length)),
+            _ => return Err((&PARAMETER_LIST_LENGTH_ERROR).into()),
         };
-        let subpage_format = first & 0x40 != 0;
-        if subpage_format {
-            return Err(Sense::invalid_parameter(at, 6).into());
-        }
-        let page = MODE_PAGES
-            .iter()
-            .find(|page| page.code == first & 0x3f)
-            .ok_or(Sense::invalid_parameter(at, 5))?;
-        if usize::from(length) + 2 != page.len() {
-            return Err(Sense::invalid_parameter(at + 1, None).into());
+        let of_code = || MODE_PAGES.iter().filter(|page| page.code == code);
+        let unknown = match of_code().next() {
+            Some(_) => Sense::invalid_parameter(at + 1, None),
+            None => Sense::invalid_parameter(at, 5),
+        };
+        let is_meant = |page: &&ModePage| page.subpage == subpage && page.header() == header;
+        let page = of_code().find(is_meant).ok_or(unknown)?;
+        if length + header != page.len() {
+            return Err(Sense::invalid_parameter(at + header / 2, None).into());
         }
         let sent = rest.get(..page.len()).ok_or(&PARAMETER_LIST_LENGTH_ERROR)?;
         page.select(sent, &mut modes).map_err(|(byte, bit)| Sense::invalid_parameter(at + byte, bit))?;

@@ -72,12 +72,20 @@ fn pages(unit: &LogicalUnit, command: &Running<'_>) -> Result<Vec<u8>, Sense> {
         _ if unit.settings().is_none() => return Err((&SAVING_NOT_SUPPORTED).into()),
         _ => PageValues::Of(ModeParameters::saved(unit.settings())),
     };
-    if ![0, ALL_SUBPAGES].contains(&subpage) {
-        return Err(Sense::invalid_cdb(3, None));
-    }
-    let wanted: Vec<_> = MODE_PAGES.iter().filter(|page| code == ALL_PAGES || code == page.code).collect();
-    if wanted.is_empty() {
+    let of_code = || MODE_PAGES.iter().filter(|page| code == ALL_PAGES || code == page.code);
+    if of_code().next().is_none() {
         return Err(Sense::invalid_cdb(2, 5));
+    }
+    // All pages are asked for with all of their subpages or without; of one page any subpage can be.
+    let subpages: fn(u8) -> bool = match (code, subpage) {
+        (_, ALL_SUBPAGES) => |_| true,
+        (_, 0) => |code| code == 0,
+        (ALL_PAGES, _) => return Err(Sense::invalid_cdb(3, None)),
+        _ => |_| false,
+    };
+    let wanted: Vec<_> = of_code().filter(|page| subpages(page.subpage) || page.subpage == subpage).collect();
+    if wanted.is_empty() {
+        return Err(Sense::invalid_cdb(3, None));
     }
     let savable = unit.settings().is_some();
     Ok(wanted.iter().flat_map(|page| page.bytes(values, savable)).collect())

@@ -83,6 +83,7 @@ conditions! {
     COMMANDS_CLEARED: UnitAttention 0x2f 0x00 "commands cleared by another initiator";
     COMMAND_SEQUENCE_ERROR: IllegalRequest 0x2c 0x00 "command sequence error";
     SAVING_NOT_SUPPORTED: IllegalRequest 0x39 0x00 "saving parameters not supported";
+    THRESHOLD_REACHED: UnitAttention 0x38 0x07 "thin provisioning soft threshold reached";
     FAILED_SELF_TEST: HardwareError 0x3e 0x03 "logical unit failed self-test";
     DEVICE_IDENTIFIER_CHANGED: UnitAttention 0x3f 0x05 "device identifier changed";
     REPORTED_LUNS_CHANGED: UnitAttention 0x3f 0x0e "reported LUNs data has changed";

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::NexusId;
 use crate::sense::{
     ACCESS_STATE_CHANGED, BECAME_READY, CAPACITY_CHANGED, Condition, MODE_PARAMETERS_CHANGED,
-    REPORTED_LUNS_CHANGED, Sense,
+    REPORTED_LUNS_CHANGED, Sense, THRESHOLD_REACHED,
 };
 
 /// What clients are told that happened to a logical unit without their doing.
@@ -97,6 +97,14 @@ impl UnitAttentions {
         self.nexuses().get_mut(&nexus)?.pop_front()
     }
 
+    /// The same for a command whose failure a file system may take for that of the disk: the oldest condition but one
+    /// that can wait for another command.
+    pub(crate) fn take_pressing(&self, nexus: NexusId) -> Option<&'static Condition> {
+        let mut nexuses = self.nexuses();
+        let queue = nexuses.get_mut(&nexus)?;
+        queue.remove(queue.iter().position(|pending| *pending != &THRESHOLD_REACHED)?)
+    }
+
     /// Forgets one condition, for the nexus has learned of it in another way.
     pub(crate) fn clear(&self, nexus: NexusId, condition: &'static Condition) {
         if let Some(queue) = self.nexuses().get_mut(&nexus) {
@@ -142,6 +150,17 @@ mod tests {
         assert_eq!(attentions.take(B), Some(&POWER_ON_OR_RESET));
         assert_eq!(attentions.take(B), Some(&MODE_PARAMETERS_CHANGED));
         assert_eq!(attentions.take(B), None);
+    }
+
+    #[test]
+    fn a_threshold_waits_for_another_command_and_nothing_else_does() {
+        let attentions = of_a_and_b();
+        attentions.establish_for_all(&THRESHOLD_REACHED);
+        attentions.establish_for_all(&MODE_PARAMETERS_CHANGED);
+        assert_eq!(attentions.take_pressing(A), Some(&POWER_ON_OR_RESET));
+        assert_eq!(attentions.take_pressing(A), Some(&MODE_PARAMETERS_CHANGED));
+        assert_eq!(attentions.take_pressing(A), None);
+        assert_eq!(attentions.take(A), Some(&THRESHOLD_REACHED));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::extended_copy::results;
 use crate::inquiry::{DIRECT_ACCESS, NO_UNIT, padded, printable};
 use crate::running::Running;
-use crate::{DeviceServer, LogicalUnit, compare_and_write, limits};
+use crate::{DeviceServer, LogicalUnit, compare_and_write, limits, thresholds};
 
 /// Bytes of sense data of fixed format.
 const SENSE_LENGTH: u8 = 18;
@@ -35,7 +35,7 @@ static PAGES: &[Page] = &[
     Page { code: 0x8f, name: "Third-Party Copy", body: |_, _| results::third_party_copy() },
     Page { code: 0xb0, name: "Block Limits", body: |_, unit| block_limits(unit) },
     Page { code: 0xb1, name: "Block Device Characteristics", body: |_, _| block_device_characteristics() },
-    Page { code: 0xb2, name: "Logical Block Provisioning", body: |_, _| logical_block_provisioning() },
+    Page { code: 0xb2, name: "Logical Block Provisioning", body: |_, unit| logical_block_provisioning(unit) },
 ];
 
 /// Codes and names of the pages.
@@ -190,7 +190,8 @@ fn block_device_characteristics() -> Vec<u8> {
     body
 }
 
-/// Logical Block Provisioning (SBC-3 6.6.5): LBPU, LBPWS, LBPWS10, LBPRZ; thin provisioned.
-fn logical_block_provisioning() -> Vec<u8> {
-    vec![0, 0x80 | 0x40 | 0x20 | 0x04, 0x02, 0]
+/// Logical Block Provisioning (SBC-3 6.6.5): the exponent of threshold sets; LBPU, LBPWS, LBPWS10, LBPRZ, for holes
+/// read as zeros; blocks can't be anchored; thin provisioned; thresholds in percent are not to be had.
+fn logical_block_provisioning(unit: &LogicalUnit) -> Vec<u8> {
+    vec![thresholds::exponent(unit), 0x80 | 0x40 | 0x20 | 0x04, 0x02, 0]
 }

@@ -21,6 +21,7 @@ mod random;
 mod reservations;
 mod steps;
 mod talk;
+mod thresholds;
 mod volume;
 
 use std::collections::HashMap;

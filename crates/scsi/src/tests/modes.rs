@@ -2,9 +2,15 @@
 
 use super::*;
 
+const RECOVERY: [u8; 12] = [0x81, 10, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0];
 const CACHING: [u8; 20] = [0x88, 18, 0x04, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const CONTROL: [u8; 12] = [0x8a, 10, 0x02, 0x10, 0, 0, 0, 0, 0, 0, 0, 0];
 const EXCEPTIONS: [u8; 12] = [0x9c, 10, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const PROVISIONING: [u8; 32] = [
+    0xdc, 0x02, 0, 28, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // header
+    0x02, 0x01, 0, 0, 0, 0, 0, 0, // of the available resources
+    0x01, 0x02, 0, 0, 0, 0, 0, 0, // of the used ones
+];
 
 fn sense_6(page: u8, subpage: u8) -> [u8; 6] {
     [0x1a, 0x08, page, subpage, 255, 0]
@@ -29,11 +35,17 @@ fn cache_off() -> [u8; 20] {
 #[test]
 fn all_pages_come_in_ascending_order() {
     let bench = Bench::new();
-    let golden = [&[47, 0, 0x10, 0][..], &CACHING, &CONTROL, &EXCEPTIONS].concat();
+    let golden = [&[59, 0, 0x10, 0][..], &RECOVERY, &CACHING, &CONTROL, &EXCEPTIONS].concat();
     assert_eq!(bench.good(&sense_6(0x3f, 0)), golden);
-    assert_eq!(bench.good(&sense_6(0x3f, 0xff)), golden);
-    assert_eq!(bench.good(&sense_6(0x0a, 0xff))[4..], CONTROL);
-    assert_eq!(bench.pointed_at(&sense_6(0x01, 0), &[]), (2, Some(5)));
+    let all = bench.good(&sense_6(0x3f, 0xff));
+    assert_eq!(usize::from(all[0]), all.len() - 1);
+    assert_eq!(all[4..], [&golden[4..], &PROVISIONING].concat());
+    assert_eq!(bench.good(&sense_6(0x08, 0xff))[4..], CACHING);
+    assert_eq!(bench.good(&sense_6(0x1c, 0))[4..], EXCEPTIONS);
+    assert_eq!(bench.good(&sense_6(0x1c, 2))[4..], PROVISIONING);
+    assert_eq!(bench.good(&sense_6(0x1c, 0xff))[4..], [&EXCEPTIONS[..], &PROVISIONING].concat());
+    assert_eq!(bench.pointed_at(&sense_6(0x02, 0), &[]), (2, Some(5)));
+    assert_eq!(bench.pointed_at(&sense_6(0x1c, 1), &[]), (3, None));
     assert_eq!(bench.pointed_at(&sense_6(0x3f, 1), &[]), (3, None));
 }
 

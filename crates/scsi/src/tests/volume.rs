@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use timedisk_volume::{
-    Allocation, Durability, ErrorKind, Health, Mapping, MemoryVolume, Result, Volume, VolumeError,
+    Allocation, Durability, ErrorKind, Health, Mapping, MemoryVolume, Result, Space, Volume, VolumeError,
 };
 
 #[derive(Debug)]
@@ -37,6 +37,10 @@ pub(super) struct Probe {
     pub(super) error: Mutex<Option<ErrorKind>>,
     /// Runs of holes and data, in bytes, in place of the truth.
     pub(super) mappings: Vec<(bool, u64)>,
+    /// Space in place of the truth.
+    pub(super) space: Mutex<Option<Space>>,
+    /// Questions for it.
+    pub(super) asked_for_space: AtomicUsize,
 }
 
 impl Probe {
@@ -57,6 +61,8 @@ impl Probe {
             is_failed: AtomicBool::new(false),
             error: Mutex::new(None),
             mappings: Vec::new(),
+            space: Mutex::new(None),
+            asked_for_space: AtomicUsize::new(0),
         }
     }
 
@@ -180,5 +186,14 @@ impl Volume for Probe {
             }
         }
         self.inner.mapping(offset)
+    }
+
+    fn space(&self) -> Result<Option<Space>> {
+        self.asked_for_space.fetch_add(1, SeqCst);
+        self.check()?;
+        match *self.space.lock().unwrap() {
+            None => self.inner.space(),
+            told => Ok(told),
+        }
     }
 }
