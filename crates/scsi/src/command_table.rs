@@ -13,7 +13,7 @@ use crate::traffic::Effect;
 use crate::{
     LogicalUnit, Wait, buffer, capacity, compare_and_write, defect_data, identifying_information, inquiry,
     lba_status, log_sense, mode_select, mode_sense, or_write, pre_fetch, read_write, readiness, report_luns,
-    request_sense, supported_operation_codes, synchronize_cache, target_ports, unmap, verify,
+    request_sense, supported_operation_codes, synchronize_cache, target_ports, timestamp, unmap, verify,
     write_and_verify, write_atomic, write_same,
 };
 
@@ -254,6 +254,7 @@ const PORT_GROUPS: &[u8] = &[0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 
 const SET_PORT_GROUPS: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const TASK_MANAGEMENT: &[u8] = &[0xff, 0x1f, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const IDENTIFYING_INFORMATION: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xfe, 0];
+const TIMESTAMP: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const WRITE_SAME_10: &[u8] = &[0xff, 0x08, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0];
 const WRITE_SAME_16: &[u8] =
     &[0xff, 0x09, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
@@ -419,12 +420,16 @@ pub(crate) static COMMANDS: &[Command] = &[
     action(0x0d, row(0xa3, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", TASK_MANAGEMENT,
         data(target_ports::ALLOCATION_LENGTH, target_ports::MOST_FUNCTIONS), TELLS,
         Handler::Unit(target_ports::report_supported_task_management_functions))),
+    action(0x0f, row(0xa3, "REPORT TIMESTAMP", TIMESTAMP,
+        data(timestamp::LENGTH, timestamp::PARAMETERS), PROMPT, Handler::Unit(timestamp::report_timestamp))),
     action(0x06, row(0xa4, "SET IDENTIFYING INFORMATION", IDENTIFYING_INFORMATION,
         Transfer::DataOut(identifying_information::data_out), MAY_WAIT,
         Handler::Unit(identifying_information::set_identifying_information))),
     action(0x0a, row(0xa4, "SET TARGET PORT GROUPS", SET_PORT_GROUPS,
         Transfer::DataOut(target_ports::data_out), SETS_STATES,
         Handler::Unit(target_ports::set_target_port_groups))),
+    action(0x0f, row(0xa4, "SET TIMESTAMP", TIMESTAMP,
+        Transfer::DataOut(timestamp::data_out), KEEPS_OUT, Handler::Unit(timestamp::set_timestamp))),
     row(0xa8, "READ(12)", USAGE_12, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0xaa, "WRITE(12)", USAGE_12, WRITE_OUT, WRITES, Handler::Unit(read_write::write)),
     row(0xae, "WRITE AND VERIFY(12)", VERIFY_12, WRITE_AND_VERIFY_OUT, CHANGES,

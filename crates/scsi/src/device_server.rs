@@ -19,7 +19,7 @@ use crate::sense::{
 };
 use crate::traffic::Effect;
 use crate::{
-    Attention, Completion, LogicalUnit, NexusId, Plan, Status, Wait, log_sense, lun,
+    Attention, Clock, Completion, LogicalUnit, NexusId, Plan, Status, Wait, log_sense, lun,
     mode_pages::ModeParameters, read_write,
 };
 
@@ -31,6 +31,7 @@ pub struct DeviceServer {
     /// All that the target has, in ascending order.
     portal_groups: Vec<u16>,
     units: BTreeMap<u16, Arc<LogicalUnit>>,
+    clock: Clock,
 }
 
 /// The plan for commands that will be refused.
@@ -50,6 +51,7 @@ impl DeviceServer {
             portal_group_tag,
             portal_groups: vec![portal_group_tag],
             units: units.collect(),
+            clock: || 0,
         }
     }
 
@@ -59,6 +61,17 @@ impl DeviceServer {
         self.portal_groups.sort_unstable();
         self.portal_groups.dedup();
         self
+    }
+
+    /// The same with a clock. Without, it is always the beginning of 1970.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> DeviceServer {
+        DeviceServer { clock, ..self }
+    }
+
+    /// In milliseconds since the beginning of 1970.
+    pub(crate) fn now(&self) -> u64 {
+        (self.clock)()
     }
 
     /// An initiator has logged in: each logical unit will tell it that power came on. `initiator_port` is

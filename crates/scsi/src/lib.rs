@@ -1,8 +1,8 @@
 //! SCSI device server (SAM-5, SPC-4, SBC-3): a CDB comes in, an action on a
 //! [`Volume`](timedisk_volume::Volume) follows, data and sense go out.
 //!
-//! Sans-IO: no sockets, no threads of its own, no clock, no files. The caller brings the thread that a
-//! command runs on, and may run many commands of one logical unit at once.
+//! Sans-IO: no sockets, no threads of its own, no clock but one that it is given, no files. The caller brings the
+//! thread that a command runs on, and may run many commands of one logical unit at once.
 //!
 //! A [`DeviceServer`] serves one target. Before data move, [`plan`](DeviceServer::plan) tells how much;
 //! then [`execute_now`](DeviceServer::execute_now) does what needs no waiting, and
@@ -50,6 +50,7 @@ mod synchronize_cache;
 mod target_ports;
 mod task;
 mod thresholds;
+mod timestamp;
 mod traffic;
 mod unit_attention;
 mod unmap;
@@ -72,5 +73,6 @@ pub use medium::{Absence, Medium};
 pub use overhaul::{OverhaulState, Overhauled};
 pub use sense::describe_sense;
 pub use task::{Completion, NexusId, Plan, Status, Wait};
+pub use timestamp::Clock;
 pub use traffic::{Counters, Traffic};
 pub use unit_attention::Attention;

@@ -19,6 +19,7 @@ use crate::overlap::Overlap;
 use crate::reservations::Reservations;
 use crate::sense::{Condition, LBA_OUT_OF_RANGE, SOFTWARE_WRITE_PROTECTED, Sense, WRITE_PROTECTED};
 use crate::thresholds::Thresholds;
+use crate::timestamp::Timestamp;
 use crate::traffic::Counters;
 use crate::unit_attention::{Attention, UnitAttentions};
 
@@ -73,6 +74,7 @@ pub struct LogicalUnit {
     echoes: Echoes,
     access_states: AccessStates,
     thresholds: Thresholds,
+    timestamp: Timestamp,
 }
 
 impl std::fmt::Debug for LogicalUnit {
@@ -134,6 +136,7 @@ impl LogicalUnit {
             echoes: Echoes::default(),
             access_states: AccessStates::default(),
             thresholds: Thresholds::default(),
+            timestamp: Timestamp::default(),
         }
     }
 
@@ -232,6 +235,10 @@ impl LogicalUnit {
 
     pub(crate) fn thresholds(&self) -> &Thresholds {
         &self.thresholds
+    }
+
+    pub(crate) fn timestamp(&self) -> &Timestamp {
+        &self.timestamp
     }
 
     pub(crate) fn overlap(&self) -> &Overlap {

@@ -97,6 +97,15 @@ pub(crate) static MODE_PAGES: &[ModePage] = &[
         }],
         numbers: &[],
     },
+    // Control extension (SPC-4 7.5.9): TCMOS and SCSIP, the timestamp is that of the system until a client sets it.
+    ModePage {
+        code: 0x0a,
+        subpage: 0x01,
+        name: "Control Extension",
+        fixed: &[0x06, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        parameters: &[],
+        numbers: &[],
+    },
     // Informational exceptions control (SPC-4 7.5.12): none are reported.
     ModePage {
         code: 0x1c,

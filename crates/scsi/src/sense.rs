@@ -80,6 +80,7 @@ conditions! {
     REGISTRATIONS_PREEMPTED: UnitAttention 0x2a 0x05 "registrations preempted";
     ACCESS_STATE_CHANGED: UnitAttention 0x2a 0x06 "asymmetric access state changed";
     CAPACITY_CHANGED: UnitAttention 0x2a 0x09 "capacity data has changed";
+    TIMESTAMP_CHANGED: UnitAttention 0x2a 0x10 "timestamp changed";
     COMMANDS_CLEARED: UnitAttention 0x2f 0x00 "commands cleared by another initiator";
     COMMAND_SEQUENCE_ERROR: IllegalRequest 0x2c 0x00 "command sequence error";
     SAVING_NOT_SUPPORTED: IllegalRequest 0x39 0x00 "saving parameters not supported";

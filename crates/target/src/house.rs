@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use timedisk_scsi::{DeviceServer, LogicalUnit};
 
@@ -158,7 +159,7 @@ impl View {
             return None;
         }
         let units = disks.iter().map(|(lun, disk)| (*lun, Arc::clone(disk.unit()))).collect();
-        let server = DeviceServer::new(&target.name, portal_group, units);
+        let server = DeviceServer::new(&target.name, portal_group, units).with_clock(milliseconds);
         let server = Arc::new(server.among(&portals.groups_of(target)));
         Some(View { target: Arc::clone(target), server, disks })
     }
@@ -166,4 +167,10 @@ impl View {
     pub(crate) fn disk(&self, unit: &Arc<LogicalUnit>) -> Option<&Arc<Disk>> {
         self.disks.iter().map(|(_, disk)| disk).find(|disk| Arc::ptr_eq(disk.unit(), unit))
     }
+}
+
+/// Since the beginning of 1970; none before.
+fn milliseconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

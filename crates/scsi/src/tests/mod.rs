@@ -22,6 +22,7 @@ mod reservations;
 mod steps;
 mod talk;
 mod thresholds;
+mod timestamps;
 mod volume;
 
 use std::collections::HashMap;

@@ -5,6 +5,7 @@ use super::*;
 const RECOVERY: [u8; 12] = [0x81, 10, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0];
 const CACHING: [u8; 20] = [0x88, 18, 0x04, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const CONTROL: [u8; 12] = [0x8a, 10, 0x02, 0x10, 0, 0, 0, 0, 0, 0, 0, 0];
+const EXTENSION: [u8; 5] = [0xca, 0x01, 0, 28, 0x06];
 const EXCEPTIONS: [u8; 12] = [0x9c, 10, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const PROVISIONING: [u8; 32] = [
     0xdc, 0x02, 0, 28, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // header
@@ -39,7 +40,10 @@ fn all_pages_come_in_ascending_order() {
     assert_eq!(bench.good(&sense_6(0x3f, 0)), golden);
     let all = bench.good(&sense_6(0x3f, 0xff));
     assert_eq!(usize::from(all[0]), all.len() - 1);
-    assert_eq!(all[4..], [&golden[4..], &PROVISIONING].concat());
+    let extension = [&EXTENSION[..], &[0; 27]].concat();
+    let pages = [&RECOVERY[..], &CACHING, &CONTROL, &extension, &EXCEPTIONS, &PROVISIONING].concat();
+    assert_eq!(all[4..], pages);
+    assert_eq!(bench.good(&sense_6(0x0a, 1))[4..], extension);
     assert_eq!(bench.good(&sense_6(0x08, 0xff))[4..], CACHING);
     assert_eq!(bench.good(&sense_6(0x1c, 0))[4..], EXCEPTIONS);
     assert_eq!(bench.good(&sense_6(0x1c, 2))[4..], PROVISIONING);

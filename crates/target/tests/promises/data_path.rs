@@ -174,3 +174,14 @@ fn an_additional_header_is_taken_and_a_malformed_one_is_rejected() {
     initiator.follow(tag, 0);
     assert_eq!(initiator.finish(tag).good(), block(1));
 }
+
+#[test]
+fn the_disk_knows_what_time_it_is() {
+    let lab = Lab::memory(1 << 20);
+    let mut initiator = lab.session("disk", &[]);
+    let report = Scsi::input(&[0xa3, 0x0f, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0], 12);
+    let data = initiator.run(&report).good();
+    let told = data[4..10].iter().fold(0, |time, byte| time << 8 | u128::from(*byte));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    assert!(told <= now && now - told < 60_000, "{told} at {now}");
+}

@@ -32,6 +32,8 @@ pub(in crate::tests) fn commands() -> Vec<(Class, Vec<u8>, Vec<u8>)> {
         (Always, vec![0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0], vec![]),
         (Always, vec![0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0], vec![]),
         (Always, vec![0xa3, 0x05, 0, 0, 0, 0, 0, 0, 0, 64, 0xfe, 0], vec![]),
+        (Always, vec![0xa3, 0x0f, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0], vec![]),
+        (Never, vec![0xa4, 0x0f, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0], vec![0; 12]),
         (Never, vec![0xa4, 0x06, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0], vec![1; 4]),
         (Always, vec![0x4d, 0, 0x40, 0, 0, 0, 0, 0, 255, 0], vec![]),
         (Never, vec![0x1d, 0x04, 0, 0, 0, 0], vec![]),
