@@ -31,6 +31,11 @@ says "mode pages" 'Caching' sg_modes -a "$A"
 says "log pages" 'General statistics' sg_logs "$A"
 says "log: statistics" 'number of read commands' sg_logs -p 0x19 "$A"
 says "log: exceptions" 'IE asc = 0x0' sg_logs -p 0x2f "$A"
+says "log: provisioning" 'Available LBA mapping threshold' sg_logs -p 0xc "$A"
+says "mode page: thresholds" '0x1c,0x2|1c,02|[Ll]ogical block provisioning' sg_modes -p 0x1c,2 "$A"
+says "threshold sets" 'Threshold exponent: 11' sg_vpd -p lbpv "$A"
+says "timestamp" '^1[0-9]{12}$' sg_timestamp "$A"
+ends "timestamp: set" 0 sg_timestamp --milliseconds=1000 "$A"
 says "target port groups" 'active/optimized' sg_rtpg --decode "$A"
 ends "request sense" 0 sg_requests "$A"
 ends "start" 0 sg_start --start "$A"
@@ -56,6 +61,14 @@ read_blocks "$A" /tmp/now 64 1; same /tmp/now <(head -c 512 /dev/zero) "it reads
 says "LBA status: not mapped" 'unmapped|deallocated' sg_get_lba_status --lba=64 "$A"
 ends "unmap" 0 sg_unmap --lba=0 --num=64 --force "$A"
 read_blocks "$A" /tmp/now 8 1; same /tmp/now <(head -c 512 /dev/zero) "what was unmapped reads as zeros"
+
+ends "write same of 32 bytes" 0 sg_write_same --32 --lba=128 --num=16 --in=/tmp/block --xferlen=512 "$A"
+read_blocks "$A" /tmp/now 143 1; same /tmp/now /tmp/block "its last block is there, too"
+ends "read of 32 bytes" 0 sg_raw --request=512 --outfile=/tmp/now "$(generic "$A")" \
+    7f 00 00 00 00 00 00 18 00 09 00 00 00 00 00 00 00 00 00 8f 00 00 00 00 00 00 00 00 00 00 00 01
+same /tmp/now /tmp/block "it is what was written"
+says "LBA status of 32 bytes" 'mapped' sg_get_lba_status --32 --lba=128 "$A"
+says "LBA status: of a type" 'unmapped|deallocated' sg_get_lba_status --report-type=3 "$A"
 
 dd if=/dev/urandom of="$A" bs=1M count=8 oflag=direct status=none
 says "copy operating parameters" 'Maximum segment descriptor count: 64' sg_copy_results --params "$A"
