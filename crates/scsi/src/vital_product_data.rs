@@ -182,11 +182,11 @@ fn block_limits(unit: &LogicalUnit) -> Vec<u8> {
     body
 }
 
-/// Block Device Characteristics (SBC-3 6.6.3): a non-rotating medium; WABEREQ, that what was erased
-/// can be read.
+/// Block Device Characteristics (SBC-4 6.6.2): a non-rotating medium; WABEREQ, that what was erased can be read; VBULS,
+/// that unmapped blocks can be verified.
 fn block_device_characteristics() -> Vec<u8> {
     let mut body = vec![0; 60];
-    (body[1], body[3]) = (0x01, 0x40);
+    (body[1], body[3], body[4]) = (0x01, 0x40, 0x01);
     body
 }
 

@@ -6,6 +6,7 @@ mod access_states;
 mod addressing;
 mod atomic;
 mod attention;
+mod boundaries;
 mod copies;
 mod device_identification;
 mod faults;
