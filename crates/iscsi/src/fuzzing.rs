@@ -192,7 +192,8 @@ pub fn session(data: &[u8]) {
         let mut header = *header;
         let opcodes = [0x00, 0x01, 0x41, 0x02, 0x42, 0x04, 0x05, 0x05, 0x06, 0x10, 0x3f, 0x03];
         header[0] = opcodes[usize::from(header[0]) % opcodes.len()];
-        header[4] &= 1;
+        // Up to a CDB of 32 bytes.
+        header[4] %= 6;
         let length = (usize::from(header[5]) % 64).min(after.len());
         header[5..8].copy_from_slice(&data_segment_length(length));
         // Numbers near those that are expected lead further than arbitrary ones.
@@ -200,7 +201,7 @@ pub fn session(data: &[u8]) {
         header[24..27].fill(0);
         let (body, after) = after.split_at(length);
         bench.receive(&header);
-        let additional = [0, 1, header[14] % 3, header[15]];
+        let additional = [&[0, header[15] % 20, header[14] % 3, 0], &header[32..]].concat();
         bench.receive(&additional[..usize::from(header[4]) * 4]);
         bench.receive(body);
         bench.receive(&[0; 3][..length.next_multiple_of(4) - length]);

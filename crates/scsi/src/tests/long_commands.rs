@@ -8,8 +8,8 @@ const PAIRS: [(u8, u8); 5] = [(0x88, 0x09), (0x8f, 0x0a), (0x8a, 0x0b), (0x8e, 0
 /// A disk with something on it.
 fn patterned() -> Bench {
     let bench = Bench::new();
-    let pattern: Vec<u8> = (0..64 * BLOCK).map(|at| (at / BLOCK + at % 7) as u8).collect();
-    bench.good_with(&block_cdb(0x8a, 0, 0, 64), &pattern);
+    let pattern: Vec<u8> = (0..16 * BLOCK).map(|at| (at / BLOCK + at % 7) as u8).collect();
+    bench.good_with(&block_cdb(0x8a, 0, 0, 16), &pattern);
     bench
 }
 
@@ -23,7 +23,7 @@ fn every_flag_means_the_same_in_32_bytes_as_in_16() {
                     let bench = patterned();
                     let plan = bench.server.plan(LUN, &cdb);
                     let reply = bench.send(&cdb, &vec![0x5a; plan.data_out as usize]);
-                    let after = bench.good(&block_cdb(0x88, 0, 0, 64));
+                    let after = bench.good(&block_cdb(0x88, 0, 0, 16));
                     let mut sense = reply.done.sense;
                     if sense.get(15).is_some_and(|valid| valid & 0x80 != 0) {
                         // Both point at the flags, or at the length.

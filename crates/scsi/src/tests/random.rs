@@ -47,6 +47,22 @@ fn every_operation_code_and_service_action_has_an_answer() {
     }
 }
 
+#[test]
+fn what_the_fuzzer_begins_with_does_no_harm() {
+    for seed in [
+        &include_bytes!("../../../../fuzz/seeds/cdb/read-32")[..],
+        include_bytes!("../../../../fuzz/seeds/cdb/write-32"),
+        include_bytes!("../../../../fuzz/seeds/cdb/write-same-32"),
+        include_bytes!("../../../../fuzz/seeds/cdb/verify-32"),
+        include_bytes!("../../../../fuzz/seeds/cdb/get-lba-status-32"),
+        include_bytes!("../../../../fuzz/seeds/cdb/mode-select-thresholds"),
+        include_bytes!("../../../../fuzz/seeds/cdb/log-sense-provisioning"),
+        include_bytes!("../../../../fuzz/seeds/cdb/set-timestamp"),
+    ] {
+        crate::fuzzing::cdb(seed);
+    }
+}
+
 proptest! {
     #[test]
     fn no_cdb_breaks_a_promise(

@@ -21,3 +21,4 @@ mod portal_groups;
 mod steps;
 mod stuck_disk;
 mod task_management;
+mod thin_provisioning;
