@@ -209,6 +209,7 @@ impl DeviceServer {
         if let Some(unit) = self.unit(lun) {
             unit.set_modes(ModeParameters::saved(unit.settings()));
             unit.reservations().reset();
+            unit.thresholds().reset();
             unit.attentions().reset(&BUS_DEVICE_RESET);
         }
     }
@@ -266,7 +267,7 @@ impl DeviceServer {
                 if let (Ok(row), Some(unit), Patience::MayWait) = (row, unit, patience)
                     && row.traits.writes
                 {
-                    unit.thresholds().look(unit, nexus, allocated(row, data_out));
+                    unit.thresholds().look(unit, allocated(row, data_out));
                 }
                 let data_in = command.returned;
                 let effect = row.map_or(Effect::None, |row| row.traits.effect);
@@ -313,13 +314,9 @@ fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome 
     }
     let Command { handler, traits, .. } = row;
     // What is pending is told before anything else is done (SAM-5 5.14.2).
-    let attentions = unit.attentions();
-    let pending = match traits.writes || traits.effect == Effect::Flush {
-        true => attentions.take_pressing(command.nexus),
-        false => attentions.take(command.nexus),
-    };
-    if let Some(condition) = pending {
-        return Err(condition.into());
+    let is_pressing = traits.writes || traits.effect == Effect::Flush;
+    if let Some(sense) = unit.take_attention(command.nexus, is_pressing) {
+        return Err(sense.into());
     }
     unit.access_states().check(command.server.portal_group_tag(), traits.reach)?;
     unit.reservations().check(command.nexus, admission(traits.shut_out, command.cdb))?;

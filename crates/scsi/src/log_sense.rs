@@ -89,13 +89,15 @@ fn parameter(code: u16, value: &[u8]) -> Vec<u8> {
 }
 
 /// Logical Block Provisioning (SBC-3 6.4.5): Available LBA Mapping Resource Count, which others may take too (SCOPE
-/// 10b), and Used LBA Mapping Resource Count, of this logical unit alone. Nothing where that is not known.
+/// 10b), Used LBA Mapping Resource Count, of this logical unit alone, and Available Provisioning Resource Percentage.
+/// Nothing where that is not known.
 fn provisioning(unit: &LogicalUnit) -> Result<Vec<u8>, Stop> {
     let Some(volume) = unit.medium().present() else { return Ok(Vec::new()) };
     let Some(resources) = thresholds::resources(unit, &*volume)? else { return Ok(Vec::new()) };
     let count =
         |code, count: u32, scope| parameter(code, &[&count.to_be_bytes()[..], &[scope, 0, 0, 0]].concat());
-    Ok([count(0x0001, resources.available, 0b10), count(0x0002, resources.used, 0b01)].concat())
+    let percentage = parameter(0x0003, &[0, resources.percentage, 0, 0, 0b10, 0, 0, 0]);
+    Ok([count(0x0001, resources.available, 0b10), count(0x0002, resources.used, 0b01), percentage].concat())
 }
 
 /// General Statistics and Performance (SPC-4 7.3.9): commands and blocks. Times are not kept.

@@ -17,7 +17,9 @@ use crate::mode_pages::ModeParameters;
 use crate::overhaul::{self, Overhaul, OverhaulState, Overhauled};
 use crate::overlap::Overlap;
 use crate::reservations::Reservations;
-use crate::sense::{Condition, LBA_OUT_OF_RANGE, SOFTWARE_WRITE_PROTECTED, Sense, WRITE_PROTECTED};
+use crate::sense::{
+    Condition, LBA_OUT_OF_RANGE, SOFTWARE_WRITE_PROTECTED, Sense, THRESHOLD_REACHED, WRITE_PROTECTED,
+};
 use crate::thresholds::Thresholds;
 use crate::timestamp::Timestamp;
 use crate::traffic::Counters;
@@ -309,6 +311,20 @@ impl LogicalUnit {
     /// to abort those that came before it. They are named once.
     pub fn take_preempted(&self, by: NexusId) -> Vec<NexusId> {
         self.reservations.take_preempted(by)
+    }
+
+    /// What the nexus is to be told next, after which it is no longer pending. To a command that writes or flushes it is
+    /// said only if it can't wait for another.
+    pub(crate) fn take_attention(&self, nexus: NexusId, is_pressing: bool) -> Option<Sense> {
+        let condition = match is_pressing {
+            true => self.attentions.take_pressing(nexus)?,
+            false => self.attentions.take(nexus).or_else(|| self.thresholds.take())?,
+        };
+        let sense = Sense::from(condition);
+        if condition == &THRESHOLD_REACHED {
+            return Some(sense.with_information(self.thresholds.information()));
+        }
+        Some(sense)
     }
 
     /// Tells every nexus, with its next command.

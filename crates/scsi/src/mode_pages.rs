@@ -15,8 +15,8 @@ pub(crate) struct ModeParameters {
     pub(crate) tells_of_thresholds: bool,
     /// SITUA of the logical block provisioning mode page: only the nexus is told that has come to a threshold.
     pub(crate) tells_one_nexus: bool,
-    /// Of the available resources, and of the used ones.
-    pub(crate) thresholds: [Threshold; 2],
+    /// Of the available resources, of the used ones, and of the share of the available ones in percent.
+    pub(crate) thresholds: [Threshold; 3],
 }
 
 /// A bit of a page that can be changed.
@@ -51,6 +51,16 @@ pub(crate) struct ModePage {
     parameters: &'static [Parameter],
     numbers: &'static [Number],
 }
+
+/// Threshold descriptors after their header: THRESHOLD TYPE, THRESHOLD ARMING and THRESHOLD RESOURCE (SBC-5 tables 7
+/// and 8).
+const THRESHOLDS: [u8; 36] = {
+    let mut page = [0; 36];
+    (page[12], page[13]) = (0x00, 0x01);
+    (page[20], page[21]) = (0x01, 0x02);
+    (page[28], page[29]) = (0x08, 0x03);
+    page
+};
 
 /// Supported pages, in ascending order.
 pub(crate) static MODE_PAGES: &[ModePage] = &[
@@ -115,13 +125,13 @@ pub(crate) static MODE_PAGES: &[ModePage] = &[
         parameters: &[],
         numbers: &[],
     },
-    // Logical block provisioning (SBC-3 6.5.7): two soft thresholds, both off. That of the available resources is
+    // Logical block provisioning (SBC-5 6.5.9): three soft thresholds, all off. Those of the available resources are
     // reached as they become fewer, that of the used ones as they become more.
     ModePage {
         code: 0x1c,
         subpage: 0x02,
         name: "Logical Block Provisioning",
-        fixed: &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 1, 0, 0, 0, 0, 0, 0, 0x01, 2, 0, 0, 0, 0, 0, 0],
+        fixed: &THRESHOLDS,
         parameters: &[
             Parameter {
                 byte: 4,
@@ -141,6 +151,12 @@ pub(crate) static MODE_PAGES: &[ModePage] = &[
                 key: "threshold-used",
                 value: |modes| &mut modes.thresholds[1].enabled,
             },
+            Parameter {
+                byte: 32,
+                mask: 0x80,
+                key: "threshold-percentage",
+                value: |modes| &mut modes.thresholds[2].enabled,
+            },
         ],
         numbers: &[
             Number {
@@ -149,6 +165,11 @@ pub(crate) static MODE_PAGES: &[ModePage] = &[
                 value: |modes| &mut modes.thresholds[0].count,
             },
             Number { byte: 28, key: "threshold-used-count", value: |modes| &mut modes.thresholds[1].count },
+            Number {
+                byte: 36,
+                key: "threshold-percentage-count",
+                value: |modes| &mut modes.thresholds[2].count,
+            },
         ],
     },
 ];
@@ -169,7 +190,7 @@ impl ModeParameters {
         software_write_protect: false,
         tells_of_thresholds: true,
         tells_one_nexus: false,
-        thresholds: [Threshold { enabled: false, count: 0 }; 2],
+        thresholds: [Threshold { enabled: false, count: 0 }; 3],
     };
 
     /// As they were saved, and by default where they were not.

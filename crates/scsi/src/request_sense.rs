@@ -9,10 +9,10 @@ pub(crate) const ALLOCATION_LENGTH: Field = Field { byte: 4, width: 1 };
 /// Reports one unit attention condition, which is no longer pending after, or what goes on.
 pub(crate) fn request_sense(command: &mut Running<'_>) -> Outcome {
     let sense = match command.unit {
-        Some(unit) => match unit.attentions().take(command.nexus) {
-            Some(condition) => condition.into(),
-            None => unit.overhaul().sense().unwrap_or((&NO_SENSE).into()),
-        },
+        Some(unit) => {
+            let pending = unit.take_attention(command.nexus, false);
+            pending.or_else(|| unit.overhaul().sense()).unwrap_or((&NO_SENSE).into())
+        }
         None => Sense::from(&LOGICAL_UNIT_NOT_SUPPORTED),
     };
     let descriptor_format = command.cdb.bit(1, 0);

@@ -191,7 +191,7 @@ fn block_device_characteristics() -> Vec<u8> {
 }
 
 /// Logical Block Provisioning (SBC-3 6.6.5): the exponent of threshold sets; LBPU, LBPWS, LBPWS10, LBPRZ, for holes
-/// read as zeros; blocks can't be anchored; thin provisioned; thresholds in percent are not to be had.
+/// read as zeros; blocks can't be anchored; thin provisioned; the range of thresholds in percent.
 fn logical_block_provisioning(unit: &LogicalUnit) -> Vec<u8> {
-    vec![thresholds::exponent(unit), 0x80 | 0x40 | 0x20 | 0x04, 0x02, 0]
+    vec![thresholds::exponent(unit), 0x80 | 0x40 | 0x20 | 0x04, 0x02, thresholds::PERCENTAGE]
 }

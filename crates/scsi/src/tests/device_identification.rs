@@ -100,7 +100,7 @@ fn a_thin_disk_that_does_not_rotate() {
     assert_eq!((characteristics.len(), &characteristics[..6]), (64, &[0, 0xb1, 0, 60, 0, 1][..]));
     assert_eq!(characteristics[8], 0x01, "VBULS");
     bench.good_with(&block_cdb(0x2f, 0x02, 0, 2), &[0; 2 * BLOCK]);
-    assert_eq!(page(&bench, 0xb2), [0, 0xb2, 0, 4, 11, 0xe4, 2, 0]);
+    assert_eq!(page(&bench, 0xb2), [0, 0xb2, 0, 4, 11, 0xe4, 2, 10]);
     assert_eq!(page(&Bench::with(Probe::new(1 << 20), 4096), 0xb2)[4], 8, "threshold sets of 1 MiB");
 }
 

@@ -7,10 +7,11 @@ const CACHING: [u8; 20] = [0x88, 18, 0x04, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
 const CONTROL: [u8; 12] = [0x8a, 10, 0x02, 0x10, 0, 0, 0, 0, 0, 0, 0, 0];
 const EXTENSION: [u8; 5] = [0xca, 0x01, 0, 28, 0x06];
 const EXCEPTIONS: [u8; 12] = [0x9c, 10, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-const PROVISIONING: [u8; 32] = [
-    0xdc, 0x02, 0, 28, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // header
-    0x02, 0x01, 0, 0, 0, 0, 0, 0, // of the available resources
+const PROVISIONING: [u8; 40] = [
+    0xdc, 0x02, 0, 36, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // header
+    0x00, 0x01, 0, 0, 0, 0, 0, 0, // of the available resources
     0x01, 0x02, 0, 0, 0, 0, 0, 0, // of the used ones
+    0x08, 0x03, 0, 0, 0, 0, 0, 0, // of the available ones in percent
 ];
 
 fn sense_6(page: u8, subpage: u8) -> [u8; 6] {

@@ -27,18 +27,34 @@ fn set_space(bench: &Bench, used: u64, available: u64) {
     *bench.volume.space.lock().unwrap() = Some(Space { used: used * MIB, available: available * MIB });
 }
 
-/// MODE SELECT of the page: SITUA, and the counts of the thresholds that are enabled.
-fn set_thresholds(bench: &Bench, one_nexus: bool, available: Option<u32>, used: Option<u32>) {
-    let mut page = [0; 32];
-    (page[0], page[1], page[3], page[4]) = (0x5c, 0x02, 28, u8::from(one_nexus));
-    for (at, arming, resource, count) in [(16, 0x02, 1, available), (24, 0x01, 2, used)] {
-        (page[at], page[at + 1]) = (arming | if count.is_some() { 0x80 } else { 0 }, resource);
+/// Thresholds that are enabled: of the available resources, the used ones, the available ones in percent.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    available: Option<u32>,
+    used: Option<u32>,
+    percentage: Option<u32>,
+}
+
+/// The list of MODE SELECT(6) with the page and SITUA.
+fn list(one_nexus: bool, counts: Counts) -> Vec<u8> {
+    let mut page = vec![0; 44];
+    (page[4], page[5], page[7], page[8]) = (0x5c, 0x02, 36, u8::from(one_nexus));
+    let descriptors = [(0x00, 1, counts.available), (0x01, 2, counts.used), (0x08, 3, counts.percentage)];
+    for (at, (kind, resource, count)) in [20, 28, 36].into_iter().zip(descriptors) {
+        (page[at], page[at + 1]) = (kind | if count.is_some() { 0x80 } else { 0 }, resource);
         page[at + 4..at + 8].copy_from_slice(&count.unwrap_or(0).to_be_bytes());
     }
-    let list = [&[0; 4], &page[..]].concat();
-    bench.good_with(&[0x15, 0x11, 0, 0, 36, 0], &list);
+    page
+}
+
+fn set_thresholds(bench: &Bench, one_nexus: bool, counts: Counts) {
+    bench.good_with(&[0x15, 0x11, 0, 0, 44, 0], &list(one_nexus, counts));
     // The other one is told that they are others.
     bench.run(OTHER, LUN, &[0; 6], &[], 0);
+}
+
+const fn available(count: u32) -> Counts {
+    Counts { available: Some(count), used: None, percentage: None }
 }
 
 fn write(bench: &Bench) {
@@ -58,20 +74,22 @@ fn told(bench: &Bench) -> [bool; 2] {
 #[test]
 fn resources_are_counted_in_threshold_sets() {
     let bench = shared();
-    let page = |available: [u8; 4], used: [u8; 4]| {
-        let mut page = vec![0x0c, 0, 0, 24, 0, 1, 3, 8];
+    let page = |available: [u8; 4], used: [u8; 4], percentage: u8| {
+        let mut page = vec![0x0c, 0, 0, 36, 0, 1, 3, 8];
         page.extend(available);
         page.extend([2, 0, 0, 0, 0, 2, 3, 8]);
         page.extend(used);
-        page.extend([1, 0, 0, 0]);
+        page.extend([1, 0, 0, 0, 0, 3, 3, 8, 0, percentage, 0, 0, 2, 0, 0, 0]);
         page
     };
     write(&bench);
-    assert_eq!(bench.good(&LOG), page([0, 0, 0, 63], [0, 0, 0, 1]));
+    assert_eq!(bench.good(&LOG), page([0, 0, 0, 63], [0, 0, 0, 1], 98));
     bench.good_with(&block_cdb(0x8a, 0, 4096, 1), &[1; BLOCK]);
-    assert_eq!(bench.good(&LOG), page([0, 0, 0, 62], [0, 0, 0, 2]), "what is left is rounded down");
+    assert_eq!(bench.good(&LOG), page([0, 0, 0, 62], [0, 0, 0, 2], 98), "what is left is rounded down");
     set_space(&bench, 1 << 40, 1 << 33);
-    assert_eq!(bench.good(&LOG), page([0xff; 4], [0xff; 4]));
+    assert_eq!(bench.good(&LOG), page([0xff; 4], [0xff; 4], 0));
+    set_space(&bench, 0, 0);
+    assert_eq!(bench.good(&LOG), page([0; 4], [0; 4], 0));
 }
 
 #[test]
@@ -103,20 +121,28 @@ fn nobody_is_told_of_thresholds_that_nobody_has_set() {
 
 #[test]
 fn a_threshold_is_told_once_for_each_crossing() {
-    for (available, used) in [(Some(10), None), (None, Some(54))] {
+    let kinds = [
+        (available(10), 16),
+        (Counts { used: Some(90), ..Counts::default() }, 24),
+        (Counts { percentage: Some(10), ..Counts::default() }, 32),
+    ];
+    for (counts, descriptor) in kinds {
         let bench = shared();
-        set_thresholds(&bench, false, available, used);
-        set_space(&bench, 53, 11);
+        set_thresholds(&bench, false, counts);
+        set_space(&bench, 89, 11);
         write(&bench);
         assert_eq!(told(&bench), [false; 2], "not yet");
         for _ in 0..2 {
-            set_space(&bench, 54, 10);
+            set_space(&bench, 90, 10);
             write(&bench);
-            assert_eq!(told(&bench), [true; 2]);
-            set_space(&bench, 55, 9);
+            let sense = bench.good(&[0x03, 0, 0, 0, 18, 0]);
+            assert_eq!((sense[2], sense[12], sense[13]), REACHED);
+            assert_eq!(sense[..7], [0xf0, 0, 0x06, 0, 0, 0, descriptor], "where it stands in the page");
+            assert_eq!(told(&bench), [false, true]);
+            set_space(&bench, 91, 9);
             write(&bench);
             assert_eq!(told(&bench), [false; 2], "once");
-            set_space(&bench, 53, 11);
+            set_space(&bench, 89, 11);
             write(&bench);
             assert_eq!(told(&bench), [false; 2], "and not that it is over");
         }
@@ -124,9 +150,50 @@ fn a_threshold_is_told_once_for_each_crossing() {
 }
 
 #[test]
+fn a_little_to_and_fro_is_not_told() {
+    let kib = |used: u64, available: u64| Space { used: used * 1024, available: available * 1024 };
+    let percentage = Counts { percentage: Some(10), ..Counts::default() };
+    // In all 100 MiB: just there, within half a set or half a percent of it, and just out of that.
+    for (counts, out) in [(available(10), 10_753), (Counts { used: Some(90), ..Counts::default() }, 10_753)]
+        .into_iter()
+        .chain([(percentage, 10_753)])
+    {
+        let bench = shared();
+        set_thresholds(&bench, false, counts);
+        let set = |left: u64| {
+            *bench.volume.space.lock().unwrap() = Some(kib(102_400 - left, left));
+            write(&bench);
+            told(&bench)[0]
+        };
+        assert!(!set(10_241));
+        assert!(set(10_240));
+        for left in [10_241, 10_240, 10_751, 10_000] {
+            assert!(!set(left), "{left}");
+        }
+        assert!(!set(out));
+        assert!(set(10_240), "again");
+    }
+}
+
+#[test]
+fn a_reset_of_the_logical_unit_forgets_what_was_told() {
+    let bench = shared();
+    set_thresholds(&bench, false, available(10));
+    set_space(&bench, 90, 4);
+    write(&bench);
+    assert_eq!(told(&bench), [true; 2]);
+    bench.server.reset_unit(LUN);
+    for nexus in [NEXUS, OTHER] {
+        bench.run(nexus, LUN, &[0; 6], &[], 0);
+    }
+    write(&bench);
+    assert_eq!(told(&bench), [true; 2]);
+}
+
+#[test]
 fn who_gives_space_back_arms_a_threshold_again() {
     let bench = shared();
-    set_thresholds(&bench, false, None, Some(3));
+    set_thresholds(&bench, false, Counts { used: Some(3), ..Counts::default() });
     bench.good_with(&block_cdb(0x8a, 0, 0, 6144), &vec![1; 3 * MIB as usize]);
     assert_eq!(told(&bench), [true; 2]);
     let list = [&[0, 22, 0, 16, 0, 0, 0, 0][..], &[0; 8], &[0, 0, 8, 0, 0, 0, 0, 0]].concat();
@@ -142,7 +209,7 @@ fn who_gives_space_back_arms_a_threshold_again() {
 #[test]
 fn no_write_and_no_flush_is_told() {
     let bench = shared();
-    set_thresholds(&bench, false, Some(10), None);
+    set_thresholds(&bench, false, available(10));
     set_space(&bench, 60, 4);
     let mut swap = block_cdb(0x89, 0, 0, 0);
     swap[13] = 1;
@@ -160,16 +227,19 @@ fn no_write_and_no_flush_is_told() {
 #[test]
 fn one_nexus_is_told_if_that_is_wished() {
     let bench = shared();
-    set_thresholds(&bench, true, Some(10), None);
+    set_thresholds(&bench, true, available(10));
     set_space(&bench, 60, 4);
     write(&bench);
-    assert_eq!(told(&bench), [true, false]);
+    write(&bench);
+    let done = bench.run(OTHER, LUN, &[0; 6], &[], 0).done;
+    assert_eq!(triple(&done), REACHED, "whoever asks first");
+    assert_eq!(told(&bench), [false; 2]);
 }
 
 #[test]
 fn without_lbpere_nobody_is_told() {
     let bench = shared();
-    set_thresholds(&bench, false, Some(10), None);
+    set_thresholds(&bench, false, available(10));
     let mut list = [0; 16];
     (list[4], list[5]) = (0x01, 10);
     bench.good_with(&[0x15, 0x10, 0, 0, 16, 0], &list);
@@ -184,13 +254,13 @@ fn another_threshold_is_another_crossing() {
     let bench = shared();
     set_space(&bench, 60, 4);
     for count in [10, 12, 10] {
-        set_thresholds(&bench, false, Some(count), None);
+        set_thresholds(&bench, false, available(count));
         write(&bench);
         assert_eq!(told(&bench), [true; 2]);
         write(&bench);
         assert_eq!(told(&bench), [false; 2]);
     }
-    set_thresholds(&bench, false, None, None);
+    set_thresholds(&bench, false, Counts::default());
     write(&bench);
     assert_eq!(told(&bench), [false; 2], "off again");
 }
@@ -198,7 +268,7 @@ fn another_threshold_is_another_crossing() {
 #[test]
 fn small_writes_are_looked_at_together() {
     let bench = shared();
-    set_thresholds(&bench, false, Some(10), None);
+    set_thresholds(&bench, false, available(10));
     for _ in 0..512 {
         bench.good_with(&block_cdb(0x8a, 0, 0, 8), &[1; 8 * BLOCK]);
     }
@@ -211,24 +281,31 @@ fn small_writes_are_looked_at_together() {
 #[test]
 fn thresholds_survive_a_restart() {
     let bench = shared();
-    set_thresholds(&bench, true, Some(10), Some(0xfedc_ba98));
+    set_thresholds(
+        &bench,
+        true,
+        Counts { available: Some(10), used: Some(0xfedc_ba98), percentage: Some(5) },
+    );
     let unit = bench.server.unit(LUN).unwrap();
     let format = BlockFormat { logical_length: 512, physical_length: 4096 };
     let store: Arc<dyn SettingsStore> = bench.shelf.clone();
     let again = LogicalUnit::new(unit.volume().unwrap(), identity(), format, Some(store));
     assert_eq!(again.modes(), unit.modes());
-    let mut wrong = [0; 36];
-    (wrong[4], wrong[5], wrong[7], wrong[20], wrong[21], wrong[28], wrong[29]) =
-        (0x5c, 0x02, 28, 0x02, 1, 0x01, 2);
-    let select = [0x15, 0x10, 0, 0, 36, 0];
-    bench.good_with(&select, &wrong);
-    for (byte, at) in [(8, 8), (9, 9), (20, 20), (21, 21), (29, 29), (5, 5), (4, 4), (7, 6)] {
-        let mut list = wrong;
+}
+
+#[test]
+fn nothing_else_of_the_page_can_be_changed() {
+    let bench = shared();
+    let right = list(false, Counts::default());
+    let select = [0x15, 0x10, 0, 0, 44, 0];
+    bench.good_with(&select, &right);
+    for (byte, at) in [(8, 8), (9, 9), (20, 20), (21, 21), (29, 29), (36, 36), (5, 5), (4, 4), (7, 6)] {
+        let mut list = right.clone();
         list[byte] ^= 0x08;
         assert_eq!(bench.refused_with(&select, &list), INVALID_PARAMETER, "{byte}");
         assert_eq!(bench.pointed_at(&select, &list).0, at, "{byte}");
     }
-    for length in 5..36 {
-        assert_eq!(bench.refused_with(&[0x15, 0x10, 0, 0, length, 0], &wrong[..length.into()]), LIST_LENGTH);
+    for length in 5..44 {
+        assert_eq!(bench.refused_with(&[0x15, 0x10, 0, 0, length, 0], &right[..length.into()]), LIST_LENGTH);
     }
 }

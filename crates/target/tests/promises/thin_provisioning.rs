@@ -16,11 +16,12 @@ fn log() -> Scsi {
 
 /// MODE SELECT(6): a threshold of the available resources, in MiB.
 fn threshold(available: u8) -> Scsi {
-    let mut list = [0; 36];
-    (list[4], list[5], list[7]) = (0x5c, 0x02, 28);
-    (list[20], list[21], list[27]) = (0x82, 1, available);
+    let mut list = [0; 44];
+    (list[4], list[5], list[7]) = (0x5c, 0x02, 36);
+    (list[20], list[21], list[27]) = (0x80, 1, available);
     (list[28], list[29]) = (0x01, 2);
-    Scsi::output(&[0x15, 0x10, 0, 0, 36, 0], &list)
+    (list[36], list[37]) = (0x08, 3);
+    Scsi::output(&[0x15, 0x10, 0, 0, 44, 0], &list)
 }
 
 fn is_ready(initiator: &mut Initiator) -> bool {
@@ -71,5 +72,5 @@ fn a_file_system_that_does_not_tell_keeps_nobody_but_who_asked() {
     lab.session("disk", &[]).run(&Scsi::inquiry()).good();
     volume.release_all();
     initiator.follow(tag, 0);
-    assert_eq!(initiator.finish(tag).good()[..4], [0x0c, 0, 0, 24]);
+    assert_eq!(initiator.finish(tag).good()[..4], [0x0c, 0, 0, 36]);
 }
