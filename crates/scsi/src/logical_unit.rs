@@ -313,8 +313,8 @@ impl LogicalUnit {
         self.reservations.take_preempted(by)
     }
 
-    /// What the nexus is to be told next, after which it is no longer pending. To a command that writes or flushes it is
-    /// said only if it can't wait for another.
+    /// What the nexus is to be told next, after which it is no longer pending. To a command that writes or flushes it
+    /// is said only if it can't wait for another.
     pub(crate) fn take_attention(&self, nexus: NexusId, is_pressing: bool) -> Option<Sense> {
         let condition = match is_pressing {
             true => self.attentions.take_pressing(nexus)?,

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rustix::io::Errno;
 
 use super::{Access, FileCalls, FileIdentity, FileKind, FileStatus, Lock, OpenFile, SpaceChange};
+use crate::Space;
 
 const SECTOR: usize = 512;
 
@@ -323,6 +324,10 @@ impl OpenFile for PowerFile {
             }
         }
         Ok(())
+    }
+
+    fn space(&self) -> Result<Space, Errno> {
+        Err(Errno::OPNOTSUPP)
     }
 
     fn seek_data(&self, _: u64) -> Result<u64, Errno> {
