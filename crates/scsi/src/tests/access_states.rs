@@ -153,8 +153,7 @@ fn every_command_is_carried_out_or_refused_as_the_state_says() {
         let known = REACHES.iter().find(|(name, _)| row.name == *name).map(|(_, reach)| *reach);
         let is_reserving = row.name.starts_with("PERSISTENT RESERVE");
         let reach = known.unwrap_or(if is_reserving { Reach::Standby } else { Reach::Active });
-        let mut cdb = vec![0; row.usage.len()];
-        (cdb[0], cdb[1]) = (row.operation_code, row.service_action.unwrap_or(0));
+        let cdb = blank(row);
         for (state, least, refusal) in states {
             let told = |nexus| {
                 let ways = Ways::configured([state, ActiveOptimized], true);

@@ -7,6 +7,7 @@ use crate::cdb::{Cdb, Field};
 use crate::command_table::{COMMANDS, Command, Transfer};
 use crate::limits;
 use crate::traffic::Effect;
+use crate::{AccessState, PortGroup};
 
 /// A CDB of the command that is carried out, as far as one can be without anything before it.
 fn example(row: &Command) -> Vec<u8> {
@@ -38,9 +39,19 @@ fn example(row: &Command) -> Vec<u8> {
     cdb
 }
 
+/// A fresh disk that offers all commands.
+fn bench() -> Bench {
+    let bench = Bench::new();
+    let unit = bench.server.unit(LUN).unwrap();
+    let group = PortGroup { tag: 1, state: AccessState::ActiveOptimized, is_preferred: false };
+    unit.set_port_groups(&[group], true).unwrap();
+    assert!(COMMANDS.iter().all(|row| unit.offers(row)));
+    bench
+}
+
 /// All that can be seen of a command on a fresh disk.
 fn outcome(row: &Command, cdb: &[u8]) -> (crate::Plan, Completion, Vec<u8>, Vec<u8>) {
-    let bench = Bench::new();
+    let bench = bench();
     let plan = bench.server.plan(LUN, cdb);
     let fill = if row.traits.effect == Effect::Write { 0x5a } else { 0 };
     let mut data = vec![fill; plan.data_out as usize];
