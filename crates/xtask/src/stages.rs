@@ -39,6 +39,7 @@ static STAGES: &[Stage] = &[
         what: "the bench keeps its promises; speed beside tgt, with generous floors",
         run: bench,
     },
+    Stage { name: "boot", what: "machines that boot from a disk by their firmware's initiators", run: boot },
     Stage { name: "vm", what: "Linux's own initiator in a virtual machine", run: vm },
     Stage { name: "fuzz", what: "each fuzz target for some seconds", run: cargo::fuzz },
 ];
@@ -162,7 +163,11 @@ fn service(context: &mut Context<'_>) -> Result<()> {
 }
 
 fn libiscsi(context: &mut Context<'_>) -> Result<()> {
-    script(context, "tests/libiscsi/run", Duration::from_secs(6 * 60))
+    script(context, "tests/libiscsi/run", Duration::from_secs(10 * 60))
+}
+
+fn boot(context: &mut Context<'_>) -> Result<()> {
+    script(context, "tests/boot/run", Duration::from_secs(4 * 60))
 }
 
 /// Its share of the budget is 6 minutes; the limit leaves room for the first build of the guest and a slow machine.
