@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::keys::{KEYS, Kind, Sender, Use};
 
-/// Task management functions (RFC 7143 §11.5.1, RFC 7144 §4), and what becomes of them.
+/// Task management functions (RFC 7143 §11.5.1, RFC 7144 §6.3), and what becomes of them.
 const FUNCTIONS: &[(u8, &str, &str)] = &[
     (1, "ABORT TASK", "done"),
     (2, "ABORT TASK SET", "done"),
@@ -14,10 +14,10 @@ const FUNCTIONS: &[(u8, &str, &str)] = &[
     (6, "TARGET WARM RESET", "done"),
     (7, "TARGET COLD RESET", "done; all connections to the target are closed"),
     (8, "TASK REASSIGN", "not supported: it takes error recovery level 2"),
-    (9, "QUERY TASK", "not yet"),
-    (10, "QUERY TASK SET", "not yet"),
-    (11, "I_T NEXUS RESET", "not yet"),
-    (12, "QUERY ASYNCHRONOUS EVENT", "not yet"),
+    (9, "QUERY TASK", "done, with iSCSIProtocolLevel=2"),
+    (10, "QUERY TASK SET", "done, with iSCSIProtocolLevel=2"),
+    (11, "I_T NEXUS RESET", "done, with iSCSIProtocolLevel=2; the session's connection is closed"),
+    (12, "QUERY ASYNCHRONOUS EVENT", "done, with iSCSIProtocolLevel=2"),
 ];
 
 fn when(usage: Use) -> &'static str {

@@ -97,6 +97,9 @@ impl Host for AnyHost {
     fn manage(&mut self, _: Function, _: [u8; 8]) -> bool {
         true
     }
+    fn asynchronous_event(&mut self, _: [u8; 8]) -> Option<[u8; 3]> {
+        self.count.is_multiple_of(2).then_some([0x16, 0x29, 0])
+    }
     fn discover(&mut self, _: Option<&str>) -> Vec<(String, Vec<String>)> {
         let names = (0..100).map(|number| format!("iqn.2026-01.org.example:disk{number}"));
         names.map(|name| (name, vec!["192.0.2.1:3260,1".into(), "[2001:db8::1]:3260,1".into()])).collect()

@@ -72,6 +72,7 @@ impl Parameters {
             ("DefaultTime2Retain", self.default_time2retain.to_string()),
             ("ErrorRecoveryLevel", self.error_recovery_level.to_string()),
             ("MaxConnections", self.max_connections.to_string()),
+            ("iSCSIProtocolLevel", self.protocol_level.to_string()),
         ]
     }
 

@@ -32,6 +32,7 @@ pub struct DeviceServer {
     portal_groups: Vec<u16>,
     units: BTreeMap<u16, Arc<LogicalUnit>>,
     clock: Clock,
+    protocol_level: u8,
 }
 
 /// The plan for commands that will be refused.
@@ -52,6 +53,7 @@ impl DeviceServer {
             portal_groups: vec![portal_group_tag],
             units: units.collect(),
             clock: || 0,
+            protocol_level: 0,
         }
     }
 
@@ -72,6 +74,11 @@ impl DeviceServer {
     /// In milliseconds since the beginning of 1970.
     pub(crate) fn now(&self) -> u64 {
         (self.clock)()
+    }
+
+    /// For a session that has negotiated this iSCSIProtocolLevel, 0 to 31 (RFC 7144 §4.2). Without, none is claimed.
+    pub fn at_protocol_level(self, protocol_level: u8) -> DeviceServer {
+        DeviceServer { protocol_level: protocol_level.min(31), ..self }
     }
 
     /// An initiator has logged in: each logical unit will tell it that power came on. `initiator_port` is
@@ -221,6 +228,14 @@ impl DeviceServer {
         }
     }
 
+    /// The first unit attention condition that the nexus has yet to be told, as the additional response information of
+    /// QUERY ASYNCHRONOUS EVENT has it (SAM-5 7.9): UADE DEPTH and sense key, additional sense code, its qualifier.
+    pub fn asynchronous_event(&self, nexus: NexusId, lun: [u8; 8]) -> Option<[u8; 3]> {
+        let (condition, more) = self.unit(lun)?.attentions().pending(nexus)?;
+        let depth = if more { 0b10 } else { 0b01 };
+        Some([depth << 4 | condition.key as u8, condition.code, condition.qualifier])
+    }
+
     pub(crate) fn target_name(&self) -> &str {
         &self.target_name
     }
@@ -231,6 +246,11 @@ impl DeviceServer {
 
     pub(crate) fn portal_groups(&self) -> &[u16] {
         &self.portal_groups
+    }
+
+    /// iSCSIProtocolLevel (RFC 7144 §7.1.1).
+    pub(crate) fn protocol_level(&self) -> u8 {
+        self.protocol_level
     }
 
     fn run(

@@ -14,8 +14,11 @@ pub(crate) const DIRECT_ACCESS: u8 = 0x00;
 /// The same where there is no logical unit: qualifier 011b, unknown type.
 pub(crate) const NO_UNIT: u8 = 0x7f;
 
-/// SAM-5, SPC-4, SBC-3 and iSCSI, no version claimed (SPC-4 table 148).
-const VERSION_DESCRIPTORS: [u16; 4] = [0x00a0, 0x0460, 0x04c0, 0x0960];
+/// SAM-5, SPC-4, SBC-3 (SPC-4 table 148).
+const VERSION_DESCRIPTORS: [u16; 3] = [0x00a0, 0x0460, 0x04c0];
+
+/// iSCSI, no version claimed: to it the iSCSIProtocolLevel is added (RFC 7144 §4.2).
+const ISCSI: u16 = 0x0960;
 
 /// Bytes of standard INQUIRY data.
 const LENGTH: usize = 96;
@@ -28,13 +31,13 @@ pub(crate) fn inquiry(command: &mut Running<'_>) -> Outcome {
     } else if page_code != 0 {
         return Err(Sense::invalid_cdb(2, None).into());
     } else {
-        standard(command.unit.map(|unit| &**unit))
+        standard(command.unit.map(|unit| &**unit), command.server.protocol_level())
     };
     command.respond(&data, ALLOCATION_LENGTH);
     Ok(())
 }
 
-fn standard(unit: Option<&LogicalUnit>) -> Vec<u8> {
+fn standard(unit: Option<&LogicalUnit>, protocol_level: u8) -> Vec<u8> {
     let mut data = vec![0; LENGTH];
     data[0] = if unit.is_some() { DIRECT_ACCESS } else { NO_UNIT };
     // SPC-4 or later.
@@ -53,7 +56,8 @@ fn standard(unit: Option<&LogicalUnit>) -> Vec<u8> {
     data[8..16].copy_from_slice(&padded::<8>(vendor));
     data[16..32].copy_from_slice(&padded::<16>(product));
     data[32..36].copy_from_slice(&padded::<4>(revision));
-    for (at, version) in VERSION_DESCRIPTORS.iter().enumerate() {
+    let versions = VERSION_DESCRIPTORS.into_iter().chain([ISCSI + u16::from(protocol_level)]);
+    for (at, version) in versions.enumerate() {
         data[58 + 2 * at..][..2].copy_from_slice(&version.to_be_bytes());
     }
     data

@@ -94,16 +94,21 @@ fn settable(code: u8) -> Option<AccessState> {
 }
 
 /// ABORT TASK, ABORT TASK SET, CLEAR TASK SET, LOGICAL UNIT RESET; and TARGET RESET, which newer standards don't know.
-const FUNCTIONS: u8 = 0x80 | 0x40 | 0x10 | 0x08 | 0x02;
+const FUNCTIONS: [u8; 2] = [0x80 | 0x40 | 0x10 | 0x08 | 0x02, 0];
+
+/// QUERY TASK; QUERY ASYNCHRONOUS EVENT, QUERY TASK SET, I_T NEXUS RESET: with RFC 7144 only.
+const NEWER_FUNCTIONS: [u8; 2] = [0x04, 0x04 | 0x02 | 0x01];
 
 pub(crate) fn report_supported_task_management_functions(
     _: &LogicalUnit,
     command: &mut Running<'_>,
 ) -> Outcome {
+    let newer = if command.server.protocol_level() >= 2 { NEWER_FUNCTIONS } else { [0; 2] };
+    let [first, second] = [FUNCTIONS[0] | newer[0], FUNCTIONS[1] | newer[1]];
     // REPD asks for times, too: no promises.
     let data = match command.cdb.bit(2, 7) {
-        false => vec![FUNCTIONS, 0, 0, 0],
-        true => [&[FUNCTIONS, 0, 0, 12][..], &[0; 12]].concat(),
+        false => vec![first, second, 0, 0],
+        true => [&[first, second, 0, 12][..], &[0; 12]].concat(),
     };
     command.respond(&data, ALLOCATION_LENGTH);
     Ok(())

@@ -105,6 +105,13 @@ impl UnitAttentions {
         queue.remove(queue.iter().position(|pending| *pending != &THRESHOLD_REACHED)?)
     }
 
+    /// The oldest condition, which stays, and whether there are more.
+    pub(crate) fn pending(&self, nexus: NexusId) -> Option<(&'static Condition, bool)> {
+        let nexuses = self.nexuses();
+        let queue = nexuses.get(&nexus)?;
+        Some((queue.front()?, queue.len() > 1))
+    }
+
     /// Forgets one condition, for the nexus has learned of it in another way.
     pub(crate) fn clear(&self, nexus: NexusId, condition: &'static Condition) {
         if let Some(queue) = self.nexuses().get_mut(&nexus) {

@@ -40,6 +40,8 @@ struct Admitted {
     nexus: NexusId,
     /// Name of the initiator port (RFC 7143 §4.2.7.3).
     port: String,
+    /// iSCSIProtocolLevel.
+    protocol_level: u8,
     record: Arc<SessionRecord>,
     /// Once logged in to a target.
     view: Option<View>,
@@ -151,7 +153,12 @@ impl Guest {
         if !target.is_served_by(self.portal_group) {
             return Adoption::Leave("its portal group does not serve the target any more");
         }
-        let view = View::of(target, self.peer.ip(), self.portal_group, &self.house.portals);
+        let view = View::of(
+            target,
+            self.peer.ip(),
+            (self.portal_group, &self.house.portals),
+            session.protocol_level,
+        );
         let Some(view) = view else {
             return Adoption::Leave("the target is not for its address any more");
         };
@@ -296,16 +303,20 @@ impl Policy for Guest {
         let (nexus, former) = (admission.nexus, Vec::new());
         let [a, b, c, d, e, f] = session.isid;
         let port = format!("{},i,0x{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}", session.initiator_name);
-        self.session = Some(Admitted { nexus, port: port.clone(), record, view: None, former });
+        let protocol_level = u8::try_from(session.protocol_level).unwrap_or(0);
+        self.session =
+            Some(Admitted { nexus, port: port.clone(), protocol_level, record, view: None, former });
         self.house.lookout.watch(&self.control);
         let view = match catalogue.authentication(target).map(|asked| asked.is_satisfied_by(self.user())) {
             None => Err(LoginStatus::NOT_FOUND),
             Some(false) => Err(LoginStatus::AUTHENTICATION_FAILURE),
             Some(true) => match target.and_then(|name| catalogue.find(name)) {
                 Some(target) if !target.is_served_by(self.portal_group) => Err(LoginStatus::NOT_FOUND),
-                Some(target) => View::of(target, self.peer.ip(), self.portal_group, &self.house.portals)
-                    .map(Some)
-                    .ok_or(LoginStatus::AUTHORIZATION_FAILURE),
+                Some(target) => {
+                    View::of(target, self.peer.ip(), (self.portal_group, &self.house.portals), protocol_level)
+                        .map(Some)
+                        .ok_or(LoginStatus::AUTHORIZATION_FAILURE)
+                }
                 None => Ok(None),
             },
         };
@@ -418,9 +429,18 @@ impl Host for Guest {
                 let close = || Message::Close("an initiator has reset the target");
                 self.house.registry.tell_some(&view.target.name, others, |_| {}, close);
             }
+            Function::NexusReset => {
+                view.disks.iter().for_each(|(_, disk)| disk.executor().abandon_nexus(nexus));
+                view.server.nexus_lost(nexus);
+            }
             _ => return false,
         }
         true
+    }
+
+    fn asynchronous_event(&mut self, lun: [u8; 8]) -> Option<[u8; 3]> {
+        let (view, nexus) = self.view()?;
+        view.server.asynchronous_event(nexus, lun)
     }
 
     fn discover(&mut self, name: Option<&str>) -> Vec<(String, Vec<String>)> {

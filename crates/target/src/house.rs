@@ -146,12 +146,13 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// `None` where it may use nothing of it. `portal_group` is where it came in.
+    /// For a session with this iSCSIProtocolLevel that came in by this portal group of these. `None` where it may use
+    /// nothing of the target.
     pub(crate) fn of(
         target: &Arc<Target>,
         peer: IpAddr,
-        portal_group: u16,
-        portals: &Portals,
+        (portal_group, portals): (u16, &Portals),
+        protocol_level: u8,
     ) -> Option<View> {
         let open = target.mounts.iter().filter(|mount| (mount.access)(peer));
         let disks: Vec<_> = open.map(|mount| (mount.lun, Arc::clone(&mount.disk))).collect();
@@ -160,7 +161,8 @@ impl View {
         }
         let units = disks.iter().map(|(lun, disk)| (*lun, Arc::clone(disk.unit()))).collect();
         let server = DeviceServer::new(&target.name, portal_group, units).with_clock(milliseconds);
-        let server = Arc::new(server.among(&portals.groups_of(target)));
+        let server = server.among(&portals.groups_of(target)).at_protocol_level(protocol_level);
+        let server = Arc::new(server);
         Some(View { target: Arc::clone(target), server, disks })
     }
 

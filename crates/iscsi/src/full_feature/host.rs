@@ -43,6 +43,10 @@ pub trait Host: Policy {
     /// Carries out what a task management function means beyond this session. `false` where it is not supported.
     fn manage(&mut self, function: Function, lun: [u8; 8]) -> bool;
 
+    /// The first of the unit attention conditions that this session has yet to be told of a logical unit, as the
+    /// additional response information of QUERY ASYNCHRONOUS EVENT has it (SAM-5 7.9).
+    fn asynchronous_event(&mut self, lun: [u8; 8]) -> Option<[u8; 3]>;
+
     /// The targets that this initiator may discover, with the addresses (`host:port,tag`) it can reach them at.
     /// With a name, that one only.
     fn discover(&mut self, name: Option<&str>) -> Vec<(String, Vec<String>)>;
@@ -131,7 +135,7 @@ impl Cdb {
     }
 }
 
-/// Task management functions (RFC 7143 §11.5.1).
+/// Task management functions (RFC 7143 §11.5.1, RFC 7144 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Function {
@@ -151,6 +155,14 @@ pub enum Function {
     TargetColdReset = 7,
     /// Error recovery level 2.
     TaskReassign = 8,
+    /// Whether one task is there.
+    QueryTask = 9,
+    /// Whether this session has any task on the logical unit.
+    QueryTaskSet = 10,
+    /// The session ends, and with it all that is its own.
+    NexusReset = 11,
+    /// Whether there is a unit attention condition for this session.
+    QueryAsynchronousEvent = 12,
 }
 
 impl Function {
@@ -165,13 +177,28 @@ impl Function {
             TargetWarmReset,
             TargetColdReset,
             TaskReassign,
+            QueryTask,
+            QueryTaskSet,
+            NexusReset,
+            QueryAsynchronousEvent,
         ]
         .into_iter()
         .find(|function| *function as u8 == code)
     }
+
+    /// The iSCSIProtocolLevel that has it.
+    pub(super) fn protocol_level(self) -> u32 {
+        if self as u8 >= Function::QueryTask as u8 { 2 } else { 0 }
+    }
+
+    /// Whether it is about the logical unit that its LUN field names (RFC 7143 §11.5.3, RFC 7144 §6.3.1).
+    pub(super) fn is_of_unit(self) -> bool {
+        use Function::*;
+        !matches!(self, TargetWarmReset | TargetColdReset | TaskReassign | NexusReset)
+    }
 }
 
-/// How a task management function ended (RFC 7143 §11.6.1).
+/// How a task management function ended (RFC 7143 §11.6.1, RFC 7144 §6.4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FunctionResponse {
@@ -185,6 +212,8 @@ pub enum FunctionResponse {
     ReassignmentNotSupported = 4,
     /// No such function here.
     NotSupported = 5,
+    /// What was asked about is there.
+    Succeeded = 7,
     /// Not for such a task.
     Rejected = 255,
 }

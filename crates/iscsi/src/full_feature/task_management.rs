@@ -1,4 +1,4 @@
-//! Task management functions (RFC 7143 §11.5, §11.6).
+//! Task management functions (RFC 7143 §11.5, §11.6, RFC 7144 §6).
 //!
 //! They never wait for a disk. A task that the device server has is abandoned: its outcome is dropped, and the host
 //! sees to it that nothing which starts later is overtaken by what that task may still do.
@@ -13,14 +13,18 @@ use crate::transmit::{Segment, Transmitter};
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     pub(super) fn task_management(&mut self, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
         let header = layout::TaskManagementRequest::of(&self.header);
+        let level = self.parameters.protocol_level;
+        let mut additional = [0; 3];
         let answer = match Function::of(header.function & 0x7f) {
-            Some(function) => self.manage(function, &header, out, host),
+            Some(function) if level < function.protocol_level() => FunctionResponse::NotSupported,
+            Some(function) => self.manage(function, &header, &mut additional, out, host),
             None => FunctionResponse::NotSupported,
         };
         self.open_window(host);
         let shared = self.respond(Response::TaskManagement, header.initiator_task_tag.get(), true);
         let mut response = layout::ShortResponse::of(&shared.bytes());
         response.response = answer as u8;
+        response.additional = additional;
         out.push(response.bytes(), Segment::Empty);
         self.start_ready(out, host);
         self.memory_available(out, host);
@@ -30,19 +34,41 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         &mut self,
         function: Function,
         header: &layout::TaskManagementRequest,
+        additional: &mut [u8; 3],
         out: &mut Transmitter<B>,
         host: &mut impl Host<Buffer = B>,
     ) -> FunctionResponse {
         let lun = header.lun;
-        let needs_unit = !matches!(
-            function,
-            Function::TargetWarmReset | Function::TargetColdReset | Function::TaskReassign
-        );
-        if needs_unit && function != Function::AbortTask && !host.unit_exists(lun) {
+        let of_task = matches!(function, Function::AbortTask | Function::QueryTask);
+        if of_task && header.referenced_task_tag == header.initiator_task_tag {
+            // The only task management request that can be there is this one (§11.5.1, RFC 7144 §6.3).
+            return FunctionResponse::Rejected;
+        }
+        if !of_task && function.is_of_unit() && !host.unit_exists(lun) {
             return FunctionResponse::LunDoesNotExist;
         }
         match function {
             Function::AbortTask => self.abort_task(header, out, host),
+            Function::QueryTask => match self.is_of(header.referenced_task_tag.get(), lun) {
+                true => FunctionResponse::Succeeded,
+                false => self.absent_task(header, out, host),
+            },
+            Function::QueryTaskSet => {
+                found(self.tasks.iter().any(|task| normal_lun(task.lun) == normal_lun(lun)))
+            }
+            Function::QueryAsynchronousEvent => {
+                let event = host.asynchronous_event(lun);
+                *additional = event.unwrap_or_default();
+                found(event.is_some())
+            }
+            Function::NexusReset => {
+                if !host.manage(function, lun) {
+                    return FunctionResponse::NotSupported;
+                }
+                self.abort_where(|_| true, host);
+                self.direction = Direction::CloseAfterSending;
+                FunctionResponse::Complete
+            }
             Function::AbortTaskSet => {
                 self.abort_where(|task_lun| normal_lun(task_lun) == normal_lun(lun), host);
                 FunctionResponse::Complete
@@ -80,6 +106,21 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             self.abort(tag, host);
             return FunctionResponse::Complete;
         }
+        self.absent_task(header, out, host)
+    }
+
+    /// Whether there is a task of this tag on the logical unit.
+    fn is_of(&self, tag: u32, lun: [u8; 8]) -> bool {
+        self.tasks.get(tag).is_some_and(|task| normal_lun(task.lun) == normal_lun(lun))
+    }
+
+    /// What there is to say of a task that is not there: its number tells whether it can still come.
+    fn absent_task(
+        &mut self,
+        header: &layout::TaskManagementRequest,
+        out: &mut Transmitter<B>,
+        host: &mut impl Host<Buffer = B>,
+    ) -> FunctionResponse {
         let referenced = header.ref_cmd_sn.get();
         if !crate::serial::before(referenced, header.cmd_sn.get()) {
             // No command of that number can have been sent before this request (§11.6.1).
@@ -130,4 +171,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     pub fn abandon_all(&mut self, host: &mut impl Host<Buffer = B>) {
         self.abort_where(|_| true, host);
     }
+}
+
+/// The answer to a question.
+fn found(is_there: bool) -> FunctionResponse {
+    if is_there { FunctionResponse::Succeeded } else { FunctionResponse::Complete }
 }

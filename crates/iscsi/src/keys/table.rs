@@ -249,7 +249,7 @@ pub const KEYS: &[Key] = &[
     operational(
         "iSCSIProtocolLevel",
         "1",
-        number(NumberRule::Minimum, (0, 31), |_| 1, |parameters| &mut parameters.protocol_level, None),
+        number(NumberRule::Minimum, (0, 31), |_| 2, |parameters| &mut parameters.protocol_level, None),
     ),
     // §13.25. `No` and `Reject` are what initiators that still offer them have met so far.
     row("IFMarker", Use::Login, Sender::Both, "", Kind::Obsolete("No")),

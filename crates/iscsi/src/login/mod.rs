@@ -351,6 +351,8 @@ impl Login {
         let alias = self.negotiation.introduction().initiator_alias.as_deref();
         let shown = |alias: &str| alias.chars().filter(|part| !part.is_control()).collect();
         session.initiator_alias = alias.map(shown);
+        let parameters = self.negotiation.parameters();
+        session.protocol_level = parameters.protocol_level;
         let tsih = match policy.admit(&session) {
             // A handle of 0 would be taken for a request for a new session.
             Ok(0) => Err(LoginStatus::TARGET_ERROR),
@@ -360,7 +362,6 @@ impl Login {
             let who = &session.initiator_name;
             Refusal::new(status, format!("there is no place for a session of {who}"))
         })?;
-        let parameters = self.negotiation.parameters();
         let (cmd_sn, stat_sn) = (constants.cmd_sn, self.stat_sn);
         Ok(Established { session, tsih, parameters, cmd_sn, stat_sn })
     }

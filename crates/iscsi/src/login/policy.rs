@@ -56,6 +56,8 @@ pub struct NewSession {
     pub session_type: SessionType,
     /// Who has logged in, where authentication was required.
     pub authenticated_user: Option<String>,
+    /// iSCSIProtocolLevel: 1 stands for RFC 7143, 2 for RFC 7144.
+    pub protocol_level: u32,
 }
 
 impl NewSession {
@@ -75,6 +77,7 @@ impl NewSession {
             cid: 1,
             session_type: SessionType::Normal,
             authenticated_user: None,
+            protocol_level: 1,
         }
     }
 }

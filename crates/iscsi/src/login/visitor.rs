@@ -40,6 +40,7 @@ impl Visitor {
                 cid,
                 session_type,
                 authenticated_user: None,
+                protocol_level: 1,
             },
             required: Authentication::None,
             target_alias: None,

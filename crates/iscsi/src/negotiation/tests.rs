@@ -135,7 +135,10 @@ fn numbers_outside_their_limits_are_rejected_and_keep_their_defaults() {
         "no key here takes a range"
     );
     assert_eq!(self::answers("MaxBurstLength=0x2000"), "MaxBurstLength=8192");
-    assert_eq!(self::answers("iSCSIProtocolLevel=2"), "iSCSIProtocolLevel=1");
+    for (offered, answered) in [(0, 0), (1, 1), (2, 2), (3, 2), (31, 2)] {
+        let answer = self::answers(&format!("iSCSIProtocolLevel={offered}"));
+        assert_eq!(answer, format!("iSCSIProtocolLevel={answered}"));
+    }
     assert_eq!(
         self::answers("DefaultTime2Wait=40 DefaultTime2Retain=20"),
         "DefaultTime2Wait=40 DefaultTime2Retain=0"

@@ -167,8 +167,10 @@ headers! {
         total_ahs_length: u8,
         /// 0
         data_segment_length: [u8; 3],
+        /// Additional Response Information, task management only (RFC 7144 §6.4.1).
+        additional: [u8; 3],
         /// 0
-        _reserved2: [u8; 8],
+        _reserved2: [u8; 5],
         /// Names the request.
         initiator_task_tag: U32,
         /// 0

@@ -55,6 +55,20 @@ fn request_sense_reports_in_descriptor_format_if_asked() {
 }
 
 #[test]
+fn what_is_pending_can_be_asked_for_and_stays() {
+    let bench = Bench::new();
+    let asked = || bench.server.asynchronous_event(NEXUS, LUN);
+    assert_eq!(asked(), None);
+    bench.server.nexus_established(NEXUS, "iqn.x,i,0x1");
+    assert_eq!(asked(), Some([0x16, 0x29, 0x00]));
+    bench.server.tasks_cleared(LUN, NEXUS);
+    assert_eq!(asked(), Some([0x26, 0x29, 0x00]), "and more than one");
+    assert_eq!(told(&bench, NEXUS), POWER_ON);
+    assert_eq!(asked(), Some([0x16, 0x2f, 0x00]));
+    assert_eq!(bench.server.asynchronous_event(NEXUS, [0, 9, 0, 0, 0, 0, 0, 0]), None);
+}
+
+#[test]
 fn a_command_that_would_wait_consumes_nothing() {
     let bench = settled();
     let read = block_cdb(0x28, 0, 0, 1);

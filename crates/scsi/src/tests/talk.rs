@@ -22,6 +22,17 @@ fn the_task_management_functions_are_told() {
     assert_eq!(extended, [&[0xda, 0, 0, 12][..], &[0; 12]].concat());
 }
 
+#[test]
+fn functions_and_version_follow_the_protocol_level() {
+    for (level, functions) in [(0, [0xda, 0]), (1, [0xda, 0]), (2, [0xde, 0x07])] {
+        let mut bench = Bench::new();
+        bench.server = bench.server.at_protocol_level(level);
+        assert_eq!(bench.good(&[0xa3, 0x0d, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0])[..2], functions);
+        let version = bench.good(&[0x12, 0, 0, 0, 96, 0])[64..66].to_vec();
+        assert_eq!(version, [0x09, 0x60 + level], "the version descriptor of iSCSI");
+    }
+}
+
 fn log(page: u8, subpage: u8) -> [u8; 10] {
     [0x4d, 0, 0x40 | page, subpage, 0, 0, 0, 1, 0, 0]
 }

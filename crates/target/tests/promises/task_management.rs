@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use timedisk_iscsi::pdu::NO_TAG;
 use timedisk_volume::{FileVolume, Length, MemoryVolume, OpenOptions, Operation};
 
 use super::wire::{BLOCK, Lab, Scsi, block, held, open_target};
@@ -10,7 +11,13 @@ use super::wire::{BLOCK, Lab, Scsi, block, held, open_target};
 const ABORT_TASK: u8 = 1;
 const LOGICAL_UNIT_RESET: u8 = 5;
 const TARGET_COLD_RESET: u8 = 7;
+const QUERY_TASK: u8 = 9;
+const QUERY_TASK_SET: u8 = 10;
+const NEXUS_RESET: u8 = 11;
+const QUERY_ASYNCHRONOUS_EVENT: u8 = 12;
 const TASK_DOES_NOT_EXIST: u8 = 1;
+const NOT_SUPPORTED: u8 = 5;
+const SUCCEEDED: u8 = 7;
 
 #[test]
 fn a_reset_while_a_commands_data_come_uses_up_its_number() {
@@ -100,6 +107,46 @@ fn a_cold_reset_ends_every_connection_to_the_target() {
     elsewhere.check_alive();
     let mut again = lab.session("disk", &[]);
     assert_eq!(again.run(&Scsi::read(0, 1)).good(), block(0));
+}
+
+const NEWER: &[(&str, &str)] = &[("iSCSIProtocolLevel", "2")];
+
+#[test]
+fn who_agrees_on_rfc_7144_may_ask_for_tasks_and_events() {
+    let volume = held(1 << 20);
+    let lab = Lab::new(vec![open_target("disk", Arc::clone(&volume))]);
+    let (mut newer, mut older) = (lab.session("disk", NEWER), lab.session("disk", &[]));
+    assert_eq!(newer.run(&Scsi::input(&[0x12, 0, 0, 0, 96, 0], 96)).good()[64..66], [0x09, 0x62]);
+    assert_eq!(older.run(&Scsi::input(&[0x12, 0, 0, 0, 96, 0], 96)).good()[64..66], [0x09, 0x61]);
+    volume.hold(Operation::Write);
+    let tag = newer.start(&Scsi::write(0, &block(1)));
+    let number = newer.cmd_sn.wrapping_sub(1);
+    assert!(volume.await_waiting(1, Duration::from_secs(10)));
+    assert_eq!(newer.ask_about(QUERY_TASK, tag, number).0, SUCCEEDED);
+    assert_eq!(newer.ask_about(QUERY_TASK_SET, NO_TAG, 0).0, SUCCEEDED);
+    assert_eq!(newer.ask_about(QUERY_ASYNCHRONOUS_EVENT, NO_TAG, 0), (0, [0; 3]));
+    for function in [QUERY_TASK, QUERY_TASK_SET, NEXUS_RESET, QUERY_ASYNCHRONOUS_EVENT] {
+        assert_eq!(older.ask_about(function, NO_TAG, 0).0, NOT_SUPPORTED, "not agreed on");
+    }
+    volume.release_all();
+    newer.finish(tag).good();
+    assert_eq!(newer.ask_about(QUERY_TASK_SET, NO_TAG, 0).0, 0);
+    assert_eq!(older.manage(LOGICAL_UNIT_RESET, 0, 0), 0);
+    assert_eq!(newer.ask_about(QUERY_ASYNCHRONOUS_EVENT, NO_TAG, 0), (SUCCEEDED, [0x16, 0x29, 0x03]));
+    assert_eq!(newer.run(&Scsi::test_unit_ready()).condition(), (0x06, 0x29, 0x03));
+    assert_eq!(newer.ask_about(QUERY_ASYNCHRONOUS_EVENT, NO_TAG, 0).0, 0);
+}
+
+#[test]
+fn a_reset_of_the_nexus_ends_its_session_and_what_it_reserved_and_no_other() {
+    let lab = Lab::memory(1 << 20);
+    let (mut first, mut second) = (lab.session("disk", NEWER), lab.session("disk", &[]));
+    first.run(&Scsi::none(&[0x16, 0, 0, 0, 0, 0])).good();
+    assert_eq!(second.run(&Scsi::read(0, 1)).status, 0x18, "it is reserved");
+    assert_eq!(first.ask_about(NEXUS_RESET, NO_TAG, 0).0, 0);
+    assert_eq!(second.run(&Scsi::read(0, 1)).good(), block(0));
+    first.await_close();
+    second.check_alive();
 }
 
 /// PERSISTENT RESERVE OUT with keys.

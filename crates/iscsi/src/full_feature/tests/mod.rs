@@ -26,6 +26,8 @@ pub(super) struct Promises {
     pub(super) started: Vec<Command<Vec<u8>>>,
     pub(super) abandoned: Vec<TaskId>,
     pub(super) managed: Vec<(Function, [u8; 8])>,
+    /// What there is to be told.
+    pub(super) event: Option<[u8; 3]>,
     /// Commands are answered at once with GOOD and this.
     pub(super) answer: Option<Vec<u8>>,
 }
@@ -85,6 +87,9 @@ impl Host for Promises {
     fn manage(&mut self, function: Function, lun: [u8; 8]) -> bool {
         self.managed.push((function, lun));
         true
+    }
+    fn asynchronous_event(&mut self, _: [u8; 8]) -> Option<[u8; 3]> {
+        self.event
     }
     fn discover(&mut self, _: Option<&str>) -> Vec<(String, Vec<String>)> {
         Vec::new()
@@ -170,6 +175,7 @@ impl Bench {
             started: Vec::new(),
             abandoned: Vec::new(),
             managed: Vec::new(),
+            event: None,
             answer: None,
         };
         let session = Session::new(NewSession::example(), parameters, 100, 10, NOW, &mut host);

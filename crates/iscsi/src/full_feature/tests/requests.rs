@@ -93,6 +93,82 @@ fn a_task_set_is_aborted_on_its_own_unit_only() {
     assert_eq!(answer(&bench.give(manage(Function::TaskReassign, 2, 0, LUN), &[])), 4);
 }
 
+/// A session that has agreed on RFC 7144.
+fn newer() -> Bench {
+    Bench::new(|parameters| parameters.protocol_level = 2)
+}
+
+#[test]
+fn a_task_can_be_asked_about_while_it_is_there() {
+    let mut bench = newer();
+    bench.give(command(1, 100, F, 0), &[]);
+    assert_eq!(answer(&bench.give(manage(Function::QueryTask, 1, 100, LUN), &[])), 7);
+    let elsewhere = [0, 1, 0, 0, 0, 0, 0, 0];
+    assert_eq!(answer(&bench.give(manage(Function::QueryTask, 1, 100, elsewhere), &[])), 1);
+    assert_eq!(answer(&bench.give(manage(Function::QueryTaskSet, NO_TAG, 0, LUN), &[])), 7);
+    assert_eq!(answer(&bench.give(manage(Function::QueryTaskSet, NO_TAG, 0, elsewhere), &[])), 2);
+    assert_eq!(bench.finish(0, good()).len(), 1, "it was not touched");
+    assert_eq!(answer(&bench.give(manage(Function::QueryTask, 1, 100, LUN), &[])), 1, "it has ended");
+    assert_eq!(answer(&bench.give(manage(Function::QueryTaskSet, NO_TAG, 0, LUN), &[])), 0);
+    let sent = bench.give(manage(Function::QueryTask, 7, 101, LUN), &[]);
+    assert_eq!((answer(&sent), sent[0].exp_cmd_sn()), (0, 102), "a lost one can't come any more");
+}
+
+#[test]
+fn a_pending_event_is_told_and_stays() {
+    let mut bench = newer();
+    let ask = manage(Function::QueryAsynchronousEvent, NO_TAG, 0, LUN);
+    let told = |sent: Vec<Sent>| (answer(&sent), sent[0].header[8..16].to_vec());
+    assert_eq!(told(bench.give(ask, &[])), (0, vec![0; 8]));
+    bench.host.event = Some([0x26, 0x29, 0x03]);
+    assert_eq!(told(bench.give(ask, &[])), (7, vec![0x26, 0x29, 0x03, 0, 0, 0, 0, 0]));
+    let missing = manage(Function::QueryAsynchronousEvent, NO_TAG, 0, [0, 9, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(told(bench.give(missing, &[])), (2, vec![0; 8]));
+}
+
+#[test]
+fn a_reset_of_the_nexus_is_answered_and_ends_the_session() {
+    let mut bench = newer();
+    let mut other = command(2, 101, F, 0);
+    other[9] = 1;
+    bench.give(command(1, 100, F, 0), &[]);
+    bench.give(other, &[]);
+    assert_eq!(answer(&bench.give(manage(Function::NexusReset, NO_TAG, 0, LUN), &[])), 0);
+    assert_eq!(bench.host.abandoned.len(), 2, "on every logical unit");
+    assert_eq!(bench.host.managed, [(Function::NexusReset, LUN)]);
+    assert_eq!(bench.session.direction(), Direction::CloseAfterSending);
+}
+
+#[test]
+fn newer_functions_need_the_newer_protocol_level() {
+    for level in [0, 1] {
+        let mut bench = Bench::new(|parameters| parameters.protocol_level = level);
+        bench.give(command(1, 100, F, 0), &[]);
+        for function in [
+            Function::QueryTask,
+            Function::QueryTaskSet,
+            Function::NexusReset,
+            Function::QueryAsynchronousEvent,
+        ] {
+            let sent = bench.give(manage(function, 1, 100, LUN), &[]);
+            assert_eq!(answer(&sent), 5, "{function:?} at level {level}");
+        }
+        assert_eq!(bench.session.direction(), Direction::GoOn);
+        assert!(bench.host.abandoned.is_empty() && bench.host.managed.is_empty());
+    }
+    let mut unknown = manage(Function::AbortTask, 1, 100, LUN);
+    unknown[1] = F | 13;
+    assert_eq!(answer(&newer().give(unknown, &[])), 5);
+}
+
+#[test]
+fn a_function_is_no_task_that_others_apply_to() {
+    let mut bench = newer();
+    for function in [Function::AbortTask, Function::QueryTask] {
+        assert_eq!(answer(&bench.give(manage(function, 1000, 105, LUN), &[])), 255);
+    }
+}
+
 #[test]
 fn what_is_not_understood_is_rejected_with_its_header() {
     let mut bench = Bench::new(|_| {});

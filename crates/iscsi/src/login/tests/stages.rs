@@ -21,6 +21,7 @@ fn an_open_target_is_entered_with_one_request() {
         cid: 9,
         session_type: SessionType::Normal,
         authenticated_user: None,
+        protocol_level: 1,
     };
     assert_eq!(established.session, expected);
     assert_eq!(bench.house.admitted, [expected]);

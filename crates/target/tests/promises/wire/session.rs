@@ -295,12 +295,20 @@ impl Initiator {
     /// forgotten.
     #[track_caller]
     pub(crate) fn manage(&mut self, function: u8, referenced: u32, ref_cmd_sn: u32) -> u8 {
+        let (answer, _) = self.ask_about(function, referenced, ref_cmd_sn);
+        self.tasks.remove(&referenced);
+        answer
+    }
+
+    /// The same, with the additional response information (RFC 7144 §6.4.1), for functions that abort nothing.
+    #[track_caller]
+    pub(crate) fn ask_about(&mut self, function: u8, referenced: u32, ref_cmd_sn: u32) -> (u8, [u8; 3]) {
         let request = self.task_management(function, referenced, ref_cmd_sn);
         self.send(&request);
         let response = self.expect(Response::TaskManagement);
         assert_eq!(response.tag(), request.tag());
-        self.tasks.remove(&referenced);
-        layout::ShortResponse::of(&response.header).response
+        let header = layout::ShortResponse::of(&response.header);
+        (header.response, header.additional)
     }
 
     /// A Text Request with the next number; not sent.
