@@ -20,6 +20,26 @@ const FUNCTIONS: &[(u8, &str, &str)] = &[
     (12, "QUERY ASYNCHRONOUS EVENT", "done, with iSCSIProtocolLevel=2"),
 ];
 
+/// Task attributes (RFC 7143 §11.3.1, SAM-5 8.9), and what they mean here.
+const ATTRIBUTES: &[(u8, &str, &str)] = &[
+    (0, "untagged", "as SIMPLE"),
+    (1, "SIMPLE", "in any order with others that are SIMPLE"),
+    (2, "ORDERED", "begins when all older ones of all sessions have ended, and before all newer ones"),
+    (3, "HEAD OF QUEUE", "begins at once; what has not begun waits for its end"),
+    (4, "ACA", "refused: INVALID MESSAGE ERROR (49/00)"),
+];
+
+const ABOUT_ATTRIBUTES: &str = "
+A disk has one task set for all sessions (TST=000b). Commands that the medium has no part in, INQUIRY or TEST UNIT
+READY, keep to the order of their own session only.
+
+There is never an auto contingent allegiance: it would shut all other clients out of a disk until one of them clears
+it, and no client in use asks for it. NACA=1 in a CDB is refused (INVALID FIELD IN CDB), INQUIRY says NORMACA=0, CLEAR
+ACA is not supported.
+
+Command priority (RFC 7144 §5.1.1) is taken and makes no difference (PRIOR_SUP=0). The status qualifier is always 0.
+";
+
 fn when(usage: Use) -> &'static str {
     match usage {
         Use::Security => "authentication",
@@ -66,5 +86,10 @@ pub fn conformance() -> String {
     for (code, name, what) in FUNCTIONS {
         let _ = writeln!(text, "| {code} | {name} | {what} |");
     }
+    text.push_str("\n## Task attributes\n\n| code | attribute | |\n|---|---|---|\n");
+    for (code, name, what) in ATTRIBUTES {
+        let _ = writeln!(text, "| {code} | {name} | {what} |");
+    }
+    text.push_str(ABOUT_ATTRIBUTES);
     text
 }

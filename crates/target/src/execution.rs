@@ -5,13 +5,14 @@
 //! runs. Until it ends nothing else starts on its disk: whatever comes later can rely on not being overtaken by it.
 
 mod overhaul;
+mod task_set;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use timedisk_iscsi::full_feature::{Outcome, TaskId};
+use timedisk_iscsi::full_feature::{Attribute, Outcome, TaskId};
 use timedisk_scsi::{LogicalUnit, NexusId, Wait};
 
 use crate::control::{Control, Ended};
@@ -45,6 +46,8 @@ pub(crate) struct Executor {
     /// As many wait for a flush as were expected.
     gathered: Condvar,
     abandoned: AtomicUsize,
+    /// What [`State::marked`] says.
+    marked: AtomicBool,
     pace: Pace,
     complained: Mutex<Option<Instant>>,
     /// A thread carries an overhaul on.
@@ -59,6 +62,8 @@ struct State {
     idle: usize,
     /// How many wait until nothing runs and nothing is queued: mostly nobody, and waking nobody costs a system call.
     waiting_for_rest: usize,
+    /// Some command that runs or is queued is ORDERED or HEAD OF QUEUE.
+    marked: bool,
     /// A thread sees to those that wait for a flush. Others that come while it flushes go together when it has ended.
     flushing: bool,
     /// The thread that sees to flushes still waits for more to come.
@@ -87,16 +92,25 @@ impl State {
 
     /// The place of the next job that can be carried out, and whether it waits for a flush.
     fn next(&self) -> Option<(usize, bool)> {
-        let mut waits = self.queue.iter().map(|job| job.wait == Wait::Flush).enumerate();
-        waits.find(|(_, flush)| !(*flush && self.flushing))
+        let gate = self.gate();
+        let mut queued = self.queue.iter().enumerate();
+        let next = queued.find(|(place, job)| {
+            let joins_a_flush = job.wait == Wait::Flush && self.flushing;
+            !joins_a_flush && gate.lets_in(*place, job.command.attribute)
+        });
+        next.map(|(place, job)| (place, job.wait == Wait::Flush))
     }
 
-    /// Takes all that waits for a flush.
+    /// Takes all that waits for a flush and for nothing else.
     fn take_flushes(&mut self, jobs: &mut Vec<Job>) {
-        let mut index = 0;
+        let gate = self.gate();
+        let (mut index, mut taken) = (0, 0);
         while let Some(job) = self.queue.get(index) {
-            match job.wait == Wait::Flush {
-                true => jobs.extend(self.queue.remove(index)),
+            match job.wait == Wait::Flush && gate.lets_in(index + taken, job.command.attribute) {
+                true => {
+                    jobs.extend(self.queue.remove(index));
+                    taken += 1;
+                }
                 false => index += 1,
             }
         }
@@ -106,6 +120,7 @@ impl State {
 struct Running {
     nexus: NexusId,
     id: TaskId,
+    attribute: Attribute,
     abandoned: bool,
     /// Whether nothing else starts before it ends, if it is abandoned.
     is_in_the_way: bool,
@@ -127,6 +142,7 @@ impl Executor {
             rest: Condvar::new(),
             gathered: Condvar::new(),
             abandoned: AtomicUsize::new(0),
+            marked: AtomicBool::new(false),
             pace: Pace::default(),
             complained: Mutex::new(None),
             overhauling: AtomicBool::new(false),
@@ -155,8 +171,23 @@ impl Executor {
         state.queue.len() + state.running.len()
     }
 
+    /// Whether what comes now may have to wait for a command that was abandoned, or for one that is not SIMPLE.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.has_abandoned() || self.marked.load(Ordering::Acquire)
+    }
+
+    /// Takes note of what was added or has gone, if any of it is or was not SIMPLE.
+    fn note_marked(&self, state: &mut State) {
+        let before = state.marked;
+        self.marked.store(state.mark(), Ordering::Release);
+        if before {
+            // What waited for it may start now.
+            self.work.notify_all();
+        }
+    }
+
     /// Whether an abandoned command still runs.
-    pub(crate) fn has_abandoned(&self) -> bool {
+    fn has_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire) > 0
     }
 
@@ -166,7 +197,11 @@ impl Executor {
         if job.reply.is_replaced() {
             return;
         }
+        let attribute = job.command.attribute;
         state.queue.push_back(job);
+        if attribute != Attribute::Simple {
+            self.note_marked(&mut state);
+        }
         self.summon(state);
     }
 
@@ -195,6 +230,7 @@ impl Executor {
             if state.threads == 0 {
                 tracing::error!("no thread for the disk {}: {error}", self.name());
                 state.queue.drain(..).for_each(|job| job.answer(busy()));
+                self.note_marked(&mut state);
                 self.tell_of_rest(&state);
             }
         }
@@ -211,11 +247,11 @@ impl Executor {
     }
 
     /// Carries commands of one session out on this thread, and puts those that somebody waits for into `ended`. Behind
-    /// an abandoned one they are queued instead, and their outcomes are posted.
+    /// what holds them back they are queued instead, and their outcomes are posted.
     pub(crate) fn run_here(self: &Arc<Self>, jobs: &mut Vec<Job>, round: &mut Round, ended: &mut Vec<Ended>) {
         let may_run = {
             let mut state = self.state();
-            let may_run = !self.has_abandoned();
+            let may_run = !self.holds_back();
             jobs.retain(|job| !job.reply.is_replaced());
             if may_run {
                 state.running.extend(jobs.iter().map(Running::new));
@@ -242,6 +278,9 @@ impl Executor {
     fn abandon_where(&self, matches: impl Fn(NexusId, TaskId) -> bool) {
         let mut state = self.state();
         state.queue.retain(|job| !matches(job.nexus, job.command.id));
+        if state.marked {
+            self.note_marked(&mut state);
+        }
         self.tell_of_rest(&state);
         for running in state.running.iter_mut().filter(|running| matches(running.nexus, running.id)) {
             if !running.abandoned {
@@ -372,6 +411,9 @@ impl Executor {
                 Some(_) => {}
             }
         }
+        if state.marked {
+            self.note_marked(&mut state);
+        }
         self.tell_of_rest(&state);
     }
 }
@@ -379,7 +421,8 @@ impl Executor {
 impl Running {
     fn new(job: &Job) -> Self {
         let is_in_the_way = job.wait != Wait::Overhaul;
-        Running { nexus: job.nexus, id: job.command.id, abandoned: false, is_in_the_way }
+        let (id, attribute) = (job.command.id, job.command.attribute);
+        Running { nexus: job.nexus, id, attribute, abandoned: false, is_in_the_way }
     }
 }
 

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use timedisk_iscsi::chap::Identity;
-use timedisk_iscsi::full_feature::{AsyncEvent, Command, Function, Host, Outcome, Plan, TaskId, normal_lun};
+use timedisk_iscsi::full_feature::{
+    AsyncEvent, Attribute, Command, Function, Host, Outcome, Plan, TaskId, normal_lun,
+};
 use timedisk_iscsi::login::{self, LoginStatus, NewSession, Policy, TargetAnswer};
 use timedisk_scsi::{Attention, LogicalUnit, NexusId, Wait};
 
@@ -383,8 +385,10 @@ impl Host for Guest {
         }
         let disk = view.server.unit(command.lun).and_then(|unit| view.disk(unit));
         let wait = view.server.plan(command.lun, command.cdb.bytes()).wait;
-        // Behind an abandoned command waits what it might overtake, and not what the medium has no part in.
-        let free = disk.is_none_or(|disk| !disk.executor().has_abandoned()) || wait == Wait::Nothing;
+        // Behind an abandoned command waits what it might overtake, and not what the medium has no part in. The same
+        // goes for commands that begin before or after others: the disk's task set tells when.
+        let simple = command.attribute == Attribute::Simple;
+        let free = wait == Wait::Nothing || disk.is_none_or(|disk| simple && !disk.executor().holds_back());
         let is_long = matches!(wait, Wait::Cache | Wait::Flush);
         if free
             && !is_long

@@ -70,6 +70,17 @@ pub struct TaskId {
     pub tag: u32,
 }
 
+/// Task attributes (RFC 7143 §11.3.1, SAM-5 8.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attribute {
+    /// Untagged or simple: in any order.
+    Simple,
+    /// After all older ones, before all younger ones.
+    Ordered,
+    /// At once, before all that wait.
+    HeadOfQueue,
+}
+
 /// A command with all its data, to be carried out.
 #[derive(Debug)]
 pub struct Command<B> {
@@ -79,6 +90,8 @@ pub struct Command<B> {
     pub lun: [u8; 8],
     /// 16 bytes, or more with an extended CDB.
     pub cdb: Cdb,
+    /// When it may begin, and others beside it. Within its session that was seen to, but for `HeadOfQueue`.
+    pub attribute: Attribute,
     /// What was planned when it came. The logical unit may be another by now.
     pub plan: Plan,
     /// What the initiator sent, and how much of the buffer that is.

@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use exchanges::{AsyncEvent, DATA_PATIENCE, IDLE_BEFORE_PING, PING_PATIENCE};
-pub use host::{Cdb, Command, Function, FunctionResponse, Host, Outcome, Plan, TaskId};
+pub use host::{Attribute, Cdb, Command, Function, FunctionResponse, Host, Outcome, Plan, TaskId};
 pub use lun::normal_lun;
 pub use window::{CommandWindow, WINDOW_LIMIT, WINDOW_START};
 

@@ -1,7 +1,7 @@
 //! SCSI commands: how they come in, wait for their turn, and are answered (RFC 7143 §11.3, §11.4, §11.7).
 
-use super::host::{Cdb, Command, Host, Outcome, TaskId};
-use super::task::{Attribute, Failure, Gathering, Stage, Task};
+use super::host::{Attribute, Cdb, Command, Host, Outcome, TaskId};
+use super::task::{Failure, Gathering, Stage, Task};
 use super::window::Arrival;
 use super::{Current, IMMEDIATE_LIMIT, Session, normal_lun, unsolicited_limit};
 use crate::pdu::{NO_TAG, RejectReason, Response, additional_headers, layout};
@@ -94,13 +94,17 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         if length > allowed || (more_unsolicited && self.parameters.initial_r2t) {
             data.fail(Failure::UnexpectedUnsolicitedData);
         }
+        let attribute = Attribute::of(header.flags);
+        if attribute.is_none() {
+            data.fail(Failure::InvalidMessage);
+        }
         let serial = self.next_serial;
         self.next_serial += 1;
         Task {
             id: TaskId { serial, tag: header.initiator_task_tag.get() },
             lun: header.lun,
             cdb,
-            attribute: Attribute::of(header.flags),
+            attribute: attribute.unwrap_or(Attribute::Simple),
             immediate: header.opcode & crate::pdu::IMMEDIATE != 0,
             cmd_sn: header.cmd_sn.get(),
             delivered: None,
@@ -320,7 +324,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         let length = task.data.received.min(task.data.wanted) as usize;
         let data_out = task.data.buffer.take().map(|buffer| (buffer, length));
         let (cdb, plan, data_in) = (task.cdb.clone(), task.plan, task.data_in.take());
-        let command = Command { id: task.id, lun: task.lun, cdb, plan, data_out, data_in };
+        let (id, lun, attribute) = (task.id, task.lun, task.attribute);
+        let command = Command { id, lun, cdb, attribute, plan, data_out, data_in };
         if let Some(outcome) = host.start(command) {
             self.finish(tag, outcome, out, host);
         }

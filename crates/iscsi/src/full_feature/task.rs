@@ -2,27 +2,21 @@
 
 use std::collections::VecDeque;
 
-use super::host::{Cdb, Outcome, Plan, TaskId};
+use super::host::{Attribute, Cdb, Outcome, Plan, TaskId};
 use crate::parameters::Parameters;
 use crate::pdu::{NO_TAG, layout};
 
-/// Task attributes (RFC 7143 §11.3.1, SAM-5 8.9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Attribute {
-    /// Untagged or simple: in any order.
-    Simple,
-    /// After all older ones, before all younger ones.
-    Ordered,
-    /// At once. ACA tasks count among them, there being no ACA condition here.
-    HeadOfQueue,
-}
+/// ATTR of a SCSI Command (RFC 7143 §11.3.1) that only an auto contingent allegiance gives a meaning.
+const ACA: u8 = 4;
 
 impl Attribute {
-    pub(super) fn of(flags: u8) -> Self {
+    /// By ATTR. `None` where there is no such attribute: there is never an auto contingent allegiance here.
+    pub(super) fn of(flags: u8) -> Option<Self> {
         match flags & 0x07 {
-            2 => Attribute::Ordered,
-            3 | 4 => Attribute::HeadOfQueue,
-            _ => Attribute::Simple,
+            2 => Some(Attribute::Ordered),
+            3 => Some(Attribute::HeadOfQueue),
+            ACA => None,
+            _ => Some(Attribute::Simple),
         }
     }
 }
@@ -30,6 +24,10 @@ impl Attribute {
 /// Status codes (SAM-5 5.3.1).
 const CHECK_CONDITION: u8 = 0x02;
 const TASK_SET_FULL: u8 = 0x28;
+
+/// Sense keys (SPC-4 4.5.6).
+const ILLEGAL_REQUEST: u8 = 0x05;
+const ABORTED_COMMAND: u8 = 0x0b;
 
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,26 +65,29 @@ pub(super) struct Task<B> {
     pub(super) data_in: Option<B>,
 }
 
-/// Why the transport ends a task: ABORTED COMMAND with this additional code (RFC 7143 §11.4.7.2), or a status.
+/// Why the transport ends a task: a sense key with an additional code (RFC 7143 §11.4.7.2), or a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     UnexpectedUnsolicitedData,
     IncorrectAmountOfData,
     ServiceCrcError,
+    /// The ACA attribute, where there is no auto contingent allegiance (SAM-5 5.9.2).
+    InvalidMessage,
     /// There was no memory for data that came unasked.
     TaskSetFull,
 }
 
 impl Failure {
     pub(super) fn outcome<B>(self) -> Outcome<B> {
-        let (asc, ascq) = match self {
-            Failure::UnexpectedUnsolicitedData => (0x0c, 0x0c),
-            Failure::IncorrectAmountOfData => (0x0c, 0x0d),
-            Failure::ServiceCrcError => (0x47, 0x05),
+        let (key, asc, ascq) = match self {
+            Failure::UnexpectedUnsolicitedData => (ABORTED_COMMAND, 0x0c, 0x0c),
+            Failure::IncorrectAmountOfData => (ABORTED_COMMAND, 0x0c, 0x0d),
+            Failure::ServiceCrcError => (ABORTED_COMMAND, 0x47, 0x05),
+            Failure::InvalidMessage => (ILLEGAL_REQUEST, 0x49, 0x00),
             Failure::TaskSetFull => return Outcome::of_status(TASK_SET_FULL, Vec::new()),
         };
         let mut sense = vec![0; 18];
-        for (index, value) in [(0, 0x70), (2, 0x0b), (7, 10), (12, asc), (13, ascq)] {
+        for (index, value) in [(0, 0x70), (2, key), (7, 10), (12, asc), (13, ascq)] {
             if let Some(byte) = sense.get_mut(index) {
                 *byte = value;
             }

@@ -20,5 +20,6 @@ mod overhauls;
 mod portal_groups;
 mod steps;
 mod stuck_disk;
+mod task_attributes;
 mod task_management;
 mod thin_provisioning;

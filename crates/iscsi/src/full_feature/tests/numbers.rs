@@ -145,6 +145,25 @@ fn an_ordered_command_starts_after_all_before_it_and_before_all_after_it() {
 }
 
 #[test]
+fn the_host_is_told_the_attributes_and_aca_is_none() {
+    let mut bench = Bench::new(|_| {});
+    bench.host.answer = Some(Vec::new());
+    let mut number = 100;
+    let mut give = |bench: &mut Bench, attribute| {
+        number += 1;
+        bench.give(command(number, number - 1, F | attribute, 0), &[])
+    };
+    for attribute in [0, 1, 2, 3] {
+        assert_eq!(give(&mut bench, attribute)[0].response().status, 0);
+    }
+    let told: Vec<_> = bench.host.started.iter().map(|command| command.attribute).collect();
+    use Attribute::{HeadOfQueue, Ordered, Simple};
+    assert_eq!(told, [Simple, Simple, Ordered, HeadOfQueue]);
+    assert_eq!(give(&mut bench, 4)[0].sense(), (0x05, 0x49, 0x00), "INVALID MESSAGE ERROR");
+    assert_eq!(bench.host.started.len(), 4);
+}
+
+#[test]
 fn immediate_commands_are_bounded() {
     let mut bench = Bench::new(|_| {});
     let header = |tag| {

@@ -14,7 +14,7 @@ pub(crate) struct Scsi {
     /// Expected Data Transfer Length.
     pub(crate) expected: u32,
     pub(crate) data: Vec<u8>,
-    /// 0: untagged, 1: simple, 2: ordered, 3: head of queue.
+    /// 0: untagged, 1: simple, 2: ordered, 3: head of queue, 4: ACA.
     pub(crate) attribute: u8,
 }
 
@@ -89,6 +89,10 @@ impl Scsi {
     /// The same for another logical unit.
     pub(crate) fn at(self, lun: u8) -> Scsi {
         Scsi { lun, ..self }
+    }
+
+    pub(crate) fn head_of_queue(self) -> Scsi {
+        Scsi { attribute: 3, ..self }
     }
 
     pub(crate) fn ordered(self) -> Scsi {
