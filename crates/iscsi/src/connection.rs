@@ -231,11 +231,17 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Connection<B> {
         }
     }
 
-    /// Another session had tasks aborted: those of one logical unit, or of all. Returns whether any was.
-    pub fn aborted_by_another(&mut self, lun: Option<[u8; 8]>, host: &mut impl Host<Buffer = B>) -> bool {
+    /// Another session had the tasks of a logical unit aborted: they end with TASK ABORTED if they are to be answered,
+    /// else without a word. Returns whether there were any.
+    pub fn aborted_by_another(
+        &mut self,
+        lun: [u8; 8],
+        are_answered: bool,
+        host: &mut impl Host<Buffer = B>,
+    ) -> bool {
         match &mut self.phase {
             Phase::FullFeature(session) => {
-                let aborted = session.aborted_by_another(lun, host);
+                let aborted = session.aborted_by_another(lun, are_answered, &mut self.transmitter, host);
                 session.memory_available(&mut self.transmitter, host);
                 aborted
             }

@@ -91,6 +91,9 @@ impl Host for AnyHost {
     fn abandon(&mut self, id: TaskId) {
         self.pending.retain(|pending| *pending != id);
     }
+    fn failed(&mut self, _: [u8; 8], status: u8) -> bool {
+        status != 0 && self.count.is_multiple_of(5)
+    }
     fn unit_exists(&mut self, lun: [u8; 8]) -> bool {
         lun == [0; 8]
     }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::access_states::Reach;
 use crate::command_table::COMMANDS;
 use crate::log_sense;
-use crate::mode_pages::MODE_PAGES;
+use crate::mode_pages::{self, MODE_PAGES};
 use crate::overlap::Touch;
 use crate::reservations::Admission;
 use crate::vital_product_data;
@@ -71,6 +71,7 @@ pub fn conformance() -> String {
     let vital = vital_product_data::names();
     pages(&mut text, "Vital product data pages", vital);
     mode_pages(&mut text);
+    mode_parameters(&mut text);
     pages(&mut text, "Log pages", log_sense::names());
     text
 }
@@ -118,6 +119,17 @@ fn mode_pages(text: &mut String) {
     text.push_str("\n## Mode pages\n\n| code | subpage | page |\n|---|---|---|\n");
     for page in MODE_PAGES {
         let _ = writeln!(text, "| {:02X}h | {:02X}h | {} |", page.code, page.subpage, page.name);
+    }
+}
+
+fn mode_parameters(text: &mut String) {
+    text.push_str("\nWhat MODE SELECT can change, and save where the disk has a place for that:\n\n");
+    text.push_str("| page | subpage | parameter | values | default |\n|---|---|---|---|---|\n");
+    for page in MODE_PAGES {
+        for (parameter, values, default) in mode_pages::changeable(page) {
+            let (code, subpage) = (page.code, page.subpage);
+            let _ = writeln!(text, "| {code:02X}h | {subpage:02X}h | {parameter} | {values} | {default} |");
+        }
     }
 }
 

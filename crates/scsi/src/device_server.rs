@@ -14,13 +14,15 @@ use crate::overlap::{Touch, Turn};
 use crate::reservations::{self, admission};
 use crate::running::{Outcome, Patience, Running, Stop};
 use crate::sense::{
-    BUS_DEVICE_RESET, COMMANDS_CLEARED, INTERNAL_TARGET_FAILURE, INVALID_COMMAND_OPERATION_CODE,
-    LOGICAL_UNIT_NOT_SUPPORTED, POWER_ON_OR_RESET, Sense,
+    BUS_DEVICE_RESET, COMMANDS_CLEARED, Condition, INTERNAL_TARGET_FAILURE, INVALID_COMMAND_OPERATION_CODE,
+    LOGICAL_UNIT_NOT_SUPPORTED, POWER_ON_OR_RESET, PREVIOUS_BUSY, PREVIOUS_RESERVATION_CONFLICT,
+    PREVIOUS_TASK_SET_FULL, Sense,
 };
 use crate::traffic::Effect;
 use crate::{
     Attention, Clock, Completion, LogicalUnit, NexusId, Plan, Status, Wait, log_sense, lun,
-    mode_pages::ModeParameters, read_write,
+    mode_pages::{INTERLOCKED_WITH_STATUSES, ModeParameters},
+    read_write,
 };
 
 /// The logical units of one target that one nexus may use, by LUN.
@@ -34,6 +36,13 @@ pub struct DeviceServer {
     clock: Clock,
     protocol_level: u8,
 }
+
+/// Statuses that can leave a unit attention condition; of these one at a time is pending.
+static ALIKE: [(Status, &Condition); 3] = [
+    (Status::Busy, &PREVIOUS_BUSY),
+    (Status::TaskSetFull, &PREVIOUS_TASK_SET_FULL),
+    (Status::ReservationConflict, &PREVIOUS_RESERVATION_CONFLICT),
+];
 
 /// The plan for commands that will be refused.
 const REFUSED: Plan = Plan { data_in: 0, data_out: 0, wait: Wait::Nothing };
@@ -221,6 +230,17 @@ impl DeviceServer {
         }
     }
 
+    /// A command of the nexus has ended with this status, which is not GOOD: where unit attentions are interlocked,
+    /// some statuses leave one (SPC-4 7.5.8).
+    pub fn failed(&self, nexus: NexusId, lun: [u8; 8], status: u8) {
+        let condition = ALIKE.iter().find(|(known, _)| *known as u8 == status);
+        if let (Some(unit), Some((_, condition))) = (self.unit(lun), condition)
+            && unit.modes().interlock == INTERLOCKED_WITH_STATUSES
+        {
+            unit.attentions().establish_one_of(nexus, condition, &ALIKE.map(|(_, condition)| condition));
+        }
+    }
+
     /// Tells a nexus that commands of its own were cleared by another (SAM-5 5.6).
     pub fn tasks_cleared(&self, lun: [u8; 8], victim: NexusId) {
         if let Some(unit) = self.unit(lun) {
@@ -335,7 +355,7 @@ fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome 
     let Command { handler, traits, .. } = row;
     // What is pending is told before anything else is done (SAM-5 5.14.2).
     let is_pressing = traits.writes || traits.effect == Effect::Flush;
-    if let Some(sense) = unit.take_attention(command.nexus, is_pressing) {
+    if let Some(sense) = unit.tell_attention(command.nexus, is_pressing) {
         return Err(sense.into());
     }
     unit.access_states().check(command.server.portal_group_tag(), traits.reach)?;

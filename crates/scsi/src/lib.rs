@@ -68,7 +68,7 @@ pub use command_table::command_name;
 pub use conformance::conformance;
 pub use device_server::DeviceServer;
 pub use flush_debt::{Begun, FlushDebt};
-pub use logical_unit::{BlockFormat, Identity, LogicalUnit, SettingsStore};
+pub use logical_unit::{BlockFormat, Identity, LogicalUnit, QueryError, SettingsStore};
 pub use medium::{Absence, Medium};
 pub use overhaul::{OverhaulState, Overhauled};
 pub use sense::describe_sense;

@@ -13,7 +13,7 @@ use crate::command_table::{Command, Needs};
 use crate::extended_copy::results::Copies;
 use crate::limits;
 use crate::medium::Medium;
-use crate::mode_pages::ModeParameters;
+use crate::mode_pages::{ALL_ABORTED, ModeParameters, OWN_ABORTED};
 use crate::overhaul::{self, Overhaul, OverhaulState, Overhauled};
 use crate::overlap::Overlap;
 use crate::reservations::Reservations;
@@ -57,6 +57,17 @@ pub trait SettingsStore: Send + Sync {
 
     /// Saves a value, to survive power loss once this returns. The error is for people.
     fn save(&self, key: &str, value: &str) -> Result<(), String>;
+}
+
+/// What becomes of other commands of the task set when one has ended with CHECK CONDITION (QERR, SPC-4 7.5.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryError {
+    /// They go on.
+    GoOn,
+    /// They are aborted, those of other nexuses too.
+    AllAborted,
+    /// Those of the same nexus are aborted.
+    OwnAborted,
 }
 
 /// A disk as SCSI knows it.
@@ -330,6 +341,31 @@ impl LogicalUnit {
     /// Tells every nexus, with its next command.
     pub fn tell(&self, attention: Attention) {
         self.attentions.establish_for_all(attention.condition());
+    }
+
+    /// The same for a command that is told: it stays pending where only REQUEST SENSE may clear it (UA_INTLCK_CTRL,
+    /// SPC-4 7.5.8).
+    pub(crate) fn tell_attention(&self, nexus: NexusId, is_pressing: bool) -> Option<Sense> {
+        let sense = self.take_attention(nexus, is_pressing)?;
+        if self.modes().interlock != 0 {
+            self.attentions.put_back(nexus, sense.condition);
+        }
+        Some(sense)
+    }
+
+    /// Whether commands that another nexus has had aborted end with TASK ABORTED (TAS, SPC-4 7.5.8); else they end
+    /// without a word.
+    pub fn tells_of_aborted(&self) -> bool {
+        self.modes().task_aborted_status
+    }
+
+    /// What becomes of other commands when one has ended with CHECK CONDITION.
+    pub fn query_error(&self) -> QueryError {
+        match self.modes().query_error {
+            ALL_ABORTED => QueryError::AllAborted,
+            OWN_ABORTED => QueryError::OwnAborted,
+            _ => QueryError::GoOn,
+        }
     }
 
     /// Mode parameters as they are now.

@@ -11,6 +11,12 @@ pub(crate) struct ModeParameters {
     pub(crate) write_cache: bool,
     /// SWP of the control mode page: writes are refused.
     pub(crate) software_write_protect: bool,
+    /// QERR of the control mode page: what becomes of other commands when one ends with CHECK CONDITION.
+    pub(crate) query_error: u8,
+    /// UA_INTLCK_CTRL of the control mode page: whether unit attention conditions stay until REQUEST SENSE asks.
+    pub(crate) interlock: u8,
+    /// TAS of the control mode page: commands that another nexus has had aborted end with TASK ABORTED.
+    pub(crate) task_aborted_status: bool,
     /// LBPERE of the read-write error recovery mode page: thresholds are told of.
     pub(crate) tells_of_thresholds: bool,
     /// SITUA of the logical block provisioning mode page: only the nexus is told that has come to a threshold.
@@ -19,7 +25,15 @@ pub(crate) struct ModeParameters {
     pub(crate) thresholds: [Threshold; 3],
 }
 
-/// A bit of a page that can be changed.
+/// UA_INTLCK_CTRL (SPC-4 7.5.8): what REQUEST SENSE has not asked for stays; and statuses leave a condition, too.
+pub(crate) const INTERLOCKED: u8 = 0b10;
+pub(crate) const INTERLOCKED_WITH_STATUSES: u8 = 0b11;
+
+/// QERR (SPC-4 7.5.8): all other commands of the task set are aborted, or those of the same nexus.
+pub(crate) const ALL_ABORTED: u8 = 0b01;
+pub(crate) const OWN_ABORTED: u8 = 0b11;
+
+/// A field of a page that can be changed.
 #[derive(Debug)]
 struct Parameter {
     /// Counted from the page's first byte.
@@ -27,7 +41,76 @@ struct Parameter {
     mask: u8,
     /// Under which it is saved.
     key: &'static str,
-    value: fn(&mut ModeParameters) -> &mut bool,
+    value: Value,
+}
+
+/// Where the value of a field is, and which there are.
+#[derive(Debug)]
+enum Value {
+    Flag(fn(&mut ModeParameters) -> &mut bool),
+    Choice(fn(&mut ModeParameters) -> &mut u8, &'static [u8]),
+}
+
+impl Parameter {
+    const fn flag(
+        byte: usize,
+        mask: u8,
+        key: &'static str,
+        value: fn(&mut ModeParameters) -> &mut bool,
+    ) -> Self {
+        Parameter { byte, mask, key, value: Value::Flag(value) }
+    }
+
+    const fn choice(
+        byte: usize,
+        mask: u8,
+        key: &'static str,
+        value: fn(&mut ModeParameters) -> &mut u8,
+        choices: &'static [u8],
+    ) -> Self {
+        Parameter { byte, mask, key, value: Value::Choice(value, choices) }
+    }
+
+    /// The field as its byte of the page has it.
+    fn bits(&self, modes: &mut ModeParameters) -> u8 {
+        match self.value {
+            Value::Flag(value) if *value(modes) => self.mask,
+            Value::Flag(_) => 0,
+            Value::Choice(value, _) => *value(modes) << self.mask.trailing_zeros(),
+        }
+    }
+
+    /// Takes the field over from its byte of the page. `false` for a value that there is not.
+    fn set(&self, byte: u8, modes: &mut ModeParameters) -> bool {
+        let number = (byte & self.mask) >> self.mask.trailing_zeros();
+        match self.value {
+            Value::Flag(value) => *value(modes) = number != 0,
+            Value::Choice(_, choices) if !choices.contains(&number) => return false,
+            Value::Choice(value, _) => *value(modes) = number,
+        }
+        true
+    }
+
+    /// The value as it is saved.
+    fn saved(&self, modes: &mut ModeParameters) -> String {
+        match self.value {
+            Value::Flag(value) => if *value(modes) { "on" } else { "off" }.to_owned(),
+            Value::Choice(value, _) => value(modes).to_string(),
+        }
+    }
+
+    /// Takes over what was saved, if it is a value that there is.
+    fn load(&self, saved: &str, modes: &mut ModeParameters) {
+        match (&self.value, saved) {
+            (Value::Flag(value), "on") => *value(modes) = true,
+            (Value::Flag(value), "off") => *value(modes) = false,
+            (Value::Choice(value, choices), number) => {
+                let number = number.parse().ok().filter(|number| choices.contains(number));
+                *value(modes) = number.unwrap_or(*value(modes));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A number of a page that can be changed, of four bytes.
@@ -70,12 +153,9 @@ pub(crate) static MODE_PAGES: &[ModePage] = &[
         subpage: 0,
         name: "Read-Write Error Recovery",
         fixed: &[0; 10],
-        parameters: &[Parameter {
-            byte: 7,
-            mask: 0x80,
-            key: "tells-of-thresholds",
-            value: |modes| &mut modes.tells_of_thresholds,
-        }],
+        parameters: &[Parameter::flag(7, 0x80, "tells-of-thresholds", |modes| {
+            &mut modes.tells_of_thresholds
+        })],
         numbers: &[],
     },
     // Caching (SBC-3 6.5.5).
@@ -84,27 +164,34 @@ pub(crate) static MODE_PAGES: &[ModePage] = &[
         subpage: 0,
         name: "Caching",
         fixed: &[0; 18],
-        parameters: &[Parameter {
-            byte: 2,
-            mask: 0x04,
-            key: "write-cache",
-            value: |modes| &mut modes.write_cache,
-        }],
+        parameters: &[Parameter::flag(2, 0x04, "write-cache", |modes| &mut modes.write_cache)],
         numbers: &[],
     },
     // Control (SPC-4 7.5.8): one task set for all nexuses, sense data in fixed format, commands may be
-    // reordered without restriction, commands aborted by another initiator end without status.
+    // reordered without restriction.
     ModePage {
         code: 0x0a,
         subpage: 0,
         name: "Control",
         fixed: &[0x02, 0x10, 0, 0, 0, 0, 0, 0, 0, 0],
-        parameters: &[Parameter {
-            byte: 4,
-            mask: 0x08,
-            key: "software-write-protect",
-            value: |modes| &mut modes.software_write_protect,
-        }],
+        parameters: &[
+            Parameter::choice(
+                3,
+                0x06,
+                "query-error",
+                |modes| &mut modes.query_error,
+                &[0, ALL_ABORTED, OWN_ABORTED],
+            ),
+            Parameter::choice(
+                4,
+                0x30,
+                "unit-attention-interlock",
+                |modes| &mut modes.interlock,
+                &[0, INTERLOCKED, INTERLOCKED_WITH_STATUSES],
+            ),
+            Parameter::flag(4, 0x08, "software-write-protect", |modes| &mut modes.software_write_protect),
+            Parameter::flag(5, 0x40, "task-aborted-status", |modes| &mut modes.task_aborted_status),
+        ],
         numbers: &[],
     },
     // Control extension (SPC-4 7.5.9): TCMOS and SCSIP, the timestamp is that of the system until a client sets it.
@@ -133,30 +220,10 @@ pub(crate) static MODE_PAGES: &[ModePage] = &[
         name: "Logical Block Provisioning",
         fixed: &THRESHOLDS,
         parameters: &[
-            Parameter {
-                byte: 4,
-                mask: 0x01,
-                key: "tells-one-nexus",
-                value: |modes| &mut modes.tells_one_nexus,
-            },
-            Parameter {
-                byte: 16,
-                mask: 0x80,
-                key: "threshold-available",
-                value: |modes| &mut modes.thresholds[0].enabled,
-            },
-            Parameter {
-                byte: 24,
-                mask: 0x80,
-                key: "threshold-used",
-                value: |modes| &mut modes.thresholds[1].enabled,
-            },
-            Parameter {
-                byte: 32,
-                mask: 0x80,
-                key: "threshold-percentage",
-                value: |modes| &mut modes.thresholds[2].enabled,
-            },
+            Parameter::flag(4, 0x01, "tells-one-nexus", |modes| &mut modes.tells_one_nexus),
+            Parameter::flag(16, 0x80, "threshold-available", |modes| &mut modes.thresholds[0].enabled),
+            Parameter::flag(24, 0x80, "threshold-used", |modes| &mut modes.thresholds[1].enabled),
+            Parameter::flag(32, 0x80, "threshold-percentage", |modes| &mut modes.thresholds[2].enabled),
         ],
         numbers: &[
             Number {
@@ -188,6 +255,9 @@ impl ModeParameters {
     pub(crate) const DEFAULT: Self = Self {
         write_cache: true,
         software_write_protect: false,
+        query_error: 0,
+        interlock: 0,
+        task_aborted_status: false,
         tells_of_thresholds: true,
         tells_one_nexus: false,
         thresholds: [Threshold { enabled: false, count: 0 }; 3],
@@ -200,10 +270,8 @@ impl ModeParameters {
             return modes;
         };
         for parameter in parameters() {
-            match store.load(parameter.key).as_deref() {
-                Some("on") => *(parameter.value)(&mut modes) = true,
-                Some("off") => *(parameter.value)(&mut modes) = false,
-                _ => {}
+            if let Some(saved) = store.load(parameter.key) {
+                parameter.load(&saved, &mut modes);
             }
         }
         for number in numbers() {
@@ -217,8 +285,7 @@ impl ModeParameters {
     /// Saves them all. The error is for people.
     pub(crate) fn save(mut self, store: &dyn SettingsStore) -> Result<(), String> {
         for parameter in parameters() {
-            let on = *(parameter.value)(&mut self);
-            store.save(parameter.key, if on { "on" } else { "off" })?;
+            store.save(parameter.key, &parameter.saved(&mut self))?;
         }
         for number in numbers() {
             store.save(number.key, &(number.value)(&mut self).to_string())?;
@@ -233,6 +300,22 @@ fn parameters() -> impl Iterator<Item = &'static Parameter> {
 
 fn numbers() -> impl Iterator<Item = &'static Number> {
     MODE_PAGES.iter().flat_map(|page| page.numbers)
+}
+
+/// For people: what can be changed of a page, to which values, and which is the default.
+pub(crate) fn changeable(page: &ModePage) -> impl Iterator<Item = (&'static str, String, String)> {
+    let numbers = page.numbers.iter().map(|number| {
+        let default = (number.value)(&mut { ModeParameters::DEFAULT }).to_string();
+        (number.key, "a number".to_owned(), default)
+    });
+    let parameters = page.parameters.iter().map(|parameter| {
+        let values = match parameter.value {
+            Value::Flag(_) => "on, off".to_owned(),
+            Value::Choice(_, choices) => choices.iter().map(u8::to_string).collect::<Vec<_>>().join(", "),
+        };
+        (parameter.key, values, parameter.saved(&mut { ModeParameters::DEFAULT }))
+    });
+    parameters.chain(numbers)
 }
 
 impl ModePage {
@@ -254,13 +337,10 @@ impl ModePage {
             PageValues::Changeable => bytes.resize(self.len(), 0),
         }
         for parameter in self.parameters {
-            let set = match values {
-                PageValues::Of(mut modes) => *(parameter.value)(&mut modes),
-                PageValues::Changeable => true,
+            bytes[parameter.byte] |= match values {
+                PageValues::Of(mut modes) => parameter.bits(&mut modes),
+                PageValues::Changeable => parameter.mask,
             };
-            if set {
-                bytes[parameter.byte] |= parameter.mask;
-            }
         }
         for number in self.numbers {
             let value = match values {
@@ -273,7 +353,8 @@ impl ModePage {
     }
 
     /// Takes over what a client sent for this page, `sent` being as long as the page. The error is the
-    /// byte that would change what cannot be changed, and its most significant such bit.
+    /// byte that would change what cannot be changed, or has a value that there is not, and the most significant bit
+    /// of that.
     pub(crate) fn select(&self, sent: &[u8], modes: &mut ModeParameters) -> Result<(), (usize, u8)> {
         let current = self.bytes(PageValues::Of(*modes), false);
         let changeable = self.bytes(PageValues::Changeable, false);
@@ -284,7 +365,9 @@ impl ModePage {
             }
         }
         for parameter in self.parameters {
-            *(parameter.value)(modes) = sent[parameter.byte] & parameter.mask != 0;
+            if !parameter.set(sent[parameter.byte], modes) {
+                return Err((parameter.byte, parameter.mask.ilog2() as u8));
+            }
         }
         for number in self.numbers {
             let bytes = &sent[number.byte..][..4];

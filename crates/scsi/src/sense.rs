@@ -82,6 +82,9 @@ conditions! {
     CAPACITY_CHANGED: UnitAttention 0x2a 0x09 "capacity data has changed";
     TIMESTAMP_CHANGED: UnitAttention 0x2a 0x10 "timestamp changed";
     COMMANDS_CLEARED: UnitAttention 0x2f 0x00 "commands cleared by another initiator";
+    PREVIOUS_BUSY: UnitAttention 0x2c 0x07 "previous busy status";
+    PREVIOUS_TASK_SET_FULL: UnitAttention 0x2c 0x08 "previous task set full status";
+    PREVIOUS_RESERVATION_CONFLICT: UnitAttention 0x2c 0x09 "previous reservation conflict status";
     COMMAND_SEQUENCE_ERROR: IllegalRequest 0x2c 0x00 "command sequence error";
     SAVING_NOT_SUPPORTED: IllegalRequest 0x39 0x00 "saving parameters not supported";
     THRESHOLD_REACHED: UnitAttention 0x38 0x07 "thin provisioning soft threshold reached";

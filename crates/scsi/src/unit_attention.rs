@@ -73,6 +73,20 @@ impl UnitAttentions {
         }
     }
 
+    /// For one nexus, if it is there and none of `alike` is pending for it.
+    pub(crate) fn establish_one_of(
+        &self,
+        nexus: NexusId,
+        condition: &'static Condition,
+        alike: &[&'static Condition],
+    ) {
+        if let Some(queue) = self.nexuses().get_mut(&nexus)
+            && !queue.iter().any(|pending| alike.contains(pending))
+        {
+            push(queue, condition);
+        }
+    }
+
     /// For every nexus.
     pub(crate) fn establish_for_all(&self, condition: &'static Condition) {
         self.nexuses().values_mut().for_each(|queue| push(queue, condition));
@@ -103,6 +117,15 @@ impl UnitAttentions {
         let mut nexuses = self.nexuses();
         let queue = nexuses.get_mut(&nexus)?;
         queue.remove(queue.iter().position(|pending| *pending != &THRESHOLD_REACHED)?)
+    }
+
+    /// A condition that was taken is pending again, as the oldest.
+    pub(crate) fn put_back(&self, nexus: NexusId, condition: &'static Condition) {
+        if let Some(queue) = self.nexuses().get_mut(&nexus)
+            && !queue.contains(&condition)
+        {
+            queue.push_front(condition);
+        }
     }
 
     /// The oldest condition, which stays, and whether there are more.

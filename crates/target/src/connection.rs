@@ -11,9 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use timedisk_iscsi::connection::{Connection, Event, Progress};
 use timedisk_iscsi::full_feature::AsyncEvent;
 use timedisk_iscsi::login::Wishes;
-use timedisk_scsi::Wait;
+use timedisk_scsi::{LogicalUnit, Wait};
 
-use crate::control::{Control, Ended, Mail, Message};
+use crate::control::{Control, Ended, Mail, Message, Notice};
 use crate::execution::Executor;
 use crate::guest::{Adoption, Guest};
 use crate::house::Presence;
@@ -269,7 +269,7 @@ impl Serving {
         for message in mail.messages.drain(..) {
             match message {
                 Message::MemoryAvailable => self.connection.memory_available(&mut self.guest),
-                Message::Aborted(lun) => drop(self.connection.aborted_by_another(lun, &mut self.guest)),
+                Message::Aborted(unit, notice) => self.abort(&unit, notice),
                 Message::Preempted(lun, victims) => self.guest.abort_preempted(lun, &victims),
                 Message::AskForLogout => {
                     self.connection.announce(AsyncEvent::RequestLogout { within: LOGOUT_WITHIN });
@@ -293,6 +293,17 @@ impl Serving {
             }
         }
         self.mail = mail;
+    }
+
+    /// Another session had the tasks on this logical unit aborted.
+    fn abort(&mut self, unit: &Arc<LogicalUnit>, notice: Notice) {
+        for lun in self.guest.places(unit) {
+            let are_answered = notice == Notice::Status;
+            let any = self.connection.aborted_by_another(lun, are_answered, &mut self.guest);
+            if any && notice == Notice::Attention {
+                self.guest.tell_of_cleared(lun);
+            }
+        }
     }
 
     /// Says goodbye, lets end what has begun, and closes.

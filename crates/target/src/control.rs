@@ -12,13 +12,24 @@ use timedisk_scsi::{Attention, LogicalUnit, NexusId};
 use crate::berth::Berth;
 use crate::memory::Buffer;
 
+/// How an initiator hears that others have had its tasks aborted (SAM-5 5.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// Each ends with TASK ABORTED.
+    Status,
+    /// By a unit attention condition, if there were any.
+    Attention,
+    /// In another way: all are told what has happened.
+    Elsewhere,
+}
+
 /// What a connection is told.
 #[derive(Debug)]
 pub(crate) enum Message {
     /// It is worth asking for memory again.
     MemoryAvailable,
-    /// Another session had the tasks of a logical unit (or of all) aborted.
-    Aborted(Option<[u8; 8]>),
+    /// Another session had the tasks on a logical unit aborted.
+    Aborted(Arc<LogicalUnit>, Notice),
     /// A command of this session has ended those of these others on the logical unit.
     Preempted([u8; 8], Vec<NexusId>),
     /// Ask the initiator to log out.

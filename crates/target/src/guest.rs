@@ -1,16 +1,16 @@
 //! What a connection finds in the house: its target, users, memory, other sessions.
 
+mod aborts;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use timedisk_iscsi::chap::Identity;
-use timedisk_iscsi::full_feature::{
-    AsyncEvent, Attribute, Command, Function, Host, Outcome, Plan, TaskId, normal_lun,
-};
+use timedisk_iscsi::full_feature::{AsyncEvent, Attribute, Command, Function, Host, Outcome, Plan, TaskId};
 use timedisk_iscsi::login::{self, LoginStatus, NewSession, Policy, TargetAnswer};
 use timedisk_scsi::{Attention, LogicalUnit, NexusId, Wait};
 
-use crate::control::{Control, Message};
+use crate::control::{Control, Message, Notice};
 use crate::disk::Disk;
 use crate::execution::Executor;
 use crate::house::{House, Index, View};
@@ -19,6 +19,9 @@ use crate::memory::{Buffer, Share};
 use crate::registry::Key;
 use crate::session_record::SessionRecord;
 use crate::settings::{Authentication, Target};
+
+/// Status code (SAM-5 5.3.1).
+const CHECK_CONDITION: u8 = 0x02;
 
 /// A connection's view of the house.
 #[derive(Debug)]
@@ -174,47 +177,21 @@ impl Guest {
 
     /// What there is to tell the initiator of something that has happened to a logical unit.
     pub(crate) fn events(&self, unit: &Arc<LogicalUnit>, attention: Attention) -> Vec<AsyncEvent> {
+        let sense = attention.sense();
+        self.places(unit).into_iter().map(|lun| AsyncEvent::Scsi { lun, sense: sense.clone() }).collect()
+    }
+
+    /// Where the session has this logical unit.
+    pub(crate) fn places(&self, unit: &Arc<LogicalUnit>) -> Vec<[u8; 8]> {
         let Some((view, _)) = self.view() else { return Vec::new() };
         let places = view.disks.iter().filter(|(_, disk)| Arc::ptr_eq(disk.unit(), unit));
-        places.map(|(lun, _)| scsi_event(*lun, attention)).collect()
+        places.map(|(lun, _)| lun_field(*lun)).collect()
     }
 
     /// A command has ended, here or on a disk's thread.
     pub(crate) fn count(&self, outcome: &Outcome<Buffer>) {
         if let Some(record) = self.record().filter(|_| outcome.status == 0) {
             record.moved(outcome.data_in_length, outcome.data_out_length);
-        }
-    }
-
-    /// Ends the commands of others whom one of this session has preempted.
-    pub(crate) fn abort_preempted(&self, lun: [u8; 8], victims: &[NexusId]) {
-        let Some((view, nexus)) = self.view() else { return };
-        let disk = view.server.unit(lun).and_then(|unit| view.disk(unit));
-        let abandon = |victim| disk.into_iter().for_each(|disk| disk.executor().abandon_nexus(victim));
-        let is_victim = |other| other != nexus && victims.contains(&other);
-        self.house.registry.tell_some(&view.target.name, is_victim, abandon, || Message::Aborted(Some(lun)));
-    }
-
-    fn reset(&self, view: &View, nexus: NexusId, function: Function, lun: Option<[u8; 8]>) {
-        let unit = lun.and_then(|lun| view.server.unit(lun));
-        let disks = || view.disks.iter().map(|(_, disk)| disk);
-        let concerned =
-            |disk: &&Arc<Disk>| lun.is_none() || unit.is_some_and(|unit| Arc::ptr_eq(unit, disk.unit()));
-        // First what runs, then the word: what a session starts after it has heard must not be abandoned as well.
-        let abandon = |victim: NexusId| {
-            disks().filter(concerned).for_each(|disk| disk.executor().abandon_nexus(victim));
-        };
-        let told = || Message::Aborted(lun);
-        let others = self.house.registry.tell_some(&view.target.name, |other| other != nexus, abandon, told);
-        let units = view.server.units().map(|(number, _)| lun_field(number));
-        let is_meant = |unit: &[u8; 8]| lun.is_none_or(|lun| normal_lun(lun) == normal_lun(*unit));
-        for unit in units.filter(is_meant) {
-            match function {
-                Function::ClearTaskSet => {
-                    others.iter().for_each(|victim| view.server.tasks_cleared(unit, *victim))
-                }
-                _ => view.server.reset_unit(unit),
-            }
         }
     }
 }
@@ -415,6 +392,14 @@ impl Host for Guest {
         in_view.chain(&session.former).for_each(|disk| disk.executor().abandon(session.nexus, id));
     }
 
+    fn failed(&mut self, lun: [u8; 8], status: u8) -> bool {
+        let Some((view, nexus)) = self.view() else { return false };
+        view.server.failed(nexus, lun, status);
+        let disk = view.server.unit(lun).and_then(|unit| view.disk(unit));
+        let Some(disk) = disk.filter(|_| status == CHECK_CONDITION) else { return false };
+        self.abort_for_error(disk)
+    }
+
     fn unit_exists(&mut self, lun: [u8; 8]) -> bool {
         self.view().is_some_and(|(view, _)| view.server.unit(lun).is_some())
     }
@@ -422,16 +407,19 @@ impl Host for Guest {
     fn manage(&mut self, function: Function, lun: [u8; 8]) -> bool {
         let Some((view, nexus)) = self.view() else { return false };
         match function {
-            Function::ClearTaskSet | Function::LogicalUnitReset => {
-                self.reset(view, nexus, function, Some(lun))
+            Function::ClearTaskSet => {
+                let Some(disk) = view.server.unit(lun).and_then(|unit| view.disk(unit)) else { return false };
+                self.abort_others(disk, |_| true, Notice::Attention);
             }
-            Function::TargetWarmReset => self.reset(view, nexus, function, None),
+            Function::LogicalUnitReset => self.reset(view, Some(lun)),
+            Function::TargetWarmReset => self.reset(view, None),
             Function::TargetColdReset => {
-                self.reset(view, nexus, function, None);
+                self.reset(view, None);
                 // All connections end (RFC 7143 §11.5.1); this one with the answer.
-                let others = |other| other != nexus;
+                let others =
+                    |target: Option<&str>, other| other != nexus && target == Some(view.target.name.as_str());
                 let close = || Message::Close("an initiator has reset the target");
-                self.house.registry.tell_some(&view.target.name, others, |_| {}, close);
+                self.house.registry.tell_some(others, |_| {}, close);
             }
             Function::NexusReset => {
                 view.disks.iter().for_each(|(_, disk)| disk.executor().abandon_nexus(nexus));

@@ -149,24 +149,20 @@ impl Registry {
         self.changed.notify_all();
     }
 
-    /// Tells those sessions of a target that are meant, after `first` was done with each.
+    /// Tells those sessions that are meant, by their target (none for discovery) and nexus, after `first` was done with
+    /// each.
     pub(crate) fn tell_some(
         &self,
-        target: &str,
-        is_meant: impl Fn(NexusId) -> bool,
+        is_meant: impl Fn(Option<&str>, NexusId) -> bool,
         first: impl Fn(NexusId),
         message: impl Fn() -> Message,
-    ) -> Vec<NexusId> {
+    ) {
         let state = self.state();
-        let its_own = state.sessions.values().filter(|entry| entry.key.target.as_deref() == Some(target));
-        its_own
-            .filter(|entry| is_meant(entry.nexus))
-            .map(|entry| {
-                first(entry.nexus);
-                entry.control.post(message());
-                entry.nexus
-            })
-            .collect()
+        let is_meant = |entry: &&Entry| is_meant(entry.key.target.as_deref(), entry.nexus);
+        for entry in state.sessions.values().filter(is_meant) {
+            first(entry.nexus);
+            entry.control.post(message());
+        }
     }
 
     /// Tells every session.

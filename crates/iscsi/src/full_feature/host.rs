@@ -37,6 +37,10 @@ pub trait Host: Policy {
     /// the same logical unit may be overtaken by its effects.
     fn abandon(&mut self, id: TaskId);
 
+    /// A command on this logical unit has ended with this status, which is not GOOD. Whether the other commands of this
+    /// session there are aborted for it (control mode page, QERR); those of other sessions are the host's to see to.
+    fn failed(&mut self, lun: [u8; 8], status: u8) -> bool;
+
     /// Whether there is a logical unit.
     fn unit_exists(&mut self, lun: [u8; 8]) -> bool;
 

@@ -7,6 +7,9 @@ use super::{Current, IMMEDIATE_LIMIT, Session, normal_lun, unsolicited_limit};
 use crate::pdu::{NO_TAG, RejectReason, Response, additional_headers, layout};
 use crate::transmit::{Segment, Transmitter};
 
+/// Status code (SAM-5 5.3.1).
+const GOOD: u8 = 0x00;
+
 /// F: the last PDU of a sequence.
 const FINAL: u8 = 0x80;
 /// R and W of a SCSI Command.
@@ -353,7 +356,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     ) {
         let Some(task) = self.remove(tag) else { return };
         self.open_window(host);
+        let status = outcome.status;
         self.answer(&task, outcome, out);
+        if status != GOOD && host.failed(task.lun, status) {
+            self.abort_unit(task.lun, host);
+        }
         if self.ordered > 0 || task.attribute == Attribute::Ordered {
             self.start_ready(out, host);
         }
@@ -385,7 +392,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         }
     }
 
-    fn answer(&mut self, task: &Task<B>, outcome: Outcome<B>, out: &mut Transmitter<B>) {
+    pub(super) fn answer(&mut self, task: &Task<B>, outcome: Outcome<B>, out: &mut Transmitter<B>) {
         let (flags, residual) = residual(task, &outcome);
         let sent = outcome.data_in_length.min(u64::from(task.expected_read)) as usize;
         let mut data_sn = 0;

@@ -3,12 +3,15 @@
 //! They never wait for a disk. A task that the device server has is abandoned: its outcome is dropped, and the host
 //! sees to it that nothing which starts later is overtaken by what that task may still do.
 
-use super::host::{Function, FunctionResponse, Host};
-use super::task::Stage;
+use super::host::{Function, FunctionResponse, Host, Outcome};
+use super::task::{Stage, Task};
 use super::window::Arrival;
 use super::{ABORTED_LIMIT, Direction, Session, normal_lun};
 use crate::pdu::{Response, layout};
 use crate::transmit::{Segment, Transmitter};
+
+/// Status code (SAM-5 5.3.1).
+const TASK_ABORTED: u8 = 0x40;
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     pub(super) fn task_management(&mut self, out: &mut Transmitter<B>, host: &mut impl Host<Buffer = B>) {
@@ -70,7 +73,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
                 FunctionResponse::Complete
             }
             Function::AbortTaskSet => {
-                self.abort_where(|task_lun| normal_lun(task_lun) == normal_lun(lun), host);
+                self.abort_unit(lun, host);
                 FunctionResponse::Complete
             }
             Function::ClearAca => FunctionResponse::NotSupported,
@@ -79,7 +82,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
                 if !host.manage(function, lun) {
                     return FunctionResponse::NotSupported;
                 }
-                self.abort_where(|task_lun| normal_lun(task_lun) == normal_lun(lun), host);
+                self.abort_unit(lun, host);
                 FunctionResponse::Complete
             }
             Function::TargetWarmReset | Function::TargetColdReset => {
@@ -141,8 +144,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         }
     }
 
-    fn abort(&mut self, tag: u32, host: &mut impl Host<Buffer = B>) {
-        let Some(task) = self.remove(tag) else { return };
+    fn abort(&mut self, tag: u32, host: &mut impl Host<Buffer = B>) -> Option<Task<B>> {
+        let task = self.remove(tag)?;
         if task.stage == Stage::Running {
             host.abandon(task.id);
         }
@@ -150,21 +153,40 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             self.aborted.pop_front();
         }
         self.aborted.push_back(tag);
+        Some(task)
+    }
+
+    fn tags(&self, lun_matches: impl Fn([u8; 8]) -> bool) -> Vec<u32> {
+        self.tasks.iter().filter(|task| lun_matches(task.lun)).map(|task| task.id.tag).collect()
     }
 
     fn abort_where(&mut self, lun_matches: impl Fn([u8; 8]) -> bool, host: &mut impl Host<Buffer = B>) {
-        let doomed = self.tasks.iter().filter(|task| lun_matches(task.lun)).map(|task| task.id.tag);
-        for tag in doomed.collect::<Vec<u32>>() {
+        for tag in self.tags(lun_matches) {
             self.abort(tag, host);
         }
     }
 
-    /// Another session had the tasks of a logical unit (or of all) aborted. Returns whether any was.
-    pub fn aborted_by_another(&mut self, lun: Option<[u8; 8]>, host: &mut impl Host<Buffer = B>) -> bool {
-        let before = self.tasks.count();
-        self.abort_where(|task_lun| lun.is_none_or(|lun| normal_lun(lun) == normal_lun(task_lun)), host);
+    /// Aborts all tasks of this session on a logical unit.
+    pub(super) fn abort_unit(&mut self, lun: [u8; 8], host: &mut impl Host<Buffer = B>) {
+        self.abort_where(|task_lun| normal_lun(task_lun) == normal_lun(lun), host);
+    }
+
+    /// Another session had the tasks of a logical unit aborted: they end with TASK ABORTED if they are to be answered,
+    /// else without a word. Returns whether there were any.
+    pub fn aborted_by_another(
+        &mut self,
+        lun: [u8; 8],
+        are_answered: bool,
+        out: &mut Transmitter<B>,
+        host: &mut impl Host<Buffer = B>,
+    ) -> bool {
+        let doomed = self.tags(|task_lun| normal_lun(lun) == normal_lun(task_lun));
+        let aborted: Vec<Task<B>> = doomed.iter().filter_map(|tag| self.abort(*tag, host)).collect();
         self.open_window(host);
-        self.tasks.count() < before
+        for task in aborted.iter().filter(|_| are_answered) {
+            self.answer(task, Outcome::of_status(TASK_ABORTED, Vec::new()), out);
+        }
+        !aborted.is_empty()
     }
 
     /// The connection ends: everything that runs is abandoned.

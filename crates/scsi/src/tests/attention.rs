@@ -68,6 +68,52 @@ fn what_is_pending_can_be_asked_for_and_stays() {
     assert_eq!(bench.server.asynchronous_event(NEXUS, [0, 9, 0, 0, 0, 0, 0, 0]), None);
 }
 
+/// Sets UA_INTLCK_CTRL.
+fn interlock(bench: &Bench, control: u8) {
+    let page = [0, 0, 0, 0, 0x0a, 10, 0x02, 0x10, control << 4, 0, 0, 0, 0, 0, 0, 0];
+    bench.good_with(&[0x15, 0x10, 0, 0, 16, 0], &page);
+    assert_eq!(told(bench, OTHER), (0x06, 0x2a, 0x01));
+}
+
+#[test]
+fn interlocked_attentions_stay_until_request_sense_asks() {
+    for control in [0b10, 0b11] {
+        let bench = settled();
+        interlock(&bench, control);
+        let sense = bench.run(OTHER, LUN, &[0x03, 0, 0, 0, 18, 0], &[], 18).data;
+        assert_eq!((sense[2], sense[12], sense[13]), (0x06, 0x2a, 0x01), "already it stays");
+        bench.server.tasks_cleared(LUN, NEXUS);
+        for _ in 0..3 {
+            assert_eq!(told(&bench, NEXUS), (0x06, 0x2f, 0x00));
+        }
+        bench.good(&[0x12, 0, 0, 0, 96, 0]);
+        assert_eq!(told(&bench, NEXUS), (0x06, 0x2f, 0x00));
+        let sense = bench.good(&[0x03, 0, 0, 0, 18, 0]);
+        assert_eq!((sense[2], sense[12], sense[13]), (0x06, 0x2f, 0x00));
+        assert_eq!(ready(&bench, NEXUS).status, Status::Good);
+    }
+}
+
+#[test]
+fn statuses_leave_an_attention_if_that_is_asked_for_and_one_only() {
+    let (busy, full, conflict) = (0x08, 0x28, 0x18);
+    for (control, leaves) in [(0b00, false), (0b10, false), (0b11, true)] {
+        let bench = settled();
+        if control != 0 {
+            interlock(&bench, control);
+        }
+        for (status, qualifier) in [(busy, 0x07), (full, 0x08), (conflict, 0x09)] {
+            for failed in [0x02, 0x40, status, busy, full, conflict] {
+                bench.server.failed(NEXUS, LUN, failed);
+            }
+            let expected = if leaves { (0x06, 0x2c, qualifier) } else { (0, 0, 0) };
+            let sense = bench.good(&[0x03, 0, 0, 0, 18, 0]);
+            assert_eq!((sense[2], sense[12], sense[13]), expected);
+            assert_eq!(ready(&bench, NEXUS).status, Status::Good);
+        }
+    }
+}
+
 #[test]
 fn a_command_that_would_wait_consumes_nothing() {
     let bench = settled();

@@ -79,7 +79,7 @@ fn changeable_default_and_saved_values_are_told_apart() {
     select(&bench, 0x10, &on);
     assert_eq!([0, 1, 2, 3].map(|control| caching(&bench, control)), [0x04, 0x04, 0x04, 0x00]);
     let mask = bench.good(&sense_6(0x4a, 0));
-    assert_eq!(mask[4..], [0x8a, 10, 0, 0, 0x08, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(mask[4..], [0x8a, 10, 0, 0x06, 0x38, 0x40, 0, 0, 0, 0, 0, 0]);
 }
 
 #[test]
@@ -152,6 +152,64 @@ fn software_write_protection_can_be_set_and_taken_off() {
     bench.good(&block_cdb(0x28, 0, 0, 1));
     assert_eq!(select(&bench, 0x10, &CONTROL).done.status, Status::Good);
     bench.good_with(&write, &[0; BLOCK]);
+}
+
+/// A control mode page with these in bytes 3, 4 and 5.
+fn control(bytes: [u8; 3]) -> [u8; 12] {
+    let mut page = CONTROL;
+    page[0] = 0x0a;
+    page[3..6].copy_from_slice(&bytes);
+    page
+}
+
+#[test]
+fn what_becomes_of_aborted_commands_and_attentions_can_be_set_and_saved() {
+    let bench = Bench::new();
+    let now = |bench: &Bench, page_control: u8| {
+        let page = bench.good(&sense_6(page_control << 6 | 0x0a, 0));
+        [page[7], page[8], page[9]]
+    };
+    for set in [[0x12, 0x20, 0x40], [0x16, 0x30, 0], [0x10, 0, 0]] {
+        assert_eq!(select(&bench, 0x11, &control(set)).done.status, Status::Good);
+        assert_eq!([0, 2, 3].map(|page_control| now(&bench, page_control)), [set, [0x10, 0, 0], set]);
+        let format = BlockFormat { logical_length: 512, physical_length: 4096 };
+        let store: Arc<dyn SettingsStore> = bench.shelf.clone();
+        let volume = bench.server.unit(LUN).unwrap().volume().unwrap();
+        let again = LogicalUnit::new(volume, identity(), format, Some(store));
+        assert_eq!(again.modes(), bench.server.unit(LUN).unwrap().modes(), "after a restart");
+    }
+    select(&bench, 0x10, &control([0x12, 0x20, 0x40]));
+    assert_eq!(now(&bench, 3), [0x10, 0, 0], "it was not saved");
+    for (bytes, pointer) in [([0x14, 0, 0], (7, Some(2))), ([0x10, 0x10, 0], (8, Some(5)))] {
+        assert_eq!(triple(&select(&bench, 0x10, &control(bytes)).done), INVALID_PARAMETER, "reserved");
+        let list = [&[0; 4][..], &control(bytes)].concat();
+        assert_eq!(bench.pointed_at(&[0x15, 0x10, 0, 0, list.len() as u8, 0], &list), pointer);
+        assert_eq!(now(&bench, 0), [0x12, 0x20, 0x40]);
+    }
+}
+
+#[test]
+fn other_clients_are_told_of_a_changed_control_page() {
+    let bench = Bench::new();
+    for nexus in [NEXUS, OTHER] {
+        bench.server.nexus_established(nexus, "iqn.x,i,0x1");
+        bench.run(nexus, LUN, &[0; 6], &[], 0);
+    }
+    select(&bench, 0x10, &control([0x10, 0, 0x40]));
+    assert_eq!(triple(&bench.run(OTHER, LUN, &[0; 6], &[], 0).done), (0x06, 0x2a, 0x01));
+    assert_eq!(bench.send(&[0; 6], &[]).done.status, Status::Good);
+}
+
+#[test]
+fn what_was_saved_and_is_no_value_counts_for_nothing() {
+    let bench = Bench::new();
+    for (key, value) in
+        [("query-error", "2"), ("unit-attention-interlock", "x"), ("task-aborted-status", "1")]
+    {
+        bench.shelf.save(key, value).unwrap();
+    }
+    bench.server.reset_unit(LUN);
+    assert_eq!(bench.good(&sense_6(0x0a, 0))[4..], CONTROL);
 }
 
 #[test]

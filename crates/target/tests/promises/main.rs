@@ -6,6 +6,7 @@ mod wire;
 mod bad_input;
 mod change;
 mod change_of_disks;
+mod control_mode;
 mod data_path;
 mod digests;
 mod discovery;

@@ -104,6 +104,7 @@ fn an_ordered_command_that_is_aborted_holds_back_nobody() {
     let (mut trio, write) = with_a_stuck_write();
     let Trio { volume, first, second, third, .. } = &mut trio;
     let ordered = second.start(&Scsi::flush().ordered());
+    second.check_alive();
     let read = third.start(&Scsi::read(0, 1));
     assert!(waits(third, read));
     let began = Instant::now();

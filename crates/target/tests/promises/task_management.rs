@@ -150,7 +150,7 @@ fn a_reset_of_the_nexus_ends_its_session_and_what_it_reserved_and_no_other() {
 }
 
 /// PERSISTENT RESERVE OUT with keys.
-fn reserve_out(action: u8, kind: u8, key: u64, new: u64) -> Scsi {
+pub(super) fn reserve_out(action: u8, kind: u8, key: u64, new: u64) -> Scsi {
     let list = [&key.to_be_bytes()[..], &new.to_be_bytes(), &[0; 8]].concat();
     Scsi::output(&[0x5f, action, kind, 0, 0, 0, 0, 0, 24, 0], &list)
 }

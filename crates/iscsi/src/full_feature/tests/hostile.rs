@@ -97,7 +97,7 @@ fn tasks_of_a_unit_are_aborted_however_its_number_was_written() {
     bench.give(command(1, 100, F, 0), &[]);
     assert_eq!(bench.host.started.len(), 1);
     let flat = [0x40, 0, 0, 0, 0, 0, 0, 0];
-    assert!(bench.session.aborted_by_another(Some(flat), &mut bench.host));
+    assert!(bench.session.aborted_by_another(flat, false, &mut bench.out, &mut bench.host));
 }
 
 #[test]

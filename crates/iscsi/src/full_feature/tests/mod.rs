@@ -26,6 +26,9 @@ pub(super) struct Promises {
     pub(super) started: Vec<Command<Vec<u8>>>,
     pub(super) abandoned: Vec<TaskId>,
     pub(super) managed: Vec<(Function, [u8; 8])>,
+    /// Statuses of commands that have failed, and whether others are aborted for them.
+    pub(super) failed: Vec<u8>,
+    pub(super) aborts_others: bool,
     /// What there is to be told.
     pub(super) event: Option<[u8; 3]>,
     /// Commands are answered at once with GOOD and this.
@@ -80,6 +83,10 @@ impl Host for Promises {
     }
     fn abandon(&mut self, id: TaskId) {
         self.abandoned.push(id);
+    }
+    fn failed(&mut self, _: [u8; 8], status: u8) -> bool {
+        self.failed.push(status);
+        self.aborts_others
     }
     fn unit_exists(&mut self, lun: [u8; 8]) -> bool {
         lun == LUN
@@ -175,6 +182,8 @@ impl Bench {
             started: Vec::new(),
             abandoned: Vec::new(),
             managed: Vec::new(),
+            failed: Vec::new(),
+            aborts_others: false,
             event: None,
             answer: None,
         };

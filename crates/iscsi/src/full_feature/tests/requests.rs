@@ -93,6 +93,50 @@ fn a_task_set_is_aborted_on_its_own_unit_only() {
     assert_eq!(answer(&bench.give(manage(Function::TaskReassign, 2, 0, LUN), &[])), 4);
 }
 
+#[test]
+fn what_others_have_aborted_is_answered_if_that_is_wanted_and_only_once() {
+    let mut bench = Bench::new(|_| {});
+    let mut other = command(3, 102, F, 0);
+    other[9] = 1;
+    bench.give(command(1, 100, F, 0), &[]);
+    bench.host.plan.data_out = 512;
+    let r2t = bench.give(command(2, 101, F | W, 512), &[])[0].r2t();
+    bench.give(other, &[]);
+    let abort = |bench: &mut Bench| {
+        let any = bench.session.aborted_by_another(LUN, true, &mut bench.out, &mut bench.host);
+        (any, bench.sent())
+    };
+    let (any, sent) = abort(&mut bench);
+    let answered: Vec<_> = sent.iter().map(|sent| (sent.response().initiator_task_tag.get(), sent)).collect();
+    assert!(any && answered.iter().all(|(_, sent)| sent.response().status == 0x40 && sent.data.is_empty()));
+    assert_eq!(answered.iter().map(|(tag, _)| *tag).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(bench.host.abandoned, [bench.host.started[0].id]);
+    assert!(bench.finish(0, good()).is_empty());
+    assert!(bench.give(data_out(2, r2t.target_transfer_tag.get(), F, 0, 0), &pattern(512)).is_empty());
+    assert!(!abort(&mut bench).0);
+    assert_eq!(bench.finish(1, good()).len(), 1, "that of another unit goes on");
+    assert!(bench.host.failed.is_empty(), "they have not failed");
+}
+
+#[test]
+fn others_are_aborted_for_a_command_that_fails_where_the_host_says_so() {
+    for aborts_others in [false, true] {
+        let mut bench = Bench::new(|_| {});
+        bench.host.aborts_others = aborts_others;
+        let mut other = command(3, 102, F, 0);
+        other[9] = 1;
+        bench.give(command(1, 100, F, 0), &[]);
+        bench.give(command(2, 101, F, 0), &[]);
+        bench.give(other, &[]);
+        assert_eq!(bench.finish(0, Outcome::of_status(2, vec![0x70; 18])).len(), 1);
+        assert_eq!(bench.host.failed, [2]);
+        assert_eq!(bench.host.abandoned.len(), usize::from(aborts_others));
+        assert_eq!(bench.finish(1, good()).len(), usize::from(!aborts_others), "the other one there");
+        assert_eq!(bench.finish(2, good()).len(), 1, "that of another unit goes on");
+        assert_eq!(bench.host.failed, [2], "what ends well has not failed");
+    }
+}
+
 /// A session that has agreed on RFC 7144.
 fn newer() -> Bench {
     Bench::new(|parameters| parameters.protocol_level = 2)
