@@ -6,13 +6,13 @@ use crate::keys::{KEYS, Kind, Sender, Use};
 
 /// Task management functions (RFC 7143 §11.5.1, RFC 7144 §6.3), and what becomes of them.
 const FUNCTIONS: &[(u8, &str, &str)] = &[
-    (1, "ABORT TASK", "done"),
+    (1, "ABORT TASK", "done; for a command that has ended, too, as long as its answer is not acknowledged"),
     (2, "ABORT TASK SET", "done"),
     (3, "CLEAR ACA", "not supported: there is never an auto contingent allegiance"),
-    (4, "CLEAR TASK SET", "done"),
-    (5, "LOGICAL UNIT RESET", "done"),
-    (6, "TARGET WARM RESET", "done"),
-    (7, "TARGET COLD RESET", "done; all connections to the target are closed"),
+    (4, "CLEAR TASK SET", "done, whatever target the others use the disk by"),
+    (5, "LOGICAL UNIT RESET", "done, whatever target the others use the disk by"),
+    (6, "TARGET WARM RESET", "done: a reset of all logical units that the session has"),
+    (7, "TARGET COLD RESET", "done; all connections to the target are closed. Persistent reservations stay"),
     (8, "TASK REASSIGN", "not supported: it takes error recovery level 2"),
     (9, "QUERY TASK", "done, with iSCSIProtocolLevel=2"),
     (10, "QUERY TASK SET", "done, with iSCSIProtocolLevel=2"),
@@ -28,6 +28,13 @@ const ATTRIBUTES: &[(u8, &str, &str)] = &[
     (3, "HEAD OF QUEUE", "begins at once; what has not begun waits for its end"),
     (4, "ACA", "refused: INVALID MESSAGE ERROR (49/00)"),
 ];
+
+const ABOUT_FUNCTIONS: &str = "
+What ends the commands of other sessions follows the control mode page: with TAS they end with TASK ABORTED, else
+without a word. No function waits for data that were asked for (RFC 7143 §4.2.3.3 a), since some initiators send none
+after an abort: data that come late are dropped. TaskReporting=FastAbort is not offered. A session has one connection,
+so that responses are fenced by their order.
+";
 
 const ABOUT_ATTRIBUTES: &str = "
 A disk has one task set for all sessions (TST=000b). Commands that the medium has no part in, INQUIRY or TEST UNIT
@@ -86,6 +93,7 @@ pub fn conformance() -> String {
     for (code, name, what) in FUNCTIONS {
         let _ = writeln!(text, "| {code} | {name} | {what} |");
     }
+    text.push_str(ABOUT_FUNCTIONS);
     text.push_str("\n## Task attributes\n\n| code | attribute | |\n|---|---|---|\n");
     for (code, name, what) in ATTRIBUTES {
         let _ = writeln!(text, "| {code} | {name} | {what} |");
