@@ -83,5 +83,7 @@ for _ in $(seq 50); do sg_turs "$B" > /dev/null 2>&1 && break; sleep 0.2; done
 read_blocks "$B" /tmp/now 16383 1; same /tmp/now <(head -c 512 /dev/zero) "nothing is left of it"
 says "LBA status: nothing is mapped" 'unmapped|deallocated' sg_get_lba_status --lba=16383 "$B"
 ends "nothing failed" 0 sg_sanitize --quick --early --fail "$B"
+ends "format" 0 sg_format --format --quick --wait "$A"
+read_blocks "$A" /tmp/now 100 1; same /tmp/now <(head -c 512 /dev/zero) "a format gives all back"
 ends "reset of the logical unit" 0 sg_reset --device "$A"
 logout
