@@ -191,3 +191,25 @@ fn the_limits_are_those_that_are_told() {
     assert_eq!(page[16..20], [0, 4, 0, 28]);
     assert_eq!(page[48..], [0, 8, 0, 4, 3, 0xe4, 0x02, 0x0a]);
 }
+
+#[test]
+fn what_a_port_group_leads_nobody_to_is_not_copied() {
+    let bench = Bench::new();
+    let format = BlockFormat { logical_length: 512, physical_length: 4096 };
+    let other = Identity { naa: [0x3f, 0, 0, 0, 0, 0, 0, 1], ..identity() };
+    let beyond = Arc::new(LogicalUnit::new(Arc::new(Probe::new(1 << 20)), other, format, None));
+    let units = vec![(0, bench.server.unit(LUN).unwrap().clone()), (1, beyond.clone())];
+    let bench = Bench { server: DeviceServer::new("iqn.x", 1, units), ..bench };
+    let both = [own(), unit(beyond.identity().naa, 512)];
+    let there = list(3, &both, &[blocks(4, (0, 0), (1, 0))]);
+    let back = list(3, &both, &[blocks(4, (1, 0), (0, 0))]);
+    let state = |state| {
+        let group = crate::PortGroup { tag: 1, state, is_preferred: false };
+        beyond.set_port_groups(&[group], false).unwrap();
+    };
+    state(crate::AccessState::Standby);
+    assert_eq!((refused(&bench, &there), refused(&bench, &back)), ((2, 4, 0x0b), (2, 4, 0x0b)));
+    state(crate::AccessState::ActiveNonOptimized);
+    assert_eq!(copy(&bench, NEXUS, &there).status, Status::Good);
+    assert_eq!(copy(&bench, NEXUS, &back).status, Status::Good);
+}
