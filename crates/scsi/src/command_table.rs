@@ -264,6 +264,12 @@ const LBA_STATUS_16: &[u8] =
 const USAGE_32: &[u8] = &usage_32(0x18, 0);
 const VERIFY_32: &[u8] = &usage_32(0x16, 0);
 const WRITE_SAME_32: &[u8] = &usage_32(0x09, 0);
+// BMOP, PREVIOUS GENERATION PROCESSING, and both generations.
+const ORWRITE_32: &[u8] = &{
+    let mut usage = usage_32(0x18, 0xff);
+    (usage[2], usage[3]) = (0x07, 0x0f);
+    usage
+};
 // REPORT TYPE, SCAN LENGTH and ELEMENT IDENTIFIER.
 const LBA_STATUS_32: &[u8] = &usage_32(0xff, 0xff);
 
@@ -376,6 +382,8 @@ pub(crate) static COMMANDS: &[Command] = &[
     long(0x0c, "WRITE AND VERIFY(32)", VERIFY_32, WRITE_AND_VERIFY_OUT, CHANGES,
         write_and_verify::write_and_verify),
     long(0x0d, "WRITE SAME(32)", WRITE_SAME_32, WRITE_SAME_OUT, CHANGES, write_same::write_same),
+    long(0x0e, "ORWRITE(32)", ORWRITE_32, Transfer::DataOut(or_write::data_out), CHANGES_ALONE,
+        or_write::or_write),
     long(0x12, "GET LBA STATUS(32)", LBA_STATUS_32,
         data(lba_status::ALLOCATION_LENGTH_32, lba_status::MOST), WAITS, lba_status::lba_status_32),
     action(0x00, row(0x83, "EXTENDED COPY(LID1)", EXTENDED_COPY, Transfer::DataOut(extended_copy::data_out),

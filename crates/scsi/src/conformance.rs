@@ -34,7 +34,6 @@ pub(crate) const ABSENT: &[(u8, &str, &str)] = &[
 pub(crate) const ABSENT_ACTIONS: &[(u8, u8, &str, &str)] = &[
     (0x48, 0x03, "SANITIZE, CRYPTOGRAPHIC ERASE", "nothing is encrypted"),
     (0x7f, 0x07, "XDWRITEREAD(32)", "bidirectional, and obsolete"),
-    (0x7f, 0x0e, "ORWRITE(32)", "not yet"),
 ];
 
 fn admission(admission: Admission) -> &'static str {

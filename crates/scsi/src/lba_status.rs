@@ -7,7 +7,7 @@ use timedisk_volume::Volume;
 use crate::LogicalUnit;
 use crate::cdb::Field;
 use crate::running::{Outcome, Running, Stop};
-use crate::sense::{LBA_OUT_OF_RANGE, Sense};
+use crate::sense::Sense;
 
 pub(crate) const ALLOCATION_LENGTH_16: Field = Field { byte: 10, width: 4 };
 pub(crate) const ALLOCATION_LENGTH_32: Field = Field { byte: 28, width: 4 };
@@ -97,7 +97,7 @@ fn lba_status(unit: &LogicalUnit, command: &mut Running<'_>, layout: &Layout, sc
     let lba = cdb.number(layout.starting_lba);
     let (report, processed) = report(cdb.byte(layout.report_type), layout.report_type)?;
     if lba >= unit.blocks() {
-        return Err(Sense::from(&LBA_OUT_OF_RANGE).into());
+        return Err(unit.out_of_range(lba).into());
     }
     command.wait()?;
     let allocated = usize::try_from(cdb.number(layout.allocation_length)).unwrap_or(usize::MAX);

@@ -14,6 +14,7 @@ use crate::extended_copy::results::Copies;
 use crate::limits;
 use crate::medium::Medium;
 use crate::mode_pages::{ALL_ABORTED, ModeParameters, OWN_ABORTED};
+use crate::or_write::Generations;
 use crate::overhaul::{self, Overhaul, OverhaulState, Overhauled};
 use crate::overlap::Overlap;
 use crate::reservations::Reservations;
@@ -88,6 +89,7 @@ pub struct LogicalUnit {
     access_states: AccessStates,
     thresholds: Thresholds,
     timestamp: Timestamp,
+    generations: Generations,
 }
 
 impl std::fmt::Debug for LogicalUnit {
@@ -150,6 +152,7 @@ impl LogicalUnit {
             access_states: AccessStates::default(),
             thresholds: Thresholds::default(),
             timestamp: Timestamp::default(),
+            generations: Generations::default(),
         }
     }
 
@@ -250,6 +253,10 @@ impl LogicalUnit {
         &self.thresholds
     }
 
+    pub(crate) fn generations(&self) -> &Generations {
+        &self.generations
+    }
+
     pub(crate) fn timestamp(&self) -> &Timestamp {
         &self.timestamp
     }
@@ -278,9 +285,14 @@ impl LogicalUnit {
     pub(crate) fn extent(&self, range: BlockRange) -> Result<Extent, Sense> {
         let end = range.lba.checked_add(range.blocks);
         if end.is_none_or(|end| end > self.blocks()) {
-            return Err((&LBA_OUT_OF_RANGE).into());
+            return Err(self.out_of_range(range.lba));
         }
         Ok(Extent { lba: range.lba, blocks: range.blocks, block_length: self.block_length() })
+    }
+
+    /// Blocks from here on are not all on the disk; the first that is not is named (SBC-5 4.18.1).
+    pub(crate) fn out_of_range(&self, lba: u64) -> Sense {
+        Sense::from(&LBA_OUT_OF_RANGE).with_information(lba.max(self.blocks()))
     }
 
     /// The same for a command that transfers or compares them.

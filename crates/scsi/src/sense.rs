@@ -86,6 +86,7 @@ conditions! {
     PREVIOUS_TASK_SET_FULL: UnitAttention 0x2c 0x08 "previous task set full status";
     PREVIOUS_RESERVATION_CONFLICT: UnitAttention 0x2c 0x09 "previous reservation conflict status";
     COMMAND_SEQUENCE_ERROR: IllegalRequest 0x2c 0x00 "command sequence error";
+    ORWRITE_GENERATION_DOES_NOT_MATCH: IllegalRequest 0x2c 0x0c "ORWRITE generation does not match";
     SAVING_NOT_SUPPORTED: IllegalRequest 0x39 0x00 "saving parameters not supported";
     THRESHOLD_REACHED: UnitAttention 0x38 0x07 "thin provisioning soft threshold reached";
     FAILED_SELF_TEST: HardwareError 0x3e 0x03 "logical unit failed self-test";

@@ -128,7 +128,16 @@ fn what_is_refused_of_a_cdb_is_looked_at() {
                 }
                 let refused = (done.sense[12], done.sense[13]);
                 // Anything else than the CDB is wrong with lists and with what comes before a command.
-                let known = [(0x1a, 0), (0x20, 0), (0x21, 0), (0x24, 0), (0x26, 0), (0x2c, 0), (0x39, 0)];
+                let known = [
+                    (0x1a, 0),
+                    (0x20, 0),
+                    (0x21, 0),
+                    (0x24, 0),
+                    (0x26, 0),
+                    (0x2c, 0),
+                    (0x2c, 0x0c),
+                    (0x39, 0),
+                ];
                 assert!(known.contains(&refused), "{} {other:x?} {done:x?}", row.name);
                 if let Some(at) = pointer(&done) {
                     let is_known = row.usage.get(at).is_some_and(|bits| *bits != 0) || at == control;
@@ -188,6 +197,7 @@ const ON_BLOCKS: &[OnBlocks] = &[
     transfers(|lba, blocks| long_cdb(0x0a, 2, lba, blocks), 64, 32),
     transfers(|lba, blocks| long_cdb(0x0b, 0, lba, blocks), 64, 32),
     transfers(|lba, blocks| long_cdb(0x0c, 0, lba, blocks), 64, 32),
+    transfers(|lba, blocks| long_cdb(0x0e, 0, lba, blocks), 64, 32),
     repeats(|lba, blocks| block_cdb(0x41, 0, lba, blocks), 32, 16),
     repeats(|lba, blocks| block_cdb(0x93, 1, lba, blocks), 64, 32),
     repeats(|lba, blocks| long_cdb(0x0d, 1, lba, blocks), 64, 32),
@@ -229,7 +239,17 @@ fn every_address_and_every_length_has_its_answer_at_their_ends() {
                     let is_too_much = meant > command.most || (named == 0 && command.zero.is_none());
                     let what = format!("{cdb:x?} on {blocks} blocks: {done:x?}");
                     match (is_on_disk, is_too_much) {
-                        (false, _) => assert_eq!(triple(&done), OUT_OF_RANGE, "{what}"),
+                        (false, _) => {
+                            assert_eq!(triple(&done), OUT_OF_RANGE, "{what}");
+                            // The first block that is not there, where fixed format has room for it.
+                            let first = u32::try_from(lba.max(blocks)).ok();
+                            let named = (done.sense[0] == 0xf0).then(|| &done.sense[3..7]);
+                            assert_eq!(
+                                named,
+                                first.map(u32::to_be_bytes).as_ref().map(|told| &told[..]),
+                                "{what}"
+                            );
+                        }
                         (true, true) => {
                             assert_eq!(triple(&done), INVALID_FIELD, "{what}");
                             let at = Cdb::new(&cdb).block_range().length_byte;

@@ -111,3 +111,66 @@ fn there_are_no_defects() {
     assert_eq!(bench.good(&[0x37, 0, 0x1d, 0, 0, 0, 0, 0, 255, 0]), [0, 0x1d, 0, 0]);
     assert_eq!(bench.good(&[0xb7, 0x0d, 0, 0, 0, 0, 0, 0, 0, 255, 0, 0]), [0, 0x0d, 0, 0, 0, 0, 0, 0]);
 }
+
+/// ORWRITE(32) of one block, and what came of it: GOOD, or that the generation does not match.
+fn generation(bench: &Bench, clears: Option<u8>, expected: u32, new: u32, bits: u8) -> bool {
+    let mut cdb = long_cdb(0x0e, 0, 5, 1);
+    (cdb[2], cdb[3]) = (u8::from(clears.is_some()), clears.unwrap_or(0));
+    cdb[20..24].copy_from_slice(&expected.to_be_bytes());
+    cdb[24..28].copy_from_slice(&new.to_be_bytes());
+    let done = bench.send(&cdb, &[bits; BLOCK]).done;
+    assert!(done.status == Status::Good || triple(&done) == (0x05, 0x2c, 0x0c), "{done:x?}");
+    done.status == Status::Good
+}
+
+#[test]
+fn bits_of_another_generation_are_set_or_not_as_the_policy_says() {
+    // Policy; of the previous generation and of any other: whether it ends with GOOD, and whether bits are set.
+    let table = [
+        (0x0, (true, true), (false, false)),
+        (0x2, (true, false), (false, false)),
+        (0x3, (true, true), (true, true)),
+        (0x5, (true, false), (true, false)),
+        (0x7, (false, false), (false, false)),
+    ];
+    for (policy, previous, other) in table {
+        let bench = Bench::new();
+        let byte = || bench.good(&block_cdb(0x28, 0, 5, 1))[0];
+        bench.good_with(&block_cdb(0x8b, 0, 5, 1), &[0xf0; BLOCK]);
+        assert!(!generation(&bench, None, 1, 0, 0x01), "at first, only generation 0 is taken");
+        assert!(!generation(&bench, Some(policy), 1, 2, 0), "nor does another begin a new one");
+        assert_eq!(byte(), 0xf0);
+        assert!(generation(&bench, Some(policy), 0, 9, 0x30));
+        assert_eq!(byte(), 0x30, "cleared");
+        assert!(generation(&bench, None, 9, 0, 0x01));
+        for (expected, bits, (is_good, is_set)) in [(0, 0x02, previous), (77, 0x04, other)] {
+            let before = byte();
+            assert_eq!(generation(&bench, None, expected, 0, bits), is_good, "{policy} {expected}");
+            assert_eq!(byte(), if is_set { before | bits } else { before }, "{policy} {expected}");
+        }
+        // The shorter command is of generation 0, which is the previous one.
+        let short = bench.send(&block_cdb(0x8b, 0, 5, 1), &[0x08; BLOCK]).done;
+        assert_eq!((short.status == Status::Good, byte() & 0x08 != 0), previous);
+        bench.server.reset_unit(LUN);
+        assert!(generation(&bench, None, 9, 0, 0), "a reset of the logical unit leaves it as it is");
+    }
+}
+
+#[test]
+fn a_generation_that_could_not_be_begun_has_not_begun() {
+    let bench = Bench::new();
+    for policy in [1, 4, 6, 8, 15] {
+        let mut cdb = long_cdb(0x0e, 0, 5, 1);
+        (cdb[2], cdb[3]) = (1, policy);
+        assert_eq!(bench.pointed_at(&cdb, &[0; BLOCK]), (3, Some(3)));
+    }
+    let mut cdb = long_cdb(0x0e, 0, 5, 1);
+    cdb[2] = 2;
+    assert_eq!(bench.pointed_at(&cdb, &[0; BLOCK]), (2, Some(2)));
+    (cdb[2], cdb[27]) = (1, 9);
+    bench.volume.fail(timedisk_volume::ErrorKind::WriteFailed);
+    assert_eq!(bench.refused_with(&cdb, &[0; BLOCK]), (0x03, 0x0c, 0x00));
+    *bench.volume.error.lock().unwrap() = None;
+    assert!(generation(&bench, None, 0, 0, 1));
+    assert!(!generation(&bench, None, 9, 0, 1));
+}

@@ -55,6 +55,7 @@ pub(in crate::tests) fn commands() -> Vec<(Class, Vec<u8>, Vec<u8>)> {
         (Looks, long_cdb(0x0a, 0, 0, 1), vec![]),
         (Looks, long_cdb(0x12, 0, 0, 24), vec![]),
         (Never, long_cdb(0x0b, 0, 0, 1), block.clone()),
+        (Never, long_cdb(0x0e, 0, 0, 1), block.clone()),
         (Never, long_cdb(0x0c, 0, 0, 1), block.clone()),
         (Never, long_cdb(0x0d, 0, 0, 1), block.clone()),
         (Never, block_cdb(0x0a, 0, 0, 1), block.clone()),
