@@ -3,7 +3,6 @@
 //! PDUs come in as header, data and end; the session answers by queueing PDUs and by asking its [`Host`]. A session
 //! has one connection, so commands arrive in order but for a PDU that was damaged on its way.
 
-mod answered;
 mod data_out;
 mod exchanges;
 mod host;
@@ -31,7 +30,6 @@ use crate::pdu::layout::BasicHeader;
 use crate::pdu::{HEADER_LENGTH, NO_TAG, RejectReason, Request, layout};
 use crate::send_targets::TextExchange;
 use crate::transmit::{Segment, Transmitter};
-use answered::Answered;
 use task::{DataPdu, Stage};
 use task_table::TaskTable;
 use window::Arrival;
@@ -98,7 +96,6 @@ pub struct Session<B> {
     ordered: usize,
     waiting_for_memory: VecDeque<u32>,
     aborted: VecDeque<u32>,
-    answered: Answered,
     current: Current,
     header: [u8; HEADER_LENGTH],
     text: TextExchange,
@@ -138,7 +135,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             ordered: 0,
             waiting_for_memory: VecDeque::new(),
             aborted: VecDeque::new(),
-            answered: Answered::new(),
             current: Current::Nothing,
             header: [0; HEADER_LENGTH],
             ping: exchanges::Ping::new(now),

@@ -393,11 +393,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
     }
 
     pub(super) fn answer(&mut self, task: &Task<B>, outcome: Outcome<B>, out: &mut Transmitter<B>) {
-        self.send_outcome(task, outcome, out);
-        self.answered.note(task, self.stat_sn.wrapping_sub(1));
-    }
-
-    fn send_outcome(&mut self, task: &Task<B>, outcome: Outcome<B>, out: &mut Transmitter<B>) {
         let (flags, residual) = residual(task, &outcome);
         let sent = outcome.data_in_length.min(u64::from(task.expected_read)) as usize;
         let mut data_sn = 0;

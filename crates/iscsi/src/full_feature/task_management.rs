@@ -124,9 +124,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         out: &mut Transmitter<B>,
         host: &mut impl Host<Buffer = B>,
     ) -> FunctionResponse {
-        if self.answered.is_on_its_way(header) {
-            return FunctionResponse::Complete;
-        }
         let referenced = header.ref_cmd_sn.get();
         if !crate::serial::before(referenced, header.cmd_sn.get()) {
             // No command of that number can have been sent before this request (§11.6.1).
@@ -142,7 +139,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
                 self.remember_ahead(referenced, None);
                 FunctionResponse::Complete
             }
-            // It has ended, as its initiator knows (§11.6.1 c).
+            // It has ended, and its response is on its way (§11.6.1 c).
             Arrival::Outside => FunctionResponse::TaskDoesNotExist,
         }
     }
