@@ -124,6 +124,8 @@ const RESERVES_LASTING: Traits = Traits { wait: Wait::Long, ..RESERVES };
 const MAY_WAIT: Traits = Traits { wait: Wait::Long, shut_out: Admission::Never, ..PROMPT };
 /// Changes access states.
 const SETS_STATES: Traits = Traits { needs: Needs::ExplicitAccess, ..MAY_WAIT.down_to(Reach::Unavailable) };
+/// Copies between logical units, and sees to the blocks at either end itself.
+const COPIES: Traits = Traits { medium: true, ..MAY_WAIT };
 /// Looks at the medium, and not at single blocks.
 const WAITS: Traits = Traits { wait: Wait::Long, shut_out: Admission::Looks, ..ASKS };
 /// Looks at blocks.
@@ -387,10 +389,10 @@ pub(crate) static COMMANDS: &[Command] = &[
     long(0x12, "GET LBA STATUS(32)", LBA_STATUS_32,
         data(lba_status::ALLOCATION_LENGTH_32, lba_status::MOST), WAITS, lba_status::lba_status_32),
     action(0x00, row(0x83, "EXTENDED COPY(LID1)", EXTENDED_COPY, Transfer::DataOut(extended_copy::data_out),
-        Traits { wait: Wait::Long, medium: true, ..PROMPT }, Handler::Unit(extended_copy::extended_copy))),
-    action(0x00, row(0x84, "RECEIVE COPY RESULTS, COPY STATUS(LID1)", COPY_RESULTS, COPY_RESULTS_DATA, PROMPT,
+        COPIES, Handler::Unit(extended_copy::extended_copy))),
+    action(0x00, row(0x84, "RECEIVE COPY RESULTS, COPY STATUS(LID1)", COPY_RESULTS, COPY_RESULTS_DATA, KEEPS_OUT,
         Handler::Unit(results::copy_status))),
-    action(0x03, row(0x84, "RECEIVE COPY RESULTS, OPERATING PARAMETERS", COPY_RESULTS, COPY_RESULTS_DATA, PROMPT,
+    action(0x03, row(0x84, "RECEIVE COPY RESULTS, OPERATING PARAMETERS", COPY_RESULTS, COPY_RESULTS_DATA, KEEPS_OUT,
         Handler::Unit(results::operating_parameters))),
     row(0x88, "READ(16)", USAGE_16, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0x89, "COMPARE AND WRITE", COMPARE_AND_WRITE, COMPARE_AND_WRITE_OUT, CHANGES_ALONE,

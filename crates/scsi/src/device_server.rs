@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use timedisk_volume::Durability;
 
 use crate::access_states::MOST_PORT_GROUPS;
 use crate::cdb::Cdb;
 use crate::command_table::{self, Command, Handler, Transfer};
+use crate::extended_copy;
 use crate::flush_debt::{Begun, FlushDebt};
 use crate::overlap::{Touch, Turn};
 use crate::reservations::{self, admission};
@@ -168,8 +170,27 @@ impl DeviceServer {
         data_out: &[u8],
         data_in: &mut [u8],
     ) -> Begun {
-        self.run(Patience::MayWait, (nexus, lun), cdb, plan, data_out, data_in)
-            .unwrap_or_else(|| Begun::Ended(check_condition(&(&INTERNAL_TARGET_FAILURE).into(), 0)))
+        self.run((Patience::MayWait, None), (nexus, lun), cdb, plan, data_out, data_in).unwrap_or_else(defect)
+    }
+
+    /// The same for a command that works at other logical units too ([`parties`](Self::parties)): it stops where it can
+    /// once `recall` is set.
+    pub fn begin_copy(
+        &self,
+        recall: &AtomicBool,
+        (nexus, lun): (NexusId, [u8; 8]),
+        cdb: &[u8],
+        plan: Plan,
+        data_out: &[u8],
+        data_in: &mut [u8],
+    ) -> Begun {
+        let how = (Patience::MayWait, Some(recall));
+        self.run(how, (nexus, lun), cdb, plan, data_out, data_in).unwrap_or_else(defect)
+    }
+
+    /// The logical units that a command works at besides the one that it is sent to. `None` for those that can't.
+    pub fn parties(&self, cdb: &[u8], data_out: &[u8]) -> Option<Vec<Arc<LogicalUnit>>> {
+        extended_copy::parties(self, Cdb::new(cdb), data_out)
     }
 
     /// The same, with a flush of its own where one is owed.
@@ -202,7 +223,7 @@ impl DeviceServer {
         data_out: &[u8],
         data_in: &mut [u8],
     ) -> Option<Completion> {
-        match self.run(Patience::Now, (nexus, lun), cdb, plan, data_out, data_in)? {
+        match self.run((Patience::Now, None), (nexus, lun), cdb, plan, data_out, data_in)? {
             Begun::Ended(completion) => Some(completion),
             // What owes a flush has said before that it would wait.
             Begun::OwesFlush(_) => None,
@@ -275,7 +296,7 @@ impl DeviceServer {
 
     fn run(
         &self,
-        patience: Patience,
+        (patience, recall): (Patience, Option<&AtomicBool>),
         (nexus, lun): (NexusId, [u8; 8]),
         cdb: &[u8],
         plan: Plan,
@@ -292,6 +313,7 @@ impl DeviceServer {
             data_in,
             returned: 0,
             patience,
+            recall,
             plan,
             owed: None,
         };
@@ -337,6 +359,11 @@ impl DeviceServer {
             Err(Stop::WouldWait) => None,
         }
     }
+}
+
+/// A command that may wait has an outcome.
+fn defect() -> Begun {
+    Begun::Ended(check_condition(&(&INTERNAL_TARGET_FAILURE).into(), 0))
 }
 
 fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome {

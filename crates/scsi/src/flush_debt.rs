@@ -41,6 +41,22 @@ impl Owed {
     pub(crate) fn new(volume: Arc<dyn Volume>) -> Self {
         Owed { failed_flushes: volume.failed_flushes(), volume }
     }
+
+    pub(crate) fn volume(&self) -> &Arc<dyn Volume> {
+        &self.volume
+    }
+
+    /// What a flush that began after the writes means to them.
+    fn settled(&self, flushed: Result<(), ErrorKind>) -> Result<(), ErrorKind> {
+        // One that failed in between may have been that of this command's data, and a later one does not know of it.
+        let lost = self.volume.failed_flushes() != self.failed_flushes;
+        if lost { flushed.and(Err(ErrorKind::FlushFailed)) } else { flushed }
+    }
+
+    /// Flushes at once.
+    pub(crate) fn pay(&self) -> Result<(), ErrorKind> {
+        self.settled(self.volume.flush().map_err(|error| error.kind))
+    }
 }
 
 impl FlushDebt {
@@ -51,10 +67,7 @@ impl FlushDebt {
 
     /// How the command ends after a flush that began when it had been begun, and that ended like this.
     pub fn settle(self, flushed: Result<(), ErrorKind>) -> Completion {
-        // One that failed in between may have been that of this command's data, and a later one does not know of it.
-        let lost = self.owed.volume.failed_flushes() != self.owed.failed_flushes;
-        let flushed = if lost { flushed.and(Err(ErrorKind::FlushFailed)) } else { flushed };
-        match flushed {
+        match self.owed.settled(flushed) {
             Ok(()) => {
                 self.unit.counters().count(self.effect, self.data_in, self.data_out);
                 let (data_in, data_out) = (self.data_in, self.data_out);

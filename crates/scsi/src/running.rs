@@ -1,6 +1,7 @@
 //! A command on its way through the device server.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use timedisk_volume::VolumeError;
 
@@ -21,6 +22,8 @@ pub(crate) struct Running<'a> {
     /// Bytes that the command has to return, at first none.
     pub(crate) returned: u64,
     pub(crate) patience: Patience,
+    /// Set once nobody waits for the command any more, or what it works at is taken from it.
+    pub(crate) recall: Option<&'a AtomicBool>,
     /// What was planned before data moved. The logical unit may have been another then: away, smaller, protected.
     pub(crate) plan: Plan,
     /// What has to be flushed before the command ends.
@@ -76,6 +79,11 @@ impl Running<'_> {
     pub(crate) fn check_plan(&self, data_in: u64, data_out: u64) -> Outcome {
         let enough = data_in <= u64::from(self.plan.data_in) && data_out <= u64::from(self.plan.data_out);
         if enough { Ok(()) } else { Err(Stop::Busy) }
+    }
+
+    /// Whether it is to stop where it can.
+    pub(crate) fn is_recalled(&self) -> bool {
+        self.recall.is_some_and(|recall| recall.load(Ordering::Acquire))
     }
 
     /// From here on the command may wait; all that can be refused without has been refused.

@@ -55,6 +55,7 @@ conditions! {
     FORMAT_COMMAND_FAILED: MediumError 0x31 0x01 "format command failed";
     SANITIZE_FAILED: MediumError 0x31 0x03 "sanitize command failed";
     PARAMETER_LIST_LENGTH_ERROR: IllegalRequest 0x1a 0x00 "parameter list length error";
+    THIRD_PARTY_DEVICE_FAILURE: CopyAborted 0x0d 0x01 "third party device failure";
     COPY_TARGET_NOT_REACHABLE: CopyAborted 0x0d 0x02 "copy target device not reachable";
     MISCOMPARE_DURING_VERIFY: Miscompare 0x1d 0x00 "miscompare during verify operation";
     INVALID_COMMAND_OPERATION_CODE: IllegalRequest 0x20 0x00 "invalid command operation code";
@@ -66,6 +67,7 @@ conditions! {
     UNSUPPORTED_TARGET_DESCRIPTOR: IllegalRequest 0x26 0x07 "unsupported target descriptor type code";
     TOO_MANY_SEGMENT_DESCRIPTORS: IllegalRequest 0x26 0x08 "too many segment descriptors";
     UNSUPPORTED_SEGMENT_DESCRIPTOR: IllegalRequest 0x26 0x09 "unsupported segment descriptor type code";
+    UNEXPECTED_INEXACT_SEGMENT: CopyAborted 0x26 0x0a "unexpected inexact segment";
     INLINE_DATA_LENGTH_EXCEEDED: IllegalRequest 0x26 0x0b "inline data length exceeded";
     INVALID_RELEASE: IllegalRequest 0x26 0x04 "invalid release of persistent reservation";
     WRITE_PROTECTED: DataProtect 0x27 0x00 "write protected";

@@ -6,6 +6,7 @@
 
 mod overhaul;
 mod task_set;
+mod visit;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,6 +20,7 @@ use crate::control::{Control, Ended};
 use crate::job::{Job, Round};
 use crate::memory::Buffer;
 use crate::pace::Pace;
+pub(crate) use visit::Errand;
 
 /// Threads that one disk may have at once.
 const THREADS: usize = 16;
@@ -124,6 +126,10 @@ struct Running {
     abandoned: bool,
     /// Whether nothing else starts before it ends, if it is abandoned.
     is_in_the_way: bool,
+    /// Of a command that works at other disks too.
+    errand: Option<Arc<Errand>>,
+    /// It belongs to another disk.
+    is_visit: bool,
 }
 
 impl std::fmt::Debug for Executor {
@@ -267,27 +273,32 @@ impl Executor {
 
     /// Nobody waits for this command any more.
     pub(crate) fn abandon(&self, nexus: NexusId, id: TaskId) {
-        self.abandon_where(|job_nexus, job_id| (job_nexus, job_id) == (nexus, id));
+        self.abandon_where(|job| (job.nexus, job.id) == (nexus, id));
     }
 
     /// Nobody waits for any command of this nexus any more.
     pub(crate) fn abandon_nexus(&self, nexus: NexusId) {
-        self.abandon_where(|job_nexus, _| job_nexus == nexus);
+        self.abandon_where(|job| job.nexus == nexus);
     }
 
-    fn abandon_where(&self, matches: impl Fn(NexusId, TaskId) -> bool) {
+    fn abandon_where(&self, matches: impl Fn(&Running) -> bool) {
         let mut state = self.state();
-        state.queue.retain(|job| !matches(job.nexus, job.command.id));
+        state.queue.retain(|job| !matches(&Running::new(job)));
         if state.marked {
             self.note_marked(&mut state);
         }
         self.tell_of_rest(&state);
-        for running in state.running.iter_mut().filter(|running| matches(running.nexus, running.id)) {
+        let mut errands = Vec::new();
+        for running in state.running.iter_mut().filter(|running| matches(running)) {
             if !running.abandoned {
                 running.abandoned = true;
                 self.abandoned.fetch_add(usize::from(running.is_in_the_way), Ordering::AcqRel);
+                errands.extend(running.recall());
             }
         }
+        drop(state);
+        // Not before: nobody holds the states of two disks at once.
+        errands.iter().for_each(|(errand, nexus, id)| errand.abandon(*nexus, *id));
     }
 
     fn tell_of_rest(&self, state: &State) {
@@ -402,13 +413,13 @@ impl Executor {
         let mut state = self.state();
         for done in round.done().drain(..) {
             let key = (done.nexus, done.id);
-            let position = state.running.iter().position(|running| (running.nexus, running.id) == key);
+            let is_own = |running: &Running| !running.is_visit && (running.nexus, running.id) == key;
+            let position = state.running.iter().position(is_own);
             let running = position.map(|position| state.running.swap_remove(position));
             match running.filter(|running| running.abandoned) {
                 None => hand_on(done.reply, (done.id, done.outcome)),
                 Some(Running { is_in_the_way: false, .. }) => {}
-                Some(_) if self.abandoned.fetch_sub(1, Ordering::AcqRel) == 1 => self.work.notify_all(),
-                Some(_) => {}
+                Some(_) => self.end_abandoned(),
             }
         }
         if state.marked {
@@ -416,13 +427,21 @@ impl Executor {
         }
         self.tell_of_rest(&state);
     }
+
+    /// A command that nobody waited for has ended; what came after the last of them can begin.
+    fn end_abandoned(&self) {
+        if self.abandoned.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.work.notify_all();
+        }
+    }
 }
 
 impl Running {
     fn new(job: &Job) -> Self {
         let is_in_the_way = job.wait != Wait::Overhaul;
-        let (id, attribute) = (job.command.id, job.command.attribute);
-        Running { nexus: job.nexus, id, attribute, abandoned: false, is_in_the_way }
+        let (nexus, id, attribute) = (job.nexus, job.command.id, job.command.attribute);
+        let errand = job.errand.clone();
+        Running { nexus, id, attribute, abandoned: false, is_in_the_way, errand, is_visit: false }
     }
 }
 

@@ -12,7 +12,7 @@ use timedisk_scsi::{Attention, LogicalUnit, NexusId, Wait};
 
 use crate::control::{Control, Message, Notice};
 use crate::disk::Disk;
-use crate::execution::Executor;
+use crate::execution::{Errand, Executor};
 use crate::house::{House, Index, View};
 use crate::job::{Job, execute_now, internal_failure};
 use crate::memory::{Buffer, Share};
@@ -196,6 +196,14 @@ impl Guest {
     }
 }
 
+/// What a command has to do at other disks than its own.
+fn errand(view: &View, own: &Arc<Executor>, command: &Command<Buffer>) -> Option<Arc<Errand>> {
+    let data_out = command.data_out.as_ref().and_then(|(buffer, length)| buffer.as_ref().get(..*length));
+    let parties = view.server.parties(command.cdb.bytes(), data_out.unwrap_or_default())?;
+    let disks = parties.iter().filter_map(|unit| view.disk(unit));
+    Some(Errand::new(own, disks.map(|disk| Arc::clone(disk.executor()))))
+}
+
 fn scsi_event(lun: u16, attention: Attention) -> AsyncEvent {
     AsyncEvent::Scsi { lun: lun_field(lun), sense: attention.sense() }
 }
@@ -377,7 +385,8 @@ impl Host for Guest {
         let Some(disk) = disk else { return Some(internal_failure()) };
         let (server, reply) = (Arc::clone(&view.server), Arc::clone(&self.control));
         let executor = Arc::clone(disk.executor());
-        let job = Job { executor, server, nexus, command, wait, reply };
+        let errand = errand(view, &executor, &command);
+        let job = Job { executor, server, nexus, command, wait, errand, reply };
         match free && job.executor.is_brisk(wait) {
             true => self.work.push(job),
             false => disk.executor().submit(job),

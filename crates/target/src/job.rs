@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use timedisk_iscsi::full_feature::{Cdb, Command, Outcome, TaskId};
-use timedisk_scsi::{Begun, Completion, DeviceServer, FlushDebt, NexusId, Wait};
+use timedisk_scsi::{Begun, Completion, DeviceServer, FlushDebt, NexusId, Status, Wait};
 use timedisk_volume::{ErrorKind, Volume};
 
 use crate::control::{Control, Message};
-use crate::execution::Executor;
+use crate::execution::{Errand, Executor};
 use crate::memory::Buffer;
 use crate::pace::Pace;
 
@@ -23,6 +23,8 @@ pub(crate) struct Job {
     pub(crate) nexus: NexusId,
     pub(crate) command: Command<Buffer>,
     pub(crate) wait: Wait,
+    /// What it has to do at other disks.
+    pub(crate) errand: Option<Arc<Errand>>,
     pub(crate) reply: Arc<Control>,
 }
 
@@ -95,8 +97,17 @@ impl Job {
     fn begin(&mut self) -> Option<Begun> {
         let Command { lun, ref cdb, plan, ref data_out, ref mut data_in, .. } = self.command;
         let (cdb, data_out, data_in) = parts(cdb, data_out, data_in);
-        let (server, nexus) = (&self.server, self.nexus);
-        let begin = || server.begin(nexus, lun, cdb, planned(plan), data_out, data_in);
+        let (server, nexus, id) = (&self.server, self.nexus, self.command.id);
+        let begin = || match &self.errand {
+            None => server.begin(nexus, lun, cdb, planned(plan), data_out, data_in),
+            Some(errand) => match errand.visit(nexus, id) {
+                None => Begun::Ended(busy()),
+                Some(_visits) => {
+                    let who = (nexus, lun);
+                    server.begin_copy(errand.recall(), who, cdb, planned(plan), data_out, data_in)
+                }
+            },
+        };
         catch_unwind(AssertUnwindSafe(begin)).ok()
     }
 
@@ -135,6 +146,11 @@ pub(crate) fn execute_now(
     let (cdb, data_out, data_in) = parts(&command.cdb, &command.data_out, &mut command.data_in);
     let completion = server.execute_now(nexus, command.lun, cdb, planned(command.plan), data_out, data_in)?;
     Some(outcome(completion, command.data_in.take()))
+}
+
+/// Another disk can't take the command now.
+fn busy() -> Completion {
+    Completion { status: Status::Busy, sense: Vec::new(), data_in: 0, data_out: 0 }
 }
 
 /// What was planned when the command came, as the device server has it.

@@ -1,7 +1,5 @@
 //! The parameter list of EXTENDED COPY (SPC-4 6.4.3 to 6.4.6).
 
-use super::MOST_BYTES as MOST_SEGMENT_BYTES;
-use crate::LogicalUnit;
 use crate::running::Stop;
 use crate::sense::{
     INLINE_DATA_LENGTH_EXCEEDED, PARAMETER_LIST_LENGTH_ERROR, Sense, TOO_MANY_SEGMENT_DESCRIPTORS,
@@ -42,6 +40,8 @@ pub(super) struct Named {
     pub(super) naa: [u8; 8],
     /// 0 where it is not given.
     pub(super) block_length: u32,
+    /// PAD: it makes up for what does not fill a block.
+    pub(super) pads: bool,
     /// Where its descriptor begins in the list.
     pub(super) at: usize,
 }
@@ -60,17 +60,10 @@ pub(super) struct End {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Length {
     /// Blocks of the source.
-    Blocks(u16),
+    OfSource(u16),
+    /// Blocks of the destination (DC).
+    OfDestination(u16),
     Bytes(u32),
-}
-
-impl Length {
-    pub(super) fn bytes(self, source: &LogicalUnit) -> u64 {
-        match self {
-            Length::Blocks(blocks) => u64::from(blocks) * source.block_length(),
-            Length::Bytes(bytes) => bytes.into(),
-        }
-    }
 }
 
 /// A segment descriptor.
@@ -79,6 +72,11 @@ pub(super) struct Segment {
     pub(super) from: End,
     pub(super) to: End,
     pub(super) length: Length,
+    /// CAT: what does not fill a block is for the next segment.
+    pub(super) catenates: bool,
+    /// Where its descriptor begins in the list, and its length field.
+    pub(super) at: usize,
+    pub(super) length_at: usize,
 }
 
 fn number(bytes: &[u8], at: usize, width: usize) -> u64 {
@@ -137,7 +135,7 @@ fn read_unit(one: &[u8], at: usize) -> Result<Named, Stop> {
     }
     let naa =
         one.get(8..16).and_then(|naa| naa.try_into().ok()).filter(|_| is_naa).ok_or_else(|| refused(4))?;
-    Ok(Named { naa, block_length: number(one, 29, 3) as u32, at })
+    Ok(Named { naa, block_length: number(one, 29, 3) as u32, pads: one[28] & 0x04 != 0, at })
 }
 
 fn read_segments(mut bytes: &[u8], mut at: usize) -> Result<Vec<Segment>, Stop> {
@@ -155,29 +153,26 @@ fn read_segments(mut bytes: &[u8], mut at: usize) -> Result<Vec<Segment>, Stop> 
         if number(one, 2, 2) as usize != length - 4 {
             return Err(Sense::invalid_parameter(at + 2, None).into());
         }
-        segments.push(read_segment(one, at)?);
+        segments.push(read_segment(one, at));
         (bytes, at) = (rest, at + length);
     }
     Ok(segments)
 }
 
-fn read_segment(one: &[u8], at: usize) -> Result<Segment, Stop> {
+fn read_segment(one: &[u8], at: usize) -> Segment {
     let end = |unit, lba, offset: Option<usize>| End {
         unit: number(one, unit, 2) as u16,
         lba: number(one, lba, 8),
         offset: offset.map_or(0, |offset| number(one, offset, 2)),
     };
-    let with_offsets = one[0] == BLOCKS_WITH_OFFSETS;
-    let (from, to) = match with_offsets {
-        true => (end(4, 12, Some(28)), end(6, 20, Some(30))),
-        false => (end(4, 12, None), end(6, 20, None)),
-    };
-    let length = match with_offsets {
-        true => Length::Bytes(number(one, 8, 4) as u32),
-        false => Length::Blocks(number(one, 10, 2) as u16),
-    };
-    if matches!(length, Length::Bytes(bytes) if u64::from(bytes) > MOST_SEGMENT_BYTES) {
-        return Err(Sense::invalid_parameter(at + 8, None).into());
+    if one[0] == BLOCKS_WITH_OFFSETS {
+        let length = Length::Bytes(number(one, 8, 4) as u32);
+        let (from, to) = (end(4, 12, Some(28)), end(6, 20, Some(30)));
+        return Segment { from, to, length, catenates: false, at, length_at: at + 8 };
     }
-    Ok(Segment { from, to, length })
+    let blocks = number(one, 10, 2) as u16;
+    let of_destination = one[1] & 0x02 != 0;
+    let length = if of_destination { Length::OfDestination(blocks) } else { Length::OfSource(blocks) };
+    let (from, to, catenates) = (end(4, 12, None), end(6, 20, None), one[1] & 0x01 != 0);
+    Segment { from, to, length, catenates, at, length_at: at + 10 }
 }

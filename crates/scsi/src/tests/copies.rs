@@ -1,8 +1,11 @@
 //! EXTENDED COPY and its results.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use super::*;
 
 const NOT_REACHABLE: (u8, u8, u8) = (0x0a, 0x0d, 0x02);
+const INEXACT: (u8, u8, u8) = (0x0a, 0x26, 0x0a);
 
 /// A parameter list: usage of the list identifier (7), descriptors of logical units, segments.
 fn list(usage: u8, units: &[Vec<u8>], segments: &[Vec<u8>]) -> Vec<u8> {
@@ -62,12 +65,36 @@ fn copy(bench: &Bench, nexus: NexusId, list: &[u8]) -> Completion {
 }
 
 fn copied(bench: &Bench, segments: &[Vec<u8>]) {
-    let done = copy(bench, NEXUS, &list(3, &[own()], segments));
+    copied_in(bench, 512, segments);
+}
+
+fn copied_in(bench: &Bench, block: u32, segments: &[Vec<u8>]) {
+    let done = copy(bench, NEXUS, &list(3, &[unit(identity().naa, block)], segments));
     assert_eq!(done.status, Status::Good, "{:x?}", done.sense);
 }
 
 fn refused(bench: &Bench, list: &[u8]) -> (u8, u8, u8) {
     triple(&copy(bench, NEXUS, list))
+}
+
+const LONG_BLOCKS: [u8; 8] = [0x3f, 9, 9, 9, 9, 9, 9, 9];
+const LONG: [u8; 8] = [0, 1, 0, 0, 0, 0, 0, 0];
+
+/// A disk of blocks of 512 bytes at LUN 0, and one of 4096 at LUN 1.
+fn short_and_long() -> Bench {
+    let mut bench = Bench::new();
+    let format = BlockFormat { logical_length: 4096, physical_length: 4096 };
+    let other = Identity { naa: LONG_BLOCKS, ..identity() };
+    let long = LogicalUnit::new(Arc::new(Probe::new(1 << 20)), other, format, None);
+    let short = Arc::clone(bench.server.unit(LUN).unwrap());
+    bench.server = DeviceServer::new("iqn.x", 1, vec![(0, short), (1, Arc::new(long))]);
+    bench
+}
+
+fn changed(segment: &[u8], at: usize, value: u8) -> Vec<u8> {
+    let mut segment = segment.to_vec();
+    segment[at] = value;
+    segment
 }
 
 fn numbered(from: u64, count: usize) -> Vec<u8> {
@@ -91,6 +118,105 @@ fn blocks_are_copied_to_where_they_shall_be() {
     let after = bench.good(&block_cdb(0x88, 0, 8000, 4));
     assert_eq!(after[1000..1700], before[300..1000]);
     assert_eq!((&after[..1000], &after[1700..]), (&[0; 1000][..], &[0; 348][..]));
+}
+
+#[test]
+fn blocks_are_counted_at_the_end_that_the_descriptor_says() {
+    const DC: u8 = 0x02;
+    let bench = short_and_long();
+    bench.good_with(&block_cdb(0x8a, 0, 0, 64), &numbered(1, 64));
+    let units = [own(), unit(LONG_BLOCKS, 4096)];
+    let read = |blocks| bench.run(NEXUS, LONG, &block_cdb(0x88, 0, 0, blocks), &[], usize::MAX).data;
+    let two = blocks(2, (0, 0), (1, 0));
+    assert_eq!(copy(&bench, NEXUS, &list(3, &units, &[changed(&two, 1, DC)])).status, Status::Good);
+    assert!(read(3)[..2 * 4096] == numbered(1, 16) && read(3)[2 * 4096..] == [0; 4096]);
+    // Back again: two of the destination's blocks are a quarter of one of the source's.
+    let back = changed(&blocks(16, (1, 0), (0, 512)), 1, DC);
+    assert_eq!(copy(&bench, NEXUS, &list(3, &units, &[back])).status, Status::Good);
+    assert!(bench.good(&block_cdb(0x88, 0, 512, 16)) == numbered(1, 16));
+    let whole = blocks(1, (1, 0), (0, 1024));
+    assert_eq!(copy(&bench, NEXUS, &list(3, &units, &[whole])).status, Status::Good);
+    assert!(bench.good(&block_cdb(0x88, 0, 1024, 9)) == [numbered(1, 8), vec![0; BLOCK]].concat());
+}
+
+#[test]
+fn what_fills_no_block_is_refused_unless_it_is_padded_or_dropped() {
+    const PAD: u8 = 0x04;
+    const CAT: u8 = 0x01;
+    let bench = short_and_long();
+    let (short, long) = (own(), unit(LONG_BLOCKS, 4096));
+    let padded = |one: &[u8]| changed(one, 28, PAD);
+    let fill = |byte| {
+        let cdb = block_cdb(0x8a, 0, 0, 3);
+        assert_eq!(bench.run(NEXUS, LONG, &cdb, &[byte; 3 * 4096], 0).done.status, Status::Good);
+    };
+    let read = || bench.run(NEXUS, LONG, &block_cdb(0x88, 0, 0, 3), &[], usize::MAX).data;
+    bench.good_with(&block_cdb(0x8a, 0, 0, 11), &[7; 11 * BLOCK]);
+    let eleven = blocks(11, (0, 0), (1, 0));
+    fill(9);
+    assert_eq!(
+        refused(&bench, &list(3, &[short.clone(), long.clone()], std::slice::from_ref(&eleven))),
+        INEXACT
+    );
+    assert!(read() == [9; 3 * 4096], "nothing was copied");
+    let catenated = list(3, &[short.clone(), long.clone()], &[changed(&eleven, 1, CAT)]);
+    assert_eq!(refused(&bench, &catenated), INVALID_PARAMETER);
+    for (units, copied, zeros) in [
+        ([short.clone(), padded(&long)], 11 * BLOCK, 5 * BLOCK),
+        ([padded(&short), padded(&long)], 11 * BLOCK, 5 * BLOCK),
+        ([padded(&short), long.clone()], 8 * BLOCK, 0),
+    ] {
+        fill(9);
+        let done = copy(&bench, NEXUS, &list(3, &units, std::slice::from_ref(&eleven)));
+        assert_eq!(done.status, Status::Good, "{:x?}", done.sense);
+        let rest = 3 * 4096 - copied - zeros;
+        assert!(read() == [vec![7; copied], vec![0; zeros], vec![9; rest]].concat(), "{copied} {zeros}");
+    }
+    // Three short blocks out of a long one.
+    let three = changed(&blocks(3, (1, 0), (0, 512)), 1, 0x02);
+    fill(9);
+    assert_eq!(
+        refused(&bench, &list(3, &[short.clone(), long.clone()], std::slice::from_ref(&three))),
+        INEXACT
+    );
+    let done = copy(&bench, NEXUS, &list(3, &[short, padded(&long)], &[three]));
+    assert_eq!(done.status, Status::Good);
+    let after = bench.good(&block_cdb(0x88, 0, 512, 4));
+    assert!(after == [vec![9; 3 * BLOCK], vec![0; BLOCK]].concat());
+}
+
+#[test]
+fn no_segment_is_longer_than_is_told_and_none_is_copied_beside_one_that_is() {
+    let bench = Bench::with(Probe::new(80 << 20), 4096);
+    bench.good_with(&block_cdb(0x8a, 0, 0, 1), &[7; 4096]);
+    let most = ((64 << 20) / 4096u32) as u16;
+    copied_in(&bench, 4096, &[blocks(most, (0, 0), (0, 0))]);
+    for (long, at) in [(blocks(most + 1, (0, 0), (0, 0)), 10), (bytes((64 << 20) + 1, (0, 0), (0, 0)), 8)] {
+        let data = list(3, &[unit(identity().naa, 4096)], &[blocks(1, (0, 0), (0, 5)), long]);
+        assert_eq!(refused(&bench, &data), INVALID_PARAMETER);
+        assert_eq!(bench.pointed_at(&cdb(data.len()), &data), (16 + 32 + 28 + at, None));
+        assert_eq!(bench.good(&block_cdb(0x88, 0, 5, 1)), [0; 4096]);
+    }
+}
+
+#[test]
+fn a_flush_that_failed_under_a_copy_is_not_made_good_by_the_next() {
+    let bench = Bench::new();
+    bench.good_with(&[0x15, 0x10, 0, 0, 24, 0], &write_cache_off());
+    bench.good_with(&block_cdb(0x2a, 0, 0, 1), &[1; BLOCK]);
+    let data = list(3, &[own()], &[blocks(1, (0, 0), (0, 9))]);
+    let flushes = bench.volume.flushes.load(SeqCst);
+    assert_eq!(copy(&bench, NEXUS, &data).status, Status::Good);
+    assert_eq!(bench.volume.flushes.load(SeqCst), flushes + 1);
+    bench.volume.fails_a_flush_with_the_next_write.store(true, SeqCst);
+    assert_eq!(refused(&bench, &data), (0x03, 0x0c, 0x00));
+}
+
+/// MODE SELECT data: the caching page without WCE.
+fn write_cache_off() -> Vec<u8> {
+    let mut page = vec![0; 24];
+    (page[4], page[5]) = (0x08, 0x12);
+    page
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(super) struct Probe {
     volatile: AtomicBool,
     /// What `failed_flushes` says.
     pub(super) failed_flushes: AtomicU64,
+    /// Somebody else's flush fails between the next write and its own.
+    pub(super) fails_a_flush_with_the_next_write: AtomicBool,
     /// Bytes that `read` read.
     pub(super) bytes_read: AtomicUsize,
     /// The byte here reads otherwise than it was written.
@@ -54,6 +56,7 @@ impl Probe {
             erasures: AtomicUsize::new(0),
             volatile: AtomicBool::new(false),
             failed_flushes: AtomicU64::new(0),
+            fails_a_flush_with_the_next_write: AtomicBool::new(false),
             bytes_read: AtomicUsize::new(0),
             lies_at: AtomicUsize::new(usize::MAX),
             cached: AtomicBool::new(false),
@@ -132,6 +135,8 @@ impl Volume for Probe {
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
         self.check()?;
         self.count(durability);
+        let fails = self.fails_a_flush_with_the_next_write.swap(false, SeqCst);
+        self.failed_flushes.fetch_add(u64::from(fails), SeqCst);
         self.inner.write(offset, data, durability)
     }
 

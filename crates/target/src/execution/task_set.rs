@@ -35,8 +35,9 @@ impl State {
         if !self.marked {
             return Gate { open: true, heads: false, busy: false, ordered: false, first_ordered: usize::MAX };
         }
-        // SANITIZE and FORMAT UNIT may take hours; whatever comes meanwhile is told so.
-        let running = || self.running.iter().filter(|running| running.is_in_the_way);
+        // SANITIZE and FORMAT UNIT may take hours; whatever comes meanwhile is told so. What works here for another disk
+        // is in the task set of that one.
+        let running = || self.running.iter().filter(|running| running.is_in_the_way && !running.is_visit);
         let queued = || self.queue.iter().map(|job| job.command.attribute);
         let is_head = |attribute| attribute == Attribute::HeadOfQueue;
         let is_ordered = |attribute| attribute == Attribute::Ordered;

@@ -43,6 +43,8 @@ impl Guest {
         let is_meant = |number: u16| lun.is_none_or(|lun| normal_lun(lun) == normal_lun(lun_field(number)));
         for (number, disk) in view.disks.iter().filter(|(number, _)| is_meant(*number)) {
             self.abort_others(disk, |_| true, Notice::Elsewhere);
+            // Of its own commands the session aborts those that it has sent there.
+            self.view().iter().for_each(|(_, nexus)| disk.executor().abandon_visits(*nexus));
             view.server.reset_unit(lun_field(*number));
         }
     }

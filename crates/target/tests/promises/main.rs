@@ -7,6 +7,7 @@ mod bad_input;
 mod change;
 mod change_of_disks;
 mod control_mode;
+mod copies;
 mod data_path;
 mod digests;
 mod discovery;

@@ -1,0 +1,175 @@
+//! Bytes on their way from one logical unit to another, a step at a time.
+
+use std::sync::Arc;
+
+use timedisk_volume::{Allocation, Durability, Volume};
+
+use crate::LogicalUnit;
+use crate::access_states::Reach;
+use crate::flush_debt::Owed;
+use crate::limits::CHUNK;
+use crate::overlap::Turn;
+use crate::reservations::Admission;
+use crate::running::{Outcome, Patience, Running, Stop};
+use crate::sense::{BECOMING_READY, THIRD_PARTY_DEVICE_FAILURE};
+
+/// Where bytes begin on a logical unit.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) unit: Arc<LogicalUnit>,
+    /// In bytes.
+    pub(super) offset: u64,
+}
+
+impl Place {
+    /// So many bytes further on.
+    pub(super) fn after(&self, bytes: u64) -> Place {
+        Place { unit: Arc::clone(&self.unit), offset: self.offset + bytes }
+    }
+}
+
+/// All that one command copies. What it has written may have to last: so it is brought to its end.
+#[must_use]
+pub(super) struct Transfer<'a, 'b> {
+    command: &'a Running<'b>,
+    /// What logical units were mounted on when the command came to them, and stay mounted on until it has ended.
+    mounted: Vec<Mounted>,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Mounted {
+    unit: Arc<LogicalUnit>,
+    owed: Owed,
+    is_written: bool,
+}
+
+impl<'a, 'b> Transfer<'a, 'b> {
+    pub(super) fn new(command: &'a Running<'b>) -> Self {
+        Transfer { command, mounted: Vec::new(), buffer: Vec::new() }
+    }
+
+    /// Copies bytes; what overlaps is moved as a whole.
+    pub(super) fn copy(&mut self, from: &Place, to: &Place, bytes: u64) -> Outcome {
+        self.buffer.resize(CHUNK, 0);
+        let backwards = Arc::ptr_eq(&from.unit, &to.unit) && from.offset < to.offset;
+        let mut steps = Steps { bytes, backwards, done: 0 };
+        // Whoever may not do this is told so even if there is nothing to do.
+        self.check(&from.unit, Admission::Looks)?;
+        self.check(&to.unit, Admission::Never)?;
+        while let Some((at, length)) = steps.next() {
+            self.step(&from.after(at), &to.after(at), length)?;
+        }
+        Ok(())
+    }
+
+    /// Copies one step; a hole stays one. Each end is held for itself: who holds both could wait for who wants both.
+    fn step(&mut self, from: &Place, to: &Place, length: usize) -> Outcome {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let part = buffer.get_mut(..length).unwrap_or_default();
+        let is_hole = self.read(from, part);
+        let outcome = match is_hole {
+            Ok(true) => self.write_zeros(to, length as u64),
+            Ok(false) => self.write(to, part),
+            Err(stop) => Err(stop),
+        };
+        self.buffer = buffer;
+        outcome
+    }
+
+    /// Whether it is all a hole; if not, the buffer has it.
+    fn read(&mut self, from: &Place, buffer: &mut [u8]) -> Result<bool, Stop> {
+        let length = buffer.len() as u64;
+        let _turn = turn(from, length);
+        let volume = self.check(&from.unit, Admission::Looks)?;
+        let mapping = volume.mapping(from.offset)?;
+        let is_hole = !mapping.allocated && mapping.length >= length;
+        if !is_hole {
+            volume.read(from.offset, buffer)?;
+        }
+        Ok(is_hole)
+    }
+
+    fn write(&mut self, to: &Place, data: &[u8]) -> Outcome {
+        let _turn = turn(to, data.len() as u64);
+        let volume = self.check(&to.unit, Admission::Never)?;
+        Ok(volume.write(to.offset, data, Durability::Volatile)?)
+    }
+
+    /// Writes zeros, which become a hole.
+    pub(super) fn write_zeros(&mut self, to: &Place, length: u64) -> Outcome {
+        if length == 0 {
+            return Ok(());
+        }
+        let _turn = turn(to, length);
+        let volume = self.check(&to.unit, Admission::Never)?;
+        Ok(volume.write_zeroes(to.offset, length, Allocation::Release, Durability::Volatile)?)
+    }
+
+    /// The volume that the copy is at, as long as it may go on: whoever is preempted or aborted meanwhile goes no
+    /// further.
+    fn check(&mut self, unit: &Arc<LogicalUnit>, admission: Admission) -> Result<Arc<dyn Volume>, Stop> {
+        if self.command.is_recalled() {
+            // If anybody is still to hear of it, it was ended at its other end.
+            return Err((&THIRD_PARTY_DEVICE_FAILURE).into());
+        }
+        unit.access_states().check(self.command.server.portal_group_tag(), Reach::Active)?;
+        unit.reservations().check(self.command.nexus, admission)?;
+        let writes = admission == Admission::Never;
+        if let Some(condition) = unit.write_protection().filter(|_| writes) {
+            return Err(condition.into());
+        }
+        if let Some(sense) = unit.overhaul().sense() {
+            return Err(sense.into());
+        }
+        let volume = unit.volume()?;
+        let mounted = self.mounted(unit, &volume);
+        mounted.is_written |= writes;
+        match Arc::ptr_eq(mounted.owed.volume(), &volume) {
+            true => Ok(volume),
+            false => Err((&BECOMING_READY).into()),
+        }
+    }
+
+    fn mounted(&mut self, unit: &Arc<LogicalUnit>, volume: &Arc<dyn Volume>) -> &mut Mounted {
+        let known = self.mounted.iter().position(|mounted| Arc::ptr_eq(&mounted.unit, unit));
+        let at = known.unwrap_or(self.mounted.len());
+        if known.is_none() {
+            let owed = Owed::new(Arc::clone(volume));
+            self.mounted.push(Mounted { unit: Arc::clone(unit), owed, is_written: false });
+        }
+        &mut self.mounted[at]
+    }
+
+    /// Makes last what is promised to, whatever has become of the rest.
+    pub(super) fn end(self, copied: Outcome) -> Outcome {
+        let is_promised =
+            |mounted: &&Mounted| mounted.is_written && mounted.unit.durability(false) == Durability::Durable;
+        let pay = |mounted: &Mounted| mounted.owed.pay().map_err(|kind| Stop::Sense(kind.into()));
+        let paid: Vec<Outcome> = self.mounted.iter().filter(is_promised).map(pay).collect();
+        copied.and(paid.into_iter().collect())
+    }
+}
+
+fn turn(place: &Place, length: u64) -> Option<Turn<'_>> {
+    let block_length = place.unit.block_length();
+    let blocks = place.offset / block_length..(place.offset + length).div_ceil(block_length);
+    place.unit.overlap().share(blocks, Patience::MayWait)
+}
+
+/// The way through a range, from its end where it is moved towards that.
+struct Steps {
+    bytes: u64,
+    backwards: bool,
+    done: u64,
+}
+
+impl Steps {
+    /// Where the next step begins, and how long it is.
+    fn next(&mut self) -> Option<(u64, usize)> {
+        let length = (self.bytes - self.done).min(CHUNK as u64);
+        self.done += length;
+        let at = if self.backwards { self.bytes - self.done } else { self.done - length };
+        (length > 0).then_some((at, length as usize))
+    }
+}
