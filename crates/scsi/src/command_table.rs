@@ -3,7 +3,7 @@
 
 use crate::access_states::Reach;
 use crate::cdb::{ADDITIONAL_LENGTH, Cdb, Field, LONG_SERVICE_ACTION, VARIABLE_LENGTH};
-use crate::extended_copy::{self, results};
+use crate::extended_copy::{self, page, populate_token, status, write_using_token};
 use crate::overhaul::{format_unit, sanitize};
 use crate::overlap::Touch;
 use crate::reservations::{Admission, persistent_in, persistent_out, reserve};
@@ -223,7 +223,9 @@ const COMPARE_AND_WRITE_OUT: Transfer = Transfer::ExactOut(compare_and_write::da
 const RESERVE_IN_DATA: Transfer = data(persistent_in::ALLOCATION_LENGTH, 65_535);
 const RESERVE_OUT_DATA: Transfer = Transfer::DataOut(persistent_out::data_out);
 
-const COPY_RESULTS_DATA: Transfer = data(results::ALLOCATION_LENGTH, results::MOST);
+const COPY_RESULTS_DATA: Transfer = data(status::ALLOCATION_LENGTH, status::MOST);
+const TOKEN_DATA: Transfer = data(status::ALLOCATION_LENGTH, status::MOST_OF_TOKEN);
+const TOKENS_DATA: Transfer = data(status::ALLOCATION_LENGTH, status::MOST_OF_TOKENS);
 
 // CDB usage data of the common shapes; byte 0 is the operation code.
 const USAGE_6: &[u8] = &[0xff, 0x1f, 0xff, 0xff, 0xff, 0];
@@ -250,6 +252,9 @@ const REGISTER_OUT: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0];
 const RESERVE_OUT: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0];
 const EXTENDED_COPY: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const COPY_RESULTS: &[u8] = &[0xff, 0x1f, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
+const USE_TOKEN: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0];
+const COPY_ABORT: &[u8] = &[0xff, 0x1f, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const COPY_STATUS: &[u8] = &[0xff, 0x1f, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
 const SANITIZE: &[u8] = &[0xff, 0xbf, 0, 0, 0, 0, 0, 0xff, 0xff, 0];
 const BUFFER: &[u8] = &[0xff, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0];
 const PORT_GROUPS: &[u8] = &[0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0];
@@ -390,10 +395,21 @@ pub(crate) static COMMANDS: &[Command] = &[
         data(lba_status::ALLOCATION_LENGTH_32, lba_status::MOST), WAITS, lba_status::lba_status_32),
     action(0x00, row(0x83, "EXTENDED COPY(LID1)", EXTENDED_COPY, Transfer::DataOut(extended_copy::data_out),
         COPIES, Handler::Unit(extended_copy::extended_copy))),
+    action(extended_copy::SERVICE_ACTION_POPULATE, row(0x83, "POPULATE TOKEN", USE_TOKEN,
+        Transfer::DataOut(extended_copy::data_out), WAITS, Handler::Unit(populate_token::populate_token))),
+    action(extended_copy::SERVICE_ACTION_WRITE, row(0x83, "WRITE USING TOKEN", USE_TOKEN,
+        Transfer::DataOut(extended_copy::data_out), COPIES,
+        Handler::Unit(write_using_token::write_using_token))),
+    action(0x1c, row(0x83, "COPY OPERATION ABORT", COPY_ABORT, Transfer::None, KEEPS_OUT,
+        Handler::Unit(status::copy_operation_abort))),
     action(0x00, row(0x84, "RECEIVE COPY RESULTS, COPY STATUS(LID1)", COPY_RESULTS, COPY_RESULTS_DATA, KEEPS_OUT,
-        Handler::Unit(results::copy_status))),
+        Handler::Unit(status::copy_status))),
     action(0x03, row(0x84, "RECEIVE COPY RESULTS, OPERATING PARAMETERS", COPY_RESULTS, COPY_RESULTS_DATA, KEEPS_OUT,
-        Handler::Unit(results::operating_parameters))),
+        Handler::Unit(page::operating_parameters))),
+    action(0x07, row(0x84, "RECEIVE ROD TOKEN INFORMATION", COPY_STATUS, TOKEN_DATA, DESCRIBES,
+        Handler::Unit(status::rod_token_information))),
+    action(0x08, row(0x84, "REPORT ALL ROD TOKENS", EXTENDED_COPY, TOKENS_DATA, DESCRIBES,
+        Handler::Unit(status::all_rod_tokens))),
     row(0x88, "READ(16)", USAGE_16, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0x89, "COMPARE AND WRITE", COMPARE_AND_WRITE, COMPARE_AND_WRITE_OUT, CHANGES_ALONE,
         Handler::Unit(compare_and_write::compare_and_write)),

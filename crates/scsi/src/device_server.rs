@@ -22,9 +22,9 @@ use crate::sense::{
 };
 use crate::traffic::Effect;
 use crate::{
-    Attention, Clock, Completion, LogicalUnit, NexusId, Plan, Status, Wait, log_sense, lun,
+    Attention, Clock, Completion, LogicalUnit, NexusId, Plan, Status, Surroundings, Wait, log_sense, lun,
     mode_pages::{INTERLOCKED_WITH_STATUSES, ModeParameters},
-    read_write,
+    read_write, unmap,
 };
 
 /// The logical units of one target that one nexus may use, by LUN.
@@ -37,6 +37,7 @@ pub struct DeviceServer {
     units: BTreeMap<u16, Arc<LogicalUnit>>,
     clock: Clock,
     protocol_level: u8,
+    surroundings: Option<Arc<dyn Surroundings>>,
 }
 
 /// Statuses that can leave a unit attention condition; of these one at a time is pending.
@@ -65,7 +66,18 @@ impl DeviceServer {
             units: units.collect(),
             clock: || 0,
             protocol_level: 0,
+            surroundings: None,
         }
+    }
+
+    /// With randomness and time, which it takes to make tokens for data.
+    #[must_use]
+    pub fn in_surroundings(self, surroundings: Arc<dyn Surroundings>) -> DeviceServer {
+        DeviceServer { surroundings: Some(surroundings), ..self }
+    }
+
+    pub(crate) fn surroundings(&self) -> Option<&dyn Surroundings> {
+        self.surroundings.as_deref()
     }
 
     /// The same target, which has these portal groups as well. Of more than [`MOST_PORT_GROUPS`] the first count.
@@ -396,10 +408,24 @@ fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome 
     let _turn = turn(unit, traits.touch, command)?;
     // Not before: one may begin while this waits for its turn.
     unit.overhaul().check(row)?;
+    if traits.writes {
+        revoke_tokens(unit, traits.touch, command.cdb);
+    }
     match handler {
         Handler::Unit(handler) => handler(unit, command),
         Handler::Any(handler) => handler(command),
     }
+}
+
+/// Tokens for blocks that are about to be changed are of no use any more.
+fn revoke_tokens(unit: &LogicalUnit, touch: Touch, cdb: Cdb<'_>) {
+    let range = cdb.block_range();
+    unit.rods().revoke(match touch {
+        Touch::Named | Touch::Alone => range.lba..range.lba.saturating_add(range.blocks),
+        // It does so itself, for what its parameters name.
+        Touch::Any if cdb.operation_code() == Some(unmap::OPERATION_CODE) => return,
+        Touch::Any | Touch::Nothing => 0..u64::MAX,
+    });
 }
 
 /// The right to be at the blocks that the command touches.

@@ -46,6 +46,7 @@ mod reservations;
 mod running;
 mod sense;
 mod supported_operation_codes;
+mod surroundings;
 mod synchronize_cache;
 mod target_ports;
 mod task;
@@ -72,6 +73,7 @@ pub use logical_unit::{BlockFormat, Identity, LogicalUnit, QueryError, SettingsS
 pub use medium::{Absence, Medium};
 pub use overhaul::{OverhaulState, Overhauled};
 pub use sense::describe_sense;
+pub use surroundings::Surroundings;
 pub use task::{Completion, NexusId, Plan, Status, Wait};
 pub use timestamp::Clock;
 pub use traffic::{Counters, Traffic};

@@ -11,6 +11,7 @@ use crate::buffer::Echoes;
 use crate::cdb::BlockRange;
 use crate::command_table::{Command, Needs};
 use crate::extended_copy::results::Copies;
+use crate::extended_copy::rod::Rods;
 use crate::limits;
 use crate::medium::Medium;
 use crate::mode_pages::{ALL_ABORTED, ModeParameters, OWN_ABORTED};
@@ -85,6 +86,7 @@ pub struct LogicalUnit {
     overhaul: Overhaul,
     reservations: Reservations,
     copies: Copies,
+    rods: Rods,
     echoes: Echoes,
     access_states: AccessStates,
     thresholds: Thresholds,
@@ -148,6 +150,7 @@ impl LogicalUnit {
             overhaul,
             reservations,
             copies: Copies::default(),
+            rods: Rods::default(),
             echoes: Echoes::default(),
             access_states: AccessStates::default(),
             thresholds: Thresholds::default(),
@@ -190,6 +193,10 @@ impl LogicalUnit {
 
     pub(crate) fn copies(&self) -> &Copies {
         &self.copies
+    }
+
+    pub(crate) fn rods(&self) -> &Rods {
+        &self.rods
     }
 
     pub(crate) fn echoes(&self) -> &Echoes {

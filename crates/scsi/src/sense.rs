@@ -43,6 +43,7 @@ macro_rules! conditions {
 
 conditions! {
     NO_SENSE: NoSense 0x00 0x00 "no additional sense information";
+    OPERATION_IN_PROGRESS: IllegalRequest 0x00 0x16 "operation in progress";
     BECOMING_READY: NotReady 0x04 0x01 "logical unit is in process of becoming ready";
     FORMAT_IN_PROGRESS: NotReady 0x04 0x04 "logical unit not ready, format in progress";
     SANITIZE_IN_PROGRESS: NotReady 0x04 0x1b "logical unit not ready, sanitize in progress";
@@ -60,6 +61,12 @@ conditions! {
     MISCOMPARE_DURING_VERIFY: Miscompare 0x1d 0x00 "miscompare during verify operation";
     INVALID_COMMAND_OPERATION_CODE: IllegalRequest 0x20 0x00 "invalid command operation code";
     LBA_OUT_OF_RANGE: IllegalRequest 0x21 0x00 "logical block address out of range";
+    UNSUPPORTED_TOKEN_TYPE: IllegalRequest 0x23 0x01 "invalid token operation, unsupported token type";
+    TOKEN_UNKNOWN: IllegalRequest 0x23 0x04 "invalid token operation, token unknown";
+    TOKEN_REVOKED: IllegalRequest 0x23 0x06 "invalid token operation, token revoked";
+    TOKEN_EXPIRED: IllegalRequest 0x23 0x07 "invalid token operation, token expired";
+    TOKEN_DELETED: IllegalRequest 0x23 0x09 "invalid token operation, token deleted";
+    INVALID_TOKEN_LENGTH: IllegalRequest 0x23 0x0a "invalid token operation, invalid token length";
     INVALID_FIELD_IN_CDB: IllegalRequest 0x24 0x00 "invalid field in CDB";
     LOGICAL_UNIT_NOT_SUPPORTED: IllegalRequest 0x25 0x00 "logical unit not supported";
     INVALID_FIELD_IN_PARAMETER_LIST: IllegalRequest 0x26 0x00 "invalid field in parameter list";
@@ -87,6 +94,7 @@ conditions! {
     PREVIOUS_BUSY: UnitAttention 0x2c 0x07 "previous busy status";
     PREVIOUS_TASK_SET_FULL: UnitAttention 0x2c 0x08 "previous task set full status";
     PREVIOUS_RESERVATION_CONFLICT: UnitAttention 0x2c 0x09 "previous reservation conflict status";
+    COPY_CANCELLED: CopyAborted 0x2f 0x02 "commands cleared by device server";
     COMMAND_SEQUENCE_ERROR: IllegalRequest 0x2c 0x00 "command sequence error";
     ORWRITE_GENERATION_DOES_NOT_MATCH: IllegalRequest 0x2c 0x0c "ORWRITE generation does not match";
     SAVING_NOT_SUPPORTED: IllegalRequest 0x39 0x00 "saving parameters not supported";
@@ -96,6 +104,7 @@ conditions! {
     REPORTED_LUNS_CHANGED: UnitAttention 0x3f 0x0e "reported LUNs data has changed";
     INSUFFICIENT_REGISTRATION_RESOURCES: IllegalRequest 0x55 0x04 "insufficient registration resources";
     SET_TARGET_PORT_GROUPS_FAILED: HardwareError 0x67 0x0a "set target port groups command failed";
+    INSUFFICIENT_RESOURCES_FOR_TOKEN: IllegalRequest 0x55 0x0d "insufficient resources to create ROD token";
     INTERNAL_TARGET_FAILURE: HardwareError 0x44 0x00 "internal target failure";
 }
 

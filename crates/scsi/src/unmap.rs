@@ -9,6 +9,8 @@ use crate::logical_unit::Extent;
 use crate::running::{Outcome, Running, Stop};
 use crate::sense::{PARAMETER_LIST_LENGTH_ERROR, Sense};
 
+pub(crate) const OPERATION_CODE: u8 = 0x42;
+
 pub(crate) const PARAMETER_LIST_LENGTH: Field = Field { byte: 7, width: 2 };
 
 /// Bytes before the first descriptor.
@@ -29,6 +31,7 @@ pub(crate) fn unmap(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     let extents = extents(unit, list)?;
     command.wait()?;
     for extent in extents.iter().filter(|extent| extent.blocks > 0) {
+        unit.rods().revoke(extent.lba..extent.lba + extent.blocks);
         unit.volume()?.deallocate(extent.offset(), extent.bytes())?;
     }
     // A disk without a write cache leaves nothing to a power failure, unmapped blocks neither.

@@ -1,6 +1,6 @@
 //! Vital product data (SPC-4 7.8, SBC-3 6.6): one table of the pages.
 
-use crate::extended_copy::results;
+use crate::extended_copy::page::third_party_copy;
 use crate::inquiry::{DIRECT_ACCESS, NO_UNIT, padded, printable};
 use crate::running::Running;
 use crate::{DeviceServer, LogicalUnit, compare_and_write, limits, thresholds};
@@ -32,7 +32,7 @@ static PAGES: &[Page] = &[
     Page { code: 0x86, name: "Extended INQUIRY Data", body: |_, _| extended_inquiry() },
     Page { code: 0x87, name: "Mode Page Policy", body: |_, _| mode_page_policy() },
     Page { code: 0x88, name: "SCSI Ports", body: |server, _| scsi_ports(server) },
-    Page { code: 0x8f, name: "Third-Party Copy", body: |_, _| results::third_party_copy() },
+    Page { code: 0x8f, name: "Third-Party Copy", body: |_, unit| third_party_copy(unit) },
     Page { code: 0xb0, name: "Block Limits", body: |_, unit| block_limits(unit) },
     Page { code: 0xb1, name: "Block Device Characteristics", body: |_, _| block_device_characteristics() },
     Page { code: 0xb2, name: "Logical Block Provisioning", body: |_, unit| logical_block_provisioning(unit) },

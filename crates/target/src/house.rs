@@ -12,6 +12,7 @@ use crate::disk::Disk;
 use crate::memory::Pool;
 use crate::registry::Registry;
 use crate::settings::{Authentication, Catalogue, Limits, Target, User};
+use crate::surroundings::System;
 
 /// The portal group of a server that has no named ones (RFC 7143 §13.9).
 pub(crate) const PORTAL_GROUP_TAG: u16 = 1;
@@ -162,6 +163,7 @@ impl View {
         let units = disks.iter().map(|(lun, disk)| (*lun, Arc::clone(disk.unit()))).collect();
         let server = DeviceServer::new(&target.name, portal_group, units).with_clock(milliseconds);
         let server = server.among(&portals.groups_of(target)).at_protocol_level(protocol_level);
+        let server = server.in_surroundings(Arc::new(System));
         let server = Arc::new(server);
         Some(View { target: Arc::clone(target), server, disks })
     }

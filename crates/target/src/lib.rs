@@ -24,6 +24,7 @@ mod registry;
 mod server;
 mod session_record;
 mod settings;
+mod surroundings;
 
 pub use conformance::conformance;
 pub use disk::{Disk, Unrest};

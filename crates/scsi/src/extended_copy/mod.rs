@@ -2,9 +2,16 @@
 //! only between those that this very nexus may read and write.
 
 mod list;
+pub(crate) mod page;
+pub(crate) mod populate_token;
+mod ranges;
 pub(crate) mod results;
+pub(crate) mod rod;
 mod segment;
+pub(crate) mod status;
+mod token;
 mod transfer;
+pub(crate) mod write_using_token;
 
 use std::sync::Arc;
 
@@ -13,12 +20,20 @@ use crate::running::{Outcome, Running};
 use crate::sense::{PARAMETER_LIST_LENGTH_ERROR, Sense};
 use crate::{DeviceServer, LogicalUnit};
 use list::List;
-use results::CopyResult;
+use results::Kept;
 use transfer::Transfer;
 
 const OPERATION_CODE: u8 = 0x83;
 
+/// Service actions that copy.
+pub(crate) const SERVICE_ACTION_COPY: u8 = 0x00;
+pub(crate) const SERVICE_ACTION_POPULATE: u8 = 0x10;
+pub(crate) const SERVICE_ACTION_WRITE: u8 = 0x11;
+
 const PARAMETER_LIST_LENGTH: Field = Field { byte: 10, width: 4 };
+
+/// LIST IDENTIFIER of POPULATE TOKEN and WRITE USING TOKEN.
+const LIST_IDENTIFIER: Field = Field { byte: 6, width: 4 };
 
 /// Bytes that one segment descriptor may copy.
 pub(crate) const MOST_BYTES: u64 = 64 << 20;
@@ -33,12 +48,32 @@ pub(crate) fn data_out(_: &LogicalUnit, cdb: Cdb<'_>) -> Result<u64, Sense> {
 
 /// The logical units that a copy reads or writes; none where the command will be refused.
 pub(crate) fn parties(server: &DeviceServer, cdb: Cdb<'_>, data_out: &[u8]) -> Option<Vec<Arc<LogicalUnit>>> {
-    if cdb.operation_code() != Some(OPERATION_CODE) {
-        return None;
+    match (cdb.operation_code()?, cdb.service_action()) {
+        (OPERATION_CODE, SERVICE_ACTION_COPY) => {
+            let list = List::read(data_out);
+            let named = list.iter().flat_map(|list| &list.units);
+            Some(named.filter_map(|named| segment::unit(server, named)).cloned().collect())
+        }
+        (OPERATION_CODE, SERVICE_ACTION_WRITE) => {
+            Some(write_using_token::party(server, data_out).into_iter().collect())
+        }
+        _ => None,
     }
-    let list = List::read(data_out);
-    let named = list.iter().flat_map(|list| &list.units);
-    Some(named.filter_map(|named| segment::unit(server, named)).cloned().collect())
+}
+
+/// The iSCSI name of the initiator that has sent the command.
+fn initiator(unit: &LogicalUnit, command: &Running<'_>) -> Option<String> {
+    unit.reservations().initiator(command.nexus)
+}
+
+/// Refuses a list whose first field, its own length, says less than has to be there, or more than is.
+fn check_data_length(list: &[u8], least: u16) -> Outcome {
+    let length = list.first_chunk().map(|length| u16::from_be_bytes(*length));
+    match length.ok_or(&PARAMETER_LIST_LENGTH_ERROR)? {
+        length if length < least => Err(Sense::invalid_parameter(0, None).into()),
+        length if usize::from(length) + 2 > list.len() => Err((&PARAMETER_LIST_LENGTH_ERROR).into()),
+        _ => Ok(()),
+    }
 }
 
 /// EXTENDED COPY (SPC-4 6.4) with list identifiers of one byte (LID1).
@@ -50,17 +85,22 @@ pub(crate) fn extended_copy(unit: &LogicalUnit, command: &mut Running<'_>) -> Ou
     let list = List::read(bytes)?;
     segment::check_lengths(command.server, &list)?;
     command.wait()?;
+    let identifier = list.identifier.map(u32::from);
+    let begin = |identifier| unit.copies().begin(command.nexus, identifier, SERVICE_ACTION_COPY);
+    let underway = identifier.map(begin).transpose()?;
     let mut transfer = Transfer::new(command);
-    let mut done = 0;
+    if let Some(underway) = &underway {
+        transfer = transfer.until(underway.cancel());
+    }
+    let mut segments = 0;
     let copied = list.segments.iter().try_for_each(|segment| {
         segment::copy(&mut transfer, command.server, &list, segment)?;
-        done += 1;
+        segments += 1;
         Ok(())
     });
     let outcome = transfer.end(copied);
-    if let Some(identifier) = list.identifier {
-        let is_good = outcome.is_ok();
-        unit.copies().keep(CopyResult { nexus: command.nexus, identifier, is_good, segments: done });
+    if let Some(underway) = underway {
+        underway.end(&outcome, Kept { segments, ..Kept::default() });
     }
     outcome
 }

@@ -1,137 +1,180 @@
-//! RECEIVE COPY RESULTS (SPC-4 6.23, 6.24), and the Third-Party Copy VPD page (SPC-4 7.8.17).
+//! What is kept of copies: that they are under way, and how they have ended (SPC-4 5.17.4).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::MOST_BYTES;
-use super::list::{
-    BLOCKS, BLOCKS_WITH_OFFSETS, IDENTIFICATION, MOST_DESCRIPTOR_BYTES, MOST_SEGMENTS, MOST_UNITS,
-};
-use crate::cdb::Field;
-use crate::command_table::COMMANDS;
-use crate::running::{Outcome, Running};
-use crate::sense::Sense;
-use crate::{LogicalUnit, NexusId};
+use super::rod::TOKEN_LENGTH;
+use crate::NexusId;
+use crate::running::{Outcome, Stop};
+use crate::sense::{COPY_CANCELLED, OPERATION_IN_PROGRESS};
 
-pub(crate) const ALLOCATION_LENGTH: Field = Field { byte: 10, width: 4 };
-
-/// The longest answer in bytes.
-pub(crate) const MOST: u32 = 64;
-
-const LIST_IDENTIFIER: usize = 2;
-
-/// Results that are kept for those who may ask.
-const KEPT: usize = 16;
-
-/// How long they are kept at least, which is until others push them out: in seconds, no promise.
-const HELD_DATA_LIMIT: u32 = 0;
-
-/// Copies of one logical unit at once: each has a thread of its disk.
-const CONCURRENT_COPIES: u8 = 8;
-
-const DESCRIPTOR_TYPES: [u8; 3] = [IDENTIFICATION, BLOCKS, BLOCKS_WITH_OFFSETS];
+/// Results that are kept for a nexus, until others push them out.
+pub(crate) const KEPT: usize = 16;
 
 /// How a copy has ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CopyResult {
-    pub(crate) nexus: NexusId,
-    /// LIST IDENTIFIER.
-    pub(crate) identifier: u8,
-    pub(crate) is_good: bool,
-    /// Segments that were copied.
-    pub(crate) segments: u16,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ending {
+    #[default]
+    Good,
+    /// COPY OPERATION ABORT has ended it.
+    Cancelled,
+    /// With CHECK CONDITION.
+    Failed([u8; 18]),
+    /// With another status.
+    Refused(u8),
 }
 
-/// How the last copies have ended that a logical unit was asked for.
+impl Ending {
+    fn of(outcome: &Outcome) -> Ending {
+        match outcome {
+            Ok(()) => Ending::Good,
+            Err(Stop::Sense(sense)) if *sense.condition == COPY_CANCELLED => Ending::Cancelled,
+            Err(Stop::Sense(sense)) => Ending::Failed(sense.fixed()),
+            Err(Stop::Conflict) => Ending::Refused(crate::Status::ReservationConflict as u8),
+            Err(Stop::Busy | Stop::WouldWait) => Ending::Refused(crate::Status::Busy as u8),
+        }
+    }
+}
+
+/// What a copy has come to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    /// Segment or range descriptors that were seen to.
+    pub(crate) segments: u16,
+    /// Blocks that were moved, or that a token was made for.
+    pub(crate) blocks: u64,
+    /// The token that was made.
+    pub(crate) token: Option<[u8; TOKEN_LENGTH]>,
+}
+
+/// A copy by its LIST IDENTIFIER; those of one byte are the first 256 of those of four.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Name {
+    nexus: NexusId,
+    identifier: u32,
+}
+
+/// A copy that has ended.
+#[derive(Clone, Debug)]
+pub(crate) struct CopyResult {
+    name: Name,
+    /// Of the command.
+    pub(crate) service_action: u8,
+    pub(crate) ending: Ending,
+    pub(crate) kept: Kept,
+}
+
+#[derive(Debug)]
+struct Running {
+    name: Name,
+    service_action: u8,
+    cancel: Arc<AtomicBool>,
+}
+
 #[derive(Debug, Default)]
-pub(crate) struct Copies(Mutex<Vec<CopyResult>>);
+struct State {
+    running: Vec<Running>,
+    results: Vec<CopyResult>,
+}
+
+/// The copies that a logical unit was asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Copies(Mutex<State>);
+
+/// What is known of a copy.
+#[derive(Debug)]
+pub(crate) enum Known {
+    /// It is under way, by this service action.
+    Underway(u8),
+    Ended(Box<CopyResult>),
+}
+
+/// A copy that is under way, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Underway<'a> {
+    copies: &'a Copies,
+    name: Name,
+    service_action: u8,
+    cancel: Arc<AtomicBool>,
+}
 
 impl Copies {
-    fn results(&self) -> MutexGuard<'_, Vec<CopyResult>> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn keep(&self, result: CopyResult) {
-        let mut results = self.results();
-        results.retain(|old| (old.nexus, old.identifier) != (result.nexus, result.identifier));
-        if results.len() >= KEPT {
-            results.remove(0);
+    /// Begins a copy; what was kept under its name is forgotten.
+    pub(super) fn begin(
+        &self,
+        nexus: NexusId,
+        identifier: u32,
+        service_action: u8,
+    ) -> Result<Underway<'_>, Stop> {
+        let name = Name { nexus, identifier };
+        let mut state = self.state();
+        if state.running.iter().any(|running| running.name == name) {
+            return Err((&OPERATION_IN_PROGRESS).into());
         }
-        results.push(result);
+        state.results.retain(|result| result.name != name);
+        let cancel = Arc::new(AtomicBool::new(false));
+        state.running.push(Running { name, service_action, cancel: Arc::clone(&cancel) });
+        Ok(Underway { copies: self, name, service_action, cancel })
     }
 
     pub(crate) fn leave(&self, nexus: NexusId) {
-        self.results().retain(|result| result.nexus != nexus);
+        self.state().results.retain(|result| result.name.nexus != nexus);
     }
 
-    /// What is known is told once.
-    fn take(&self, nexus: NexusId, identifier: u8) -> Option<CopyResult> {
-        let mut results = self.results();
-        let at = results.iter().position(|one| (one.nexus, one.identifier) == (nexus, identifier))?;
-        Some(results.remove(at))
+    pub(super) fn find(&self, nexus: NexusId, identifier: u32) -> Option<Known> {
+        let name = Name { nexus, identifier };
+        let state = self.state();
+        let running = state.running.iter().find(|running| running.name == name);
+        let running = running.map(|running| Known::Underway(running.service_action));
+        let ended = || state.results.iter().find(|result| result.name == name).cloned();
+        running.or_else(|| ended().map(|result| Known::Ended(Box::new(result))))
+    }
+
+    /// Forgets how a copy has ended.
+    pub(super) fn forget(&self, nexus: NexusId, identifier: u32) {
+        let name = Name { nexus, identifier };
+        self.state().results.retain(|result| result.name != name);
+    }
+
+    /// Has a copy end where it can; `false` where none of this name is under way.
+    pub(super) fn cancel(&self, nexus: NexusId, identifier: u32) -> bool {
+        let name = Name { nexus, identifier };
+        let state = self.state();
+        let running = state.running.iter().find(|running| running.name == name);
+        running.is_some_and(|running| {
+            running.cancel.store(true, Ordering::Release);
+            true
+        })
     }
 }
 
-/// AVAILABLE DATA, and what that counts.
-fn available(body: &[u8]) -> Vec<u8> {
-    [&(body.len() as u32).to_be_bytes(), body].concat()
-}
-
-pub(crate) fn copy_status(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
-    let identifier = command.cdb.byte(LIST_IDENTIFIER);
-    let result = unit.copies().take(command.nexus, identifier);
-    let result = result.ok_or(Sense::invalid_cdb(LIST_IDENTIFIER, None))?;
-    let [high, low] = result.segments.to_be_bytes();
-    let status = if result.is_good { 0x01 } else { 0x02 };
-    // TRANSFER COUNT: nothing has moved through the initiator.
-    command.respond(&available(&[status, high, low, 0, 0, 0, 0, 0]), ALLOCATION_LENGTH);
-    Ok(())
-}
-
-pub(crate) fn operating_parameters(_: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
-    // SNLID: list identifiers need not be unique where no results are wanted.
-    let mut body = vec![0x01, 0, 0, 0];
-    body.extend(MOST_UNITS.to_be_bytes());
-    body.extend(MOST_SEGMENTS.to_be_bytes());
-    body.extend(MOST_DESCRIPTOR_BYTES.to_be_bytes());
-    body.extend((MOST_BYTES as u32).to_be_bytes());
-    // No inline data; HELD DATA LIMIT; no stream.
-    body.extend([0; 4]);
-    body.extend(HELD_DATA_LIMIT.to_be_bytes());
-    body.extend([0; 6]);
-    body.extend(u16::from(CONCURRENT_COPIES).to_be_bytes());
-    // DATA SEGMENT GRANULARITY: a power of two, one byte.
-    body.extend([CONCURRENT_COPIES, 0, 0, 0, 0, 0, 0, DESCRIPTOR_TYPES.len() as u8]);
-    body.extend(DESCRIPTOR_TYPES);
-    command.respond(&available(&body), ALLOCATION_LENGTH);
-    Ok(())
-}
-
-/// A descriptor of the Third-Party Copy page, filled up to a multiple of four.
-fn descriptor(kind: u16, mut body: Vec<u8>) -> Vec<u8> {
-    body.resize(body.len().next_multiple_of(4), 0);
-    [&kind.to_be_bytes()[..], &(body.len() as u16).to_be_bytes(), &body].concat()
-}
-
-/// Supported commands, parameter data, supported descriptors.
-pub(crate) fn third_party_copy() -> Vec<u8> {
-    let mut commands = Vec::new();
-    for code in [0x83, 0x84] {
-        let actions =
-            COMMANDS.iter().filter(|row| row.operation_code == code).filter_map(|row| row.service_action);
-        let actions: Vec<u8> = actions.collect();
-        commands.extend([code, actions.len() as u8]);
-        commands.extend(actions);
+impl Underway<'_> {
+    /// Set once it is to end.
+    pub(super) fn cancel(&self) -> &AtomicBool {
+        &self.cancel
     }
-    let mut parameters = vec![0; 4];
-    parameters.extend(MOST_UNITS.to_be_bytes());
-    parameters.extend(MOST_SEGMENTS.to_be_bytes());
-    parameters.extend(MOST_DESCRIPTOR_BYTES.to_be_bytes());
-    parameters.extend([0; 16]);
-    let counted = |list: &[u8]| [&[list.len() as u8], list].concat();
-    [
-        descriptor(0x0001, counted(&commands)),
-        descriptor(0x0004, parameters),
-        descriptor(0x0008, counted(&DESCRIPTOR_TYPES)),
-    ]
-    .concat()
+
+    /// It has ended like this.
+    pub(super) fn end(self, outcome: &Outcome, kept: Kept) {
+        let Underway { name, service_action, .. } = self;
+        let result = CopyResult { name, service_action, ending: Ending::of(outcome), kept };
+        let mut state = self.copies.state();
+        let own = |result: &CopyResult| result.name.nexus == name.nexus;
+        if state.results.iter().filter(|result| own(result)).count() >= KEPT
+            && let Some(oldest) = state.results.iter().position(own)
+        {
+            state.results.remove(oldest);
+        }
+        state.results.push(result);
+    }
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        self.copies.state().running.retain(|running| running.name != self.name);
+    }
 }

@@ -1,9 +1,12 @@
 //! Bytes on their way from one logical unit to another, a step at a time.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use timedisk_volume::{Allocation, Durability, Volume};
 
+use super::rod::Rod;
 use crate::LogicalUnit;
 use crate::access_states::Reach;
 use crate::flush_debt::Owed;
@@ -11,7 +14,7 @@ use crate::limits::CHUNK;
 use crate::overlap::Turn;
 use crate::reservations::Admission;
 use crate::running::{Outcome, Patience, Running, Stop};
-use crate::sense::{BECOMING_READY, THIRD_PARTY_DEVICE_FAILURE};
+use crate::sense::{BECOMING_READY, COPY_CANCELLED, THIRD_PARTY_DEVICE_FAILURE};
 
 /// Where bytes begin on a logical unit.
 #[derive(Clone, Debug)]
@@ -35,6 +38,10 @@ pub(super) struct Transfer<'a, 'b> {
     /// What logical units were mounted on when the command came to them, and stay mounted on until it has ended.
     mounted: Vec<Mounted>,
     buffer: Vec<u8>,
+    /// Set by COPY OPERATION ABORT.
+    cancel: Option<&'a AtomicBool>,
+    /// What is copied, if it is to be as it was.
+    rod: Option<Arc<Rod>>,
 }
 
 #[derive(Debug)]
@@ -46,7 +53,20 @@ struct Mounted {
 
 impl<'a, 'b> Transfer<'a, 'b> {
     pub(super) fn new(command: &'a Running<'b>) -> Self {
-        Transfer { command, mounted: Vec::new(), buffer: Vec::new() }
+        Transfer { command, mounted: Vec::new(), buffer: Vec::new(), cancel: None, rod: None }
+    }
+
+    /// The same, until this is set.
+    pub(super) fn until(self, cancel: &'a AtomicBool) -> Self {
+        Transfer { cancel: Some(cancel), ..self }
+    }
+
+    /// Copies bytes as long as they are as they were when a token was made for them.
+    pub(super) fn copy_of(&mut self, rod: &Arc<Rod>, from: &Place, to: &Place, bytes: u64) -> Outcome {
+        self.rod = Some(Arc::clone(rod));
+        let outcome = self.copy(from, to, bytes);
+        self.rod = None;
+        outcome
     }
 
     /// Copies bytes; what overlaps is moved as a whole.
@@ -87,12 +107,17 @@ impl<'a, 'b> Transfer<'a, 'b> {
         if !is_hole {
             volume.read(from.offset, buffer)?;
         }
-        Ok(is_hole)
+        // Whoever changes them says so before.
+        match self.rod.as_ref().and_then(|rod| rod.invalidity_on(&volume)) {
+            Some(condition) => Err(condition.into()),
+            None => Ok(is_hole),
+        }
     }
 
     fn write(&mut self, to: &Place, data: &[u8]) -> Outcome {
         let _turn = turn(to, data.len() as u64);
         let volume = self.check(&to.unit, Admission::Never)?;
+        to.unit.rods().revoke(blocks(to, data.len() as u64));
         Ok(volume.write(to.offset, data, Durability::Volatile)?)
     }
 
@@ -103,6 +128,7 @@ impl<'a, 'b> Transfer<'a, 'b> {
         }
         let _turn = turn(to, length);
         let volume = self.check(&to.unit, Admission::Never)?;
+        to.unit.rods().revoke(blocks(to, length));
         Ok(volume.write_zeroes(to.offset, length, Allocation::Release, Durability::Volatile)?)
     }
 
@@ -114,6 +140,9 @@ impl<'a, 'b> Transfer<'a, 'b> {
             return Err((&THIRD_PARTY_DEVICE_FAILURE).into());
         }
         unit.access_states().check(self.command.server.portal_group_tag(), Reach::Active)?;
+        if self.cancel.is_some_and(|cancel| cancel.load(Ordering::Acquire)) {
+            return Err((&COPY_CANCELLED).into());
+        }
         unit.reservations().check(self.command.nexus, admission)?;
         let writes = admission == Admission::Never;
         if let Some(condition) = unit.write_protection().filter(|_| writes) {
@@ -151,10 +180,13 @@ impl<'a, 'b> Transfer<'a, 'b> {
     }
 }
 
-fn turn(place: &Place, length: u64) -> Option<Turn<'_>> {
+fn blocks(place: &Place, length: u64) -> Range<u64> {
     let block_length = place.unit.block_length();
-    let blocks = place.offset / block_length..(place.offset + length).div_ceil(block_length);
-    place.unit.overlap().share(blocks, Patience::MayWait)
+    place.offset / block_length..(place.offset + length).div_ceil(block_length)
+}
+
+fn turn(place: &Place, length: u64) -> Option<Turn<'_>> {
+    place.unit.overlap().share(blocks(place, length), Patience::MayWait)
 }
 
 /// The way through a range, from its end where it is moved towards that.

@@ -181,6 +181,7 @@ fn begin(unit: &LogicalUnit, command: &Running<'_>, operation: Operation, immedi
     {
         // Whoever is at a block now is let finish; whoever comes later finds the overhaul.
         let _turn = unit.overlap().own(0..u64::MAX);
+        unit.rods().revoke(0..u64::MAX);
         unit.volume()?;
         save(unit, &State::GoesOn(operation.clone())).map_err(|()| &INTERNAL_TARGET_FAILURE)?;
         unit.overhaul().set(State::GoesOn(operation));

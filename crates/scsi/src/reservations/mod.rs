@@ -98,6 +98,13 @@ impl Reservations {
         self.note_use(&current);
     }
 
+    /// The iSCSI name of who is at the other end of a nexus.
+    pub(crate) fn initiator(&self, nexus: NexusId) -> Option<String> {
+        let current = self.current();
+        let (name, _) = current.port(nexus)?.initiator.split_once(",i,")?;
+        Some(name.to_owned())
+    }
+
     /// The logical unit was reset.
     pub(crate) fn reset(&self) {
         let mut current = self.current();

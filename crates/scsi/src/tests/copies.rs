@@ -311,11 +311,30 @@ fn the_limits_are_those_that_are_told() {
         (&[0, 16, 0, 64][..], &[0, 0, 16, 0][..], &[4, 0, 0, 0][..])
     );
     assert_eq!(told[43..], [3, 0xe4, 0x02, 0x0a]);
-    let page = bench.good(&[0x12, 1, 0x8f, 0, 255, 0]);
-    assert_eq!(page[..4], [0, 0x8f, 0, page.len() as u8 - 4]);
-    assert_eq!(page[4..16], [0, 1, 0, 8, 7, 0x83, 1, 0, 0x84, 2, 0, 3]);
-    assert_eq!(page[16..20], [0, 4, 0, 28]);
-    assert_eq!(page[48..], [0, 8, 0, 4, 3, 0xe4, 0x02, 0x0a]);
+    let page = bench.good(&[0x12, 1, 0x8f, 2, 0, 0]);
+    assert_eq!(usize::from(u16::from_be_bytes([page[2], page[3]])), page.len() - 4);
+    let mut descriptors = Vec::new();
+    let mut rest = &page[4..];
+    while let Some((&[a, b, high, low], after)) = rest.split_first_chunk() {
+        let (body, others) = after.split_at(usize::from(u16::from_be_bytes([high, low])));
+        descriptors.push((u16::from_be_bytes([a, b]), body));
+        rest = others;
+    }
+    let body = |kind| descriptors.iter().find(|(known, _)| *known == kind).unwrap().1;
+    let lengths: Vec<_> = descriptors.iter().map(|(kind, body)| (*kind, body.len())).collect();
+    let golden = [(0, 32), (1, 16), (4, 28), (8, 4), (0x106, 92), (0x108, 132), (0x8001, 32), (0xc001, 28)];
+    assert_eq!(lengths, golden);
+    assert_eq!(body(0)[6..20], [0, 64, 0, 0, 1, 44, 0, 0, 0, 30, 0, 0, 0, 0]);
+    assert_eq!(body(0)[20..], [0, 8, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0]);
+    assert_eq!(body(1), [12, 0x83, 4, 0, 0x10, 0x11, 0x1c, 0x84, 4, 0, 3, 7, 8, 0, 0, 0]);
+    assert_eq!(body(8), [3, 0xe4, 0x02, 0x0a]);
+    // Limits of ROD tokens in bytes; two types, of which one is made.
+    assert_eq!(body(0x106)[20..24], [0, 0, 1, 44]);
+    assert_eq!(body(0x106)[42..52], [0, 48, 0, 0, 0, 44, 0, 0, 0, 1]);
+    assert_eq!(body(0x106)[52..60], (256u64 << 20).to_be_bytes());
+    assert_eq!(body(0x108)[2..12], [0, 128, 0, 0x80, 0, 1, 3, 0, 0x80, 0]);
+    assert_eq!(body(0x108)[68..76], [0xff, 0xff, 0, 1, 2, 0, 0, 0]);
+    assert_eq!(body(0x8001)[..12], [0, 0, 0, 8, 0, 0, 0, 8, 4, 0, 0, 0]);
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod steps;
 mod talk;
 mod thresholds;
 mod timestamps;
+mod tokens;
 mod volume;
 
 use std::collections::HashMap;

@@ -19,7 +19,7 @@ fn commands() -> Vec<(Vec<u8>, Field, u32)> {
             "LOG SENSE" => cdb[2] = 0x40,
             _ => {}
         }
-        if row.name.contains("COPY STATUS") {
+        if row.name.contains("COPY STATUS") || row.name.contains("TOKEN INFORMATION") {
             // It has nothing to say where nothing was copied.
             continue;
         }

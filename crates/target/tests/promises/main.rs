@@ -25,3 +25,4 @@ mod stuck_disk;
 mod task_attributes;
 mod task_management;
 mod thin_provisioning;
+mod tokens;
