@@ -132,12 +132,13 @@ enum KeySpecific {
 pub(crate) struct Sense {
     pub(crate) condition: &'static Condition,
     information: Option<u64>,
+    command_specific: Option<u32>,
     key_specific: Option<KeySpecific>,
 }
 
 impl From<&'static Condition> for Sense {
     fn from(condition: &'static Condition) -> Self {
-        Self { condition, information: None, key_specific: None }
+        Self { condition, information: None, command_specific: None, key_specific: None }
     }
 }
 
@@ -181,6 +182,11 @@ impl Sense {
         Self { information: Some(information), ..self }
     }
 
+    /// Adds what the command's standard puts in the COMMAND-SPECIFIC INFORMATION field.
+    pub(crate) fn with_command_specific(self, information: u32) -> Self {
+        Self { command_specific: Some(information), ..self }
+    }
+
     /// Fixed format, current (SPC-4 4.5.3).
     pub(crate) fn fixed(&self) -> [u8; 18] {
         let mut bytes = [0; 18];
@@ -192,6 +198,7 @@ impl Sense {
             bytes[3..7].copy_from_slice(&information.to_be_bytes());
         }
         bytes[7] = 10;
+        bytes[8..12].copy_from_slice(&self.command_specific.unwrap_or(0).to_be_bytes());
         bytes[12] = self.condition.code;
         bytes[13] = self.condition.qualifier;
         bytes[15..18].copy_from_slice(&self.key_specific());
@@ -205,6 +212,10 @@ impl Sense {
         if let Some(information) = self.information {
             bytes.extend([0x00, 0x0a, 0x80, 0]);
             bytes.extend(information.to_be_bytes());
+        }
+        if let Some(information) = self.command_specific {
+            bytes.extend([0x01, 0x0a, 0, 0]);
+            bytes.extend(u64::from(information).to_be_bytes());
         }
         if self.key_specific.is_some() {
             let [first, second, third] = self.key_specific();
@@ -270,6 +281,9 @@ mod tests {
             0x02, 0x06, 0, 0, 0xc0, 0, 2, 0, // sense-key specific
         ];
         assert_eq!(sense, expected);
+        let sense = Sense::from(&THIRD_PARTY_DEVICE_FAILURE).with_command_specific(5);
+        assert_eq!(sense.descriptors()[8..], [0x01, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5]);
+        assert_eq!(sense.fixed()[8..12], [0, 0, 0, 5]);
         assert_eq!(Sense::from(&NO_SENSE).descriptors(), [0x72, 0, 0, 0, 0, 0, 0, 0]);
     }
 

@@ -1,4 +1,5 @@
-//! The parameter list of EXTENDED COPY (SPC-4 6.4.3 to 6.4.6).
+//! The parameter lists of EXTENDED COPY (SPC-4 6.4.3 to 6.4.6): with list identifiers of one byte (LID1), and of four
+//! (LID4).
 
 use crate::running::Stop;
 use crate::sense::{
@@ -19,8 +20,20 @@ pub(crate) const IDENTIFICATION: u8 = 0xe4;
 pub(crate) const BLOCKS: u8 = 0x02;
 pub(crate) const BLOCKS_WITH_OFFSETS: u8 = 0x0a;
 
-const HEADER: usize = 16;
+/// Bytes before the first descriptor.
+const SHORT_HEADER: usize = 16;
+const LONG_HEADER: usize = 48;
+
+/// What a list with an identifier of four bytes says of itself: its format, and how long and of which type its own
+/// header is, taken for a descriptor.
+const LONG_FORMAT: u8 = 0x01;
+const LONG_HEADER_LENGTH: u64 = 0x20;
+const LONG_HEADER_TYPE: u8 = 0xff;
+
 const UNIT_DESCRIPTOR: usize = 32;
+
+/// Stands for the logical unit that the command is sent to, in place of the index of a descriptor (SPC-4 6.4.4).
+pub(crate) const OWN_UNIT: u16 = 0xffff;
 
 /// LIST ID USAGE that wants no results kept.
 const DISCARD: u8 = 0b11;
@@ -29,7 +42,7 @@ const DISCARD: u8 = 0b11;
 #[derive(Debug)]
 pub(super) struct List {
     /// LIST IDENTIFIER, if the results are to be had with it.
-    pub(super) identifier: Option<u8>,
+    pub(super) identifier: Option<u32>,
     pub(super) units: Vec<Named>,
     pub(super) segments: Vec<Segment>,
 }
@@ -84,31 +97,74 @@ fn number(bytes: &[u8], at: usize, width: usize) -> u64 {
     bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
+/// What the header says of what follows, in bytes, and of the list identifier.
+struct Header {
+    length: usize,
+    units: usize,
+    segments: usize,
+    inline: usize,
+    identifier: u32,
+}
+
 impl List {
-    pub(super) fn read(bytes: &[u8]) -> Result<List, Stop> {
-        let wrong_length = || Stop::from(&PARAMETER_LIST_LENGTH_ERROR);
-        let (header, rest) = bytes.split_at_checked(HEADER).ok_or_else(wrong_length)?;
+    /// With an identifier of one byte.
+    pub(super) fn read_short(bytes: &[u8]) -> Result<List, Stop> {
+        let header = bytes.get(..SHORT_HEADER).ok_or(&PARAMETER_LIST_LENGTH_ERROR)?;
         let [units, segments, inline] =
             [(2, 2), (8, 4), (12, 4)].map(|(at, width)| number(header, at, width) as usize);
+        let identifier = header[0].into();
+        Self::read(bytes, Header { length: SHORT_HEADER, units, segments, inline, identifier })
+    }
+
+    /// With an identifier of four bytes. IMMED changes nothing: the answer comes when all is copied.
+    pub(super) fn read_long(bytes: &[u8]) -> Result<List, Stop> {
+        let header = bytes.get(..LONG_HEADER).ok_or(&PARAMETER_LIST_LENGTH_ERROR)?;
+        let refused = |byte, bit: Option<u8>| Err(Sense::invalid_parameter(byte, bit).into());
+        if header[0] != LONG_FORMAT {
+            return refused(0, None);
+        }
+        if number(header, 2, 2) != LONG_HEADER_LENGTH {
+            return refused(2, None);
+        }
+        let wants_sense_with_good = header[15] & 0x02 != 0;
+        if wants_sense_with_good {
+            return refused(15, Some(1));
+        }
+        if header[16] != LONG_HEADER_TYPE {
+            return refused(16, None);
+        }
+        let [units, segments, inline] = [42, 44, 46].map(|at| number(header, at, 2) as usize);
+        let identifier = number(header, 20, 4) as u32;
+        Self::read(bytes, Header { length: LONG_HEADER, units, segments, inline, identifier })
+    }
+
+    fn read(bytes: &[u8], header: Header) -> Result<List, Stop> {
+        let wrong_length = || Stop::from(&PARAMETER_LIST_LENGTH_ERROR);
+        let Header { length, units, segments, inline, identifier } = header;
         if units + segments > MOST_DESCRIPTOR_BYTES as usize {
             return Err(wrong_length());
         }
         if inline > 0 {
             return Err((&INLINE_DATA_LENGTH_EXCEEDED).into());
         }
+        let rest = bytes.get(length..).ok_or_else(wrong_length)?;
         let (units, rest) = rest.split_at_checked(units).ok_or_else(wrong_length)?;
         let segments = rest.get(..segments).ok_or_else(wrong_length)?;
-        let usage = header[1] >> 3 & 0b11;
+        let usage = bytes.get(1).map_or(0, |flags| flags >> 3 & 0b11);
         if usage == 0b01 {
             return Err(Sense::invalid_parameter(1, 4).into());
         }
-        let identifier = (usage != DISCARD).then_some(header[0]);
-        let segments_at = HEADER + units.len();
-        Ok(List { identifier, units: read_units(units)?, segments: read_segments(segments, segments_at)? })
+        let identifier = (usage != DISCARD).then_some(identifier);
+        let segments_at = length + units.len();
+        Ok(List {
+            identifier,
+            units: read_units(units, length)?,
+            segments: read_segments(segments, segments_at)?,
+        })
     }
 }
 
-fn read_units(bytes: &[u8]) -> Result<Vec<Named>, Stop> {
+fn read_units(bytes: &[u8], begin: usize) -> Result<Vec<Named>, Stop> {
     if !bytes.len().is_multiple_of(UNIT_DESCRIPTOR) {
         return Err((&PARAMETER_LIST_LENGTH_ERROR).into());
     }
@@ -118,7 +174,7 @@ fn read_units(bytes: &[u8]) -> Result<Vec<Named>, Stop> {
     bytes
         .chunks(UNIT_DESCRIPTOR)
         .enumerate()
-        .map(|(index, one)| read_unit(one, HEADER + index * 32))
+        .map(|(index, one)| read_unit(one, begin + index * UNIT_DESCRIPTOR))
         .collect()
 }
 

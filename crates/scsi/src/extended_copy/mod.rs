@@ -16,8 +16,8 @@ pub(crate) mod write_using_token;
 use std::sync::Arc;
 
 use crate::cdb::{Cdb, Field};
-use crate::running::{Outcome, Running};
-use crate::sense::{PARAMETER_LIST_LENGTH_ERROR, Sense};
+use crate::running::{Outcome, Running, Stop};
+use crate::sense::{PARAMETER_LIST_LENGTH_ERROR, Sense, SenseKey};
 use crate::{DeviceServer, LogicalUnit};
 use list::List;
 use results::Kept;
@@ -27,6 +27,7 @@ const OPERATION_CODE: u8 = 0x83;
 
 /// Service actions that copy.
 pub(crate) const SERVICE_ACTION_COPY: u8 = 0x00;
+pub(crate) const SERVICE_ACTION_COPY_LONG: u8 = 0x01;
 pub(crate) const SERVICE_ACTION_POPULATE: u8 = 0x10;
 pub(crate) const SERVICE_ACTION_WRITE: u8 = 0x11;
 
@@ -49,8 +50,8 @@ pub(crate) fn data_out(_: &LogicalUnit, cdb: Cdb<'_>) -> Result<u64, Sense> {
 /// The logical units that a copy reads or writes; none where the command will be refused.
 pub(crate) fn parties(server: &DeviceServer, cdb: Cdb<'_>, data_out: &[u8]) -> Option<Vec<Arc<LogicalUnit>>> {
     match (cdb.operation_code()?, cdb.service_action()) {
-        (OPERATION_CODE, SERVICE_ACTION_COPY) => {
-            let list = List::read(data_out);
+        (OPERATION_CODE, SERVICE_ACTION_COPY | SERVICE_ACTION_COPY_LONG) => {
+            let list = read(cdb, data_out);
             let named = list.iter().flat_map(|list| &list.units);
             Some(named.filter_map(|named| segment::unit(server, named)).cloned().collect())
         }
@@ -76,31 +77,48 @@ fn check_data_length(list: &[u8], least: u16) -> Outcome {
     }
 }
 
-/// EXTENDED COPY (SPC-4 6.4) with list identifiers of one byte (LID1).
+fn read(cdb: Cdb<'_>, list: &[u8]) -> Result<List, Stop> {
+    match cdb.service_action() {
+        SERVICE_ACTION_COPY => List::read_short(list),
+        _ => List::read_long(list),
+    }
+}
+
+/// Says in which segment a copy was aborted (SPC-4 5.17.7.4).
+fn in_segment(stop: Stop, segment: u16) -> Stop {
+    match stop {
+        Stop::Sense(sense) if sense.condition.key == SenseKey::CopyAborted => {
+            Stop::Sense(sense.with_command_specific(segment.into()))
+        }
+        stop => stop,
+    }
+}
+
+/// EXTENDED COPY (SPC-4 6.4, 6.5).
 pub(crate) fn extended_copy(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
     let bytes = command.parameter_list(PARAMETER_LIST_LENGTH)?;
     if bytes.is_empty() {
         return Ok(());
     }
-    let list = List::read(bytes)?;
-    segment::check_lengths(command.server, &list)?;
+    let list = read(command.cdb, bytes)?;
+    segment::check_lengths(command, &list)?;
     command.wait()?;
-    let identifier = list.identifier.map(u32::from);
-    let begin = |identifier| unit.copies().begin(command.nexus, identifier, SERVICE_ACTION_COPY);
-    let underway = identifier.map(begin).transpose()?;
+    let begin = |identifier| unit.copies().begin(command.nexus, identifier, command.cdb.service_action());
+    let underway = list.identifier.map(begin).transpose()?;
     let mut transfer = Transfer::new(command);
     if let Some(underway) = &underway {
         transfer = transfer.until(underway.cancel());
     }
     let mut segments = 0;
     let copied = list.segments.iter().try_for_each(|segment| {
-        segment::copy(&mut transfer, command.server, &list, segment)?;
+        segment::copy(&mut transfer, command, &list, segment).map_err(|stop| in_segment(stop, segments))?;
         segments += 1;
         Ok(())
     });
+    let count = transfer.written();
     let outcome = transfer.end(copied);
     if let Some(underway) = underway {
-        underway.end(&outcome, Kept { segments, ..Kept::default() });
+        underway.end(&outcome, Kept { segments, count, token: None });
     }
     outcome
 }

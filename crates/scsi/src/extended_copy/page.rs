@@ -2,7 +2,7 @@
 //! COPY RESULTS, OPERATING PARAMETERS (SPC-4 6.24).
 
 use super::list::{
-    BLOCKS, BLOCKS_WITH_OFFSETS, IDENTIFICATION, MOST_DESCRIPTOR_BYTES, MOST_SEGMENTS, MOST_UNITS,
+    BLOCKS, BLOCKS_WITH_OFFSETS, IDENTIFICATION, MOST_DESCRIPTOR_BYTES, MOST_SEGMENTS, MOST_UNITS, OWN_UNIT,
 };
 use super::populate_token::{MOST_INACTIVITY, USUAL_INACTIVITY};
 use super::status::{ALLOCATION_LENGTH, available};
@@ -138,6 +138,7 @@ pub(crate) fn third_party_copy(unit: &LogicalUnit) -> Vec<u8> {
         descriptor(0x0001, supported_commands()),
         descriptor(0x0004, parameter_data()),
         descriptor(0x0008, counted(&DESCRIPTOR_TYPES)),
+        descriptor(0x000c, [2u16.to_be_bytes(), OWN_UNIT.to_be_bytes()].concat()),
         descriptor(0x0106, rod_token_features()),
         descriptor(0x0108, supported_rod_types()),
         descriptor(0x8001, general_copy_operations()),

@@ -41,8 +41,8 @@ pub(crate) fn populate_token(unit: &LogicalUnit, command: &mut Running<'_>) -> O
         Ok(token) => (Ok(()), Some(token)),
         Err(stop) => (Err(stop), None),
     };
-    let (segments, blocks) = if outcome.is_ok() { (segments, blocks) } else { (0, 0) };
-    underway.end(&outcome, Kept { segments, blocks, token });
+    let (segments, count) = if outcome.is_ok() { (segments, blocks) } else { (0, 0) };
+    underway.end(&outcome, Kept { segments, count, token });
     outcome
 }
 

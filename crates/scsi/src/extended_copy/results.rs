@@ -41,8 +41,8 @@ impl Ending {
 pub(crate) struct Kept {
     /// Segment or range descriptors that were seen to.
     pub(crate) segments: u16,
-    /// Blocks that were moved, or that a token was made for.
-    pub(crate) blocks: u64,
+    /// Bytes that EXTENDED COPY has written; blocks that the others have written, or made a token for.
+    pub(crate) count: u64,
     /// The token that was made.
     pub(crate) token: Option<[u8; TOKEN_LENGTH]>,
 }

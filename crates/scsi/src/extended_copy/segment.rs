@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::MOST_BYTES;
-use super::list::{End, Length, List, Named, Segment};
+use super::list::{End, Length, List, Named, OWN_UNIT, Segment};
 use super::transfer::{Place, Transfer};
 use crate::cdb::BlockRange;
-use crate::running::{Outcome, Stop};
+use crate::running::{Outcome, Running, Stop};
 use crate::sense::{COPY_TARGET_NOT_REACHABLE, Sense, UNEXPECTED_INEXACT_SEGMENT};
 use crate::{DeviceServer, LogicalUnit};
 
@@ -15,25 +15,27 @@ pub(super) fn unit<'a>(server: &'a DeviceServer, named: &Named) -> Option<&'a Ar
     server.units().map(|(_, unit)| unit).find(|unit| unit.identity().naa == named.naa)
 }
 
-fn find<'a>(
-    server: &'a DeviceServer,
-    list: &'a List,
-    end: &End,
-) -> Result<(&'a Arc<LogicalUnit>, &'a Named), Stop> {
+/// A logical unit at an end of a copy, and whether it pads.
+type Party<'a> = (&'a Arc<LogicalUnit>, bool);
+
+fn find<'a>(command: &'a Running<'_>, list: &List, end: &End) -> Result<Party<'a>, Stop> {
+    if end.unit == OWN_UNIT {
+        return Ok((command.unit.ok_or(&COPY_TARGET_NOT_REACHABLE)?, false));
+    }
     let named = list.units.get(usize::from(end.unit)).ok_or(&COPY_TARGET_NOT_REACHABLE)?;
-    let unit = unit(server, named).ok_or(&COPY_TARGET_NOT_REACHABLE)?;
+    let unit = unit(command.server, named).ok_or(&COPY_TARGET_NOT_REACHABLE)?;
     if named.block_length != 0 && u64::from(named.block_length) != unit.block_length() {
         return Err(Sense::invalid_parameter(named.at + 29, None).into());
     }
-    Ok((unit, named))
+    Ok((unit, named.pads))
 }
 
 /// Refuses segments longer than MAXIMUM SEGMENT LENGTH, before any is copied.
-pub(super) fn check_lengths(server: &DeviceServer, list: &List) -> Outcome {
+pub(super) fn check_lengths(command: &Running<'_>, list: &List) -> Outcome {
     let bytes = |segment: &Segment| match segment.length {
         Length::Bytes(bytes) => u64::from(bytes),
-        Length::OfSource(blocks) => length_in(server, list, &segment.from, blocks),
-        Length::OfDestination(blocks) => length_in(server, list, &segment.to, blocks),
+        Length::OfSource(blocks) => length_in(command, list, &segment.from, blocks),
+        Length::OfDestination(blocks) => length_in(command, list, &segment.to, blocks),
     };
     match list.segments.iter().find(|segment| bytes(segment) > MOST_BYTES) {
         Some(segment) => Err(Sense::invalid_parameter(segment.length_at, None).into()),
@@ -41,9 +43,9 @@ pub(super) fn check_lengths(server: &DeviceServer, list: &List) -> Outcome {
     }
 }
 
-fn length_in(server: &DeviceServer, list: &List, end: &End, blocks: u16) -> u64 {
+fn length_in(command: &Running<'_>, list: &List, end: &End, blocks: u16) -> u64 {
     // Whoever is not there is found out when its segment's turn comes.
-    find(server, list, end).map_or(0, |(unit, _)| u64::from(blocks) * unit.block_length())
+    find(command, list, end).map_or(0, |(unit, _)| u64::from(blocks) * unit.block_length())
 }
 
 /// How many bytes move, and how many zeros follow them.
@@ -80,12 +82,12 @@ fn extent(segment: &Segment, from: (u64, bool), to: (u64, bool)) -> Result<Exten
 
 pub(super) fn copy(
     transfer: &mut Transfer<'_, '_>,
-    server: &DeviceServer,
+    command: &Running<'_>,
     list: &List,
     segment: &Segment,
 ) -> Outcome {
-    let (from, to) = (find(server, list, &segment.from)?, find(server, list, &segment.to)?);
-    let traits = |(unit, named): (&Arc<LogicalUnit>, &Named)| (unit.block_length(), named.pads);
+    let (from, to) = (find(command, list, &segment.from)?, find(command, list, &segment.to)?);
+    let traits = |(unit, pads): Party<'_>| (unit.block_length(), pads);
     let Extent { bytes, padding } = extent(segment, traits(from), traits(to))?;
     let source = place(from.0, &segment.from, bytes)?;
     let destination = place(to.0, &segment.to, bytes + padding)?;

@@ -26,7 +26,8 @@ const COMPLETED_WITH_ERRORS: u8 = 0x02;
 const IN_PROGRESS: u8 = 0x11;
 const TERMINATED: u8 = 0x60;
 
-/// TRANSFER COUNT UNITS that mean logical blocks.
+/// TRANSFER COUNT UNITS.
+const BYTES: u8 = 0x00;
 const BLOCKS: u8 = 0xf1;
 
 /// ESTIMATED STATUS UPDATE DELAY in milliseconds while a copy is under way, and where nothing will change any more.
@@ -58,7 +59,7 @@ pub(crate) fn copy_status(unit: &LogicalUnit, command: &mut Running<'_>) -> Outc
 
 /// What is the same in all answers for list identifiers of four bytes, after AVAILABLE DATA.
 fn body(known: &Known) -> Vec<u8> {
-    let (action, status, delay, completion, sense, blocks, segments) = match known {
+    let (action, status, delay, completion, sense, count, segments) = match known {
         Known::Underway(action) => (*action, IN_PROGRESS, SOON, 0, &[][..], 0, 0),
         Known::Ended(result) => {
             let CopyResult { service_action, ending, kept, .. } = &**result;
@@ -68,15 +69,16 @@ fn body(known: &Known) -> Vec<u8> {
                 Ending::Failed(sense) => (COMPLETED_WITH_ERRORS, 0x02, &sense[..]),
                 Ending::Refused(status) => (COMPLETED_WITH_ERRORS, *status, &[][..]),
             };
-            (*service_action, status, NEVER, completion, sense, kept.blocks, kept.segments)
+            (*service_action, status, NEVER, completion, sense, kept.count, kept.segments)
         }
     };
     let mut body = vec![action, status, 0, 0];
     body.extend(delay.to_be_bytes());
+    let units = if is_of_token(action) { BLOCKS } else { BYTES };
     // The field for sense data is as long as they are, in fours.
     let room = sense.len().next_multiple_of(4);
-    body.extend([completion, room as u8, sense.len() as u8, BLOCKS]);
-    body.extend(blocks.to_be_bytes());
+    body.extend([completion, room as u8, sense.len() as u8, units]);
+    body.extend(count.to_be_bytes());
     body.extend(segments.to_be_bytes());
     body.extend([0; 6]);
     body.extend(sense);
@@ -84,10 +86,21 @@ fn body(known: &Known) -> Vec<u8> {
     body
 }
 
+fn is_of_token(service_action: u8) -> bool {
+    [SERVICE_ACTION_POPULATE, SERVICE_ACTION_WRITE].contains(&service_action)
+}
+
 fn known(unit: &LogicalUnit, command: &Running<'_>) -> Result<Known, Sense> {
     let identifier = command.cdb.number(LIST_IDENTIFIER) as u32;
     let known = unit.copies().find(command.nexus, identifier);
     known.ok_or(Sense::invalid_cdb(LIST_IDENTIFIER.byte, None))
+}
+
+/// RECEIVE COPY STATUS(LID4); it can be asked for again.
+pub(crate) fn long_copy_status(unit: &LogicalUnit, command: &mut Running<'_>) -> Outcome {
+    let body = body(&known(unit, command)?);
+    command.respond(&available(&body), ALLOCATION_LENGTH);
+    Ok(())
 }
 
 /// RECEIVE ROD TOKEN INFORMATION; it can be asked for again, until the list identifier is used anew.
@@ -97,7 +110,7 @@ pub(crate) fn rod_token_information(unit: &LogicalUnit, command: &mut Running<'_
         Known::Underway(action) => *action,
         Known::Ended(result) => result.service_action,
     };
-    if ![SERVICE_ACTION_POPULATE, SERVICE_ACTION_WRITE].contains(&action) {
+    if !is_of_token(action) {
         return Err(Sense::invalid_cdb(LIST_IDENTIFIER.byte, None).into());
     }
     let mut body = body(&known);

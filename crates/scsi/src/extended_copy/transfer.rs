@@ -38,6 +38,8 @@ pub(super) struct Transfer<'a, 'b> {
     /// What logical units were mounted on when the command came to them, and stay mounted on until it has ended.
     mounted: Vec<Mounted>,
     buffer: Vec<u8>,
+    /// Bytes.
+    written: u64,
     /// Set by COPY OPERATION ABORT.
     cancel: Option<&'a AtomicBool>,
     /// What is copied, if it is to be as it was.
@@ -53,12 +55,17 @@ struct Mounted {
 
 impl<'a, 'b> Transfer<'a, 'b> {
     pub(super) fn new(command: &'a Running<'b>) -> Self {
-        Transfer { command, mounted: Vec::new(), buffer: Vec::new(), cancel: None, rod: None }
+        Transfer { command, mounted: Vec::new(), buffer: Vec::new(), written: 0, cancel: None, rod: None }
     }
 
     /// The same, until this is set.
     pub(super) fn until(self, cancel: &'a AtomicBool) -> Self {
         Transfer { cancel: Some(cancel), ..self }
+    }
+
+    /// Bytes that were written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Copies bytes as long as they are as they were when a token was made for them.
@@ -118,7 +125,9 @@ impl<'a, 'b> Transfer<'a, 'b> {
         let _turn = turn(to, data.len() as u64);
         let volume = self.check(&to.unit, Admission::Never)?;
         to.unit.rods().revoke(blocks(to, data.len() as u64));
-        Ok(volume.write(to.offset, data, Durability::Volatile)?)
+        volume.write(to.offset, data, Durability::Volatile)?;
+        self.written += data.len() as u64;
+        Ok(())
     }
 
     /// Writes zeros, which become a hole.
@@ -129,7 +138,9 @@ impl<'a, 'b> Transfer<'a, 'b> {
         let _turn = turn(to, length);
         let volume = self.check(&to.unit, Admission::Never)?;
         to.unit.rods().revoke(blocks(to, length));
-        Ok(volume.write_zeroes(to.offset, length, Allocation::Release, Durability::Volatile)?)
+        volume.write_zeroes(to.offset, length, Allocation::Release, Durability::Volatile)?;
+        self.written += length;
+        Ok(())
     }
 
     /// The volume that the copy is at, as long as it may go on: whoever is preempted or aborted meanwhile goes no

@@ -82,12 +82,8 @@ pub(crate) fn write_using_token(unit: &LogicalUnit, command: &mut Running<'_>) -
     let underway = unit.copies().begin(command.nexus, identifier, SERVICE_ACTION_WRITE)?;
     let own = command.unit.ok_or(&PARAMETER_LIST_LENGTH_ERROR)?;
     let mut transfer = Transfer::new(command).until(underway.cancel());
-    let mut bytes = 0;
-    let copied = pieces.iter().try_for_each(|piece| {
-        write(&mut transfer, own, &source, piece)?;
-        bytes += piece.bytes;
-        Ok(())
-    });
+    let copied = pieces.iter().try_for_each(|piece| write(&mut transfer, own, &source, piece));
+    let count = transfer.written() / unit.block_length();
     let outcome = transfer.end(copied);
     if let Source::Data(_, rod) = &source
         && deletes
@@ -96,7 +92,7 @@ pub(crate) fn write_using_token(unit: &LogicalUnit, command: &mut Running<'_>) -
         rod.delete();
     }
     let segments = if outcome.is_ok() { ranges.len() as u16 } else { 0 };
-    underway.end(&outcome, Kept { segments, blocks: bytes / unit.block_length(), token: None });
+    underway.end(&outcome, Kept { segments, count, token: None });
     outcome
 }
 

@@ -18,6 +18,23 @@ fn list(usage: u8, units: &[Vec<u8>], segments: &[Vec<u8>]) -> Vec<u8> {
     [list, units, segments].concat()
 }
 
+/// The same with an identifier of four bytes.
+fn long_list(usage: u8, identifier: u32, units: &[Vec<u8>], segments: &[Vec<u8>]) -> Vec<u8> {
+    let (units, segments) = (units.concat(), segments.concat());
+    let mut list = vec![0; 48];
+    (list[0], list[1], list[3], list[16]) = (1, usage << 3, 0x20, 0xff);
+    list[20..24].copy_from_slice(&identifier.to_be_bytes());
+    list[42..44].copy_from_slice(&(units.len() as u16).to_be_bytes());
+    list[44..46].copy_from_slice(&(segments.len() as u16).to_be_bytes());
+    [list, units, segments].concat()
+}
+
+fn long_cdb(length: usize) -> [u8; 16] {
+    let mut long = cdb(length);
+    long[1] = 1;
+    long
+}
+
 fn unit(naa: [u8; 8], block: u32) -> Vec<u8> {
     let mut one = vec![0xe4, 0, 0, 0, 1, 3, 0, 8];
     one.extend(naa);
@@ -301,6 +318,54 @@ fn results_are_told_once_and_to_who_has_copied() {
 }
 
 #[test]
+fn list_identifiers_may_have_four_bytes() {
+    let bench = Bench::new();
+    let long = |list: &[u8]| bench.send(&long_cdb(list.len()), list).done;
+    let status = |identifier: u32| {
+        let mut cdb = [0; 16];
+        (cdb[0], cdb[1], cdb[13]) = (0x84, 5, 64);
+        cdb[2..6].copy_from_slice(&identifier.to_be_bytes());
+        cdb
+    };
+    bench.good_with(&block_cdb(0x8a, 0, 0, 8), &numbered(1, 8));
+    assert_eq!(bench.refused(&status(0x0102_0304)), INVALID_FIELD);
+    // From the logical unit that is named to the one that is asked.
+    let good = long_list(2, 0x0102_0304, &[own()], &[blocks(8, (0, 0), (0xffff, 100))]);
+    assert_eq!(long(&good).status, Status::Good);
+    assert!(bench.good(&block_cdb(0x88, 0, 100, 8)) == numbered(1, 8));
+    let mut expected = vec![0, 0, 0, 28, 1, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+    expected.extend((8 * BLOCK as u64).to_be_bytes());
+    expected.extend([0, 1, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(bench.good(&status(0x0102_0304)), expected);
+    assert_eq!(bench.good(&status(0x0102_0304)), expected, "it can be asked for again");
+    // One of a copy that failed with its second segment.
+    let two = [blocks(1, (0, 0), (0, 9)), blocks(1, (0, 0), (1, 9))];
+    assert_eq!(triple(&long(&long_list(0, 8, &[own()], &two))), NOT_REACHABLE);
+    let told = bench.good(&status(8));
+    assert_eq!(told[40..44], [0, 0, 0, 1], "which segment");
+    assert_eq!((told[5], told[12], told[13], told[14], told[25]), (2, 2, 20, 18, 1));
+    assert_eq!((told[34], told[44], told[45], told.len()), (0x0a, 0x0d, 0x02, 52));
+    assert_eq!(long(&long_list(3, 9, &[own()], &two[..1])).status, Status::Good);
+    assert_eq!(bench.refused(&status(9)), INVALID_FIELD, "not where they are not wanted");
+    for (at, value, condition) in [
+        (0, 0, INVALID_PARAMETER),
+        (1, 1 << 3, INVALID_PARAMETER),
+        (3, 0x1f, INVALID_PARAMETER),
+        (15, 0x02, INVALID_PARAMETER),
+        (16, 0xfe, INVALID_PARAMETER),
+        (43, 33, LIST_LENGTH),
+        (45, 29, LIST_LENGTH),
+        (47, 1, (0x05, 0x26, 0x0b)),
+    ] {
+        assert_eq!(triple(&long(&changed(&good, at, value))), condition, "{at}");
+    }
+    for length in [1, 16, 47, 48, good.len() - 1] {
+        assert_eq!(triple(&long(&good[..length])), LIST_LENGTH, "{length}");
+    }
+    assert_eq!(bench.send(&long_cdb(0), &[]).done.status, Status::Good, "nothing to do");
+}
+
+#[test]
 fn the_limits_are_those_that_are_told() {
     let bench = Bench::new();
     let told = bench.good(&[0x84, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
@@ -322,11 +387,13 @@ fn the_limits_are_those_that_are_told() {
     }
     let body = |kind| descriptors.iter().find(|(known, _)| *known == kind).unwrap().1;
     let lengths: Vec<_> = descriptors.iter().map(|(kind, body)| (*kind, body.len())).collect();
-    let golden = [(0, 32), (1, 16), (4, 28), (8, 4), (0x106, 92), (0x108, 132), (0x8001, 32), (0xc001, 28)];
+    let golden =
+        [(0, 32), (1, 16), (4, 28), (8, 4), (12, 4), (0x106, 92), (0x108, 132), (0x8001, 32), (0xc001, 28)];
     assert_eq!(lengths, golden);
     assert_eq!(body(0)[6..20], [0, 64, 0, 0, 1, 44, 0, 0, 0, 30, 0, 0, 0, 0]);
     assert_eq!(body(0)[20..], [0, 8, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0]);
-    assert_eq!(body(1), [12, 0x83, 4, 0, 0x10, 0x11, 0x1c, 0x84, 4, 0, 3, 7, 8, 0, 0, 0]);
+    assert_eq!(body(1), [14, 0x83, 5, 0, 1, 0x10, 0x11, 0x1c, 0x84, 5, 0, 3, 5, 7, 8, 0]);
+    assert_eq!(body(12), [0, 2, 0xff, 0xff]);
     assert_eq!(body(8), [3, 0xe4, 0x02, 0x0a]);
     // Limits of ROD tokens in bytes; two types, of which one is made.
     assert_eq!(body(0x106)[20..24], [0, 0, 1, 44]);

@@ -1,5 +1,5 @@
-//! Commands that work at other disks than their own, too (third-party copies, SPC-4 5.17): each of these has them on its
-//! books, so that nobody takes one away, or begins something behind one that was aborted, before they have ended.
+//! Commands that work at other disks than their own, too (third-party copies, SPC-4 5.17): each of these has them on
+//! its books, so that nobody takes one away, or begins something behind one that was aborted, before they have ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
