@@ -3,7 +3,7 @@
 
 use crate::access_states::Reach;
 use crate::cdb::{ADDITIONAL_LENGTH, Cdb, Field, LONG_SERVICE_ACTION, VARIABLE_LENGTH};
-use crate::extended_copy::{self, page, populate_token, status, write_using_token};
+use crate::extended_copy::{self, page, populate_token::populate_token, status, write_using_token};
 use crate::overhaul::{format_unit, sanitize};
 use crate::overlap::Touch;
 use crate::reservations::{Admission, persistent_in, persistent_out, reserve};
@@ -223,9 +223,9 @@ const COMPARE_AND_WRITE_OUT: Transfer = Transfer::ExactOut(compare_and_write::da
 const RESERVE_IN_DATA: Transfer = data(persistent_in::ALLOCATION_LENGTH, 65_535);
 const RESERVE_OUT_DATA: Transfer = Transfer::DataOut(persistent_out::data_out);
 
+const COPY: Handler = Handler::Unit(extended_copy::extended_copy);
+const COPY_OUT: Transfer = Transfer::DataOut(extended_copy::data_out);
 const COPY_RESULTS_DATA: Transfer = data(status::ALLOCATION_LENGTH, status::MOST);
-const TOKEN_DATA: Transfer = data(status::ALLOCATION_LENGTH, status::MOST_OF_TOKEN);
-const TOKENS_DATA: Transfer = data(status::ALLOCATION_LENGTH, status::MOST_OF_TOKENS);
 
 // CDB usage data of the common shapes; byte 0 is the operation code.
 const USAGE_6: &[u8] = &[0xff, 0x1f, 0xff, 0xff, 0xff, 0];
@@ -393,14 +393,10 @@ pub(crate) static COMMANDS: &[Command] = &[
         or_write::or_write),
     long(0x12, "GET LBA STATUS(32)", LBA_STATUS_32,
         data(lba_status::ALLOCATION_LENGTH_32, lba_status::MOST), WAITS, lba_status::lba_status_32),
-    action(0x00, row(0x83, "EXTENDED COPY(LID1)", EXTENDED_COPY, Transfer::DataOut(extended_copy::data_out),
-        COPIES, Handler::Unit(extended_copy::extended_copy))),
-    action(extended_copy::SERVICE_ACTION_COPY_LONG, row(0x83, "EXTENDED COPY(LID4)", EXTENDED_COPY,
-        Transfer::DataOut(extended_copy::data_out), COPIES, Handler::Unit(extended_copy::extended_copy))),
-    action(extended_copy::SERVICE_ACTION_POPULATE, row(0x83, "POPULATE TOKEN", USE_TOKEN,
-        Transfer::DataOut(extended_copy::data_out), WAITS, Handler::Unit(populate_token::populate_token))),
-    action(extended_copy::SERVICE_ACTION_WRITE, row(0x83, "WRITE USING TOKEN", USE_TOKEN,
-        Transfer::DataOut(extended_copy::data_out), COPIES,
+    action(0x00, row(0x83, "EXTENDED COPY(LID1)", EXTENDED_COPY, COPY_OUT, COPIES, COPY)),
+    action(0x01, row(0x83, "EXTENDED COPY(LID4)", EXTENDED_COPY, COPY_OUT, COPIES, COPY)),
+    action(0x10, row(0x83, "POPULATE TOKEN", USE_TOKEN, COPY_OUT, WAITS, Handler::Unit(populate_token))),
+    action(0x11, row(0x83, "WRITE USING TOKEN", USE_TOKEN, COPY_OUT, COPIES,
         Handler::Unit(write_using_token::write_using_token))),
     action(0x1c, row(0x83, "COPY OPERATION ABORT", COPY_ABORT, Transfer::None, KEEPS_OUT,
         Handler::Unit(status::copy_operation_abort))),
@@ -410,10 +406,10 @@ pub(crate) static COMMANDS: &[Command] = &[
         Handler::Unit(page::operating_parameters))),
     action(0x05, row(0x84, "RECEIVE COPY STATUS(LID4)", COPY_STATUS, COPY_RESULTS_DATA, KEEPS_OUT,
         Handler::Unit(status::long_copy_status))),
-    action(0x07, row(0x84, "RECEIVE ROD TOKEN INFORMATION", COPY_STATUS, TOKEN_DATA, DESCRIBES,
-        Handler::Unit(status::rod_token_information))),
-    action(0x08, row(0x84, "REPORT ALL ROD TOKENS", EXTENDED_COPY, TOKENS_DATA, DESCRIBES,
-        Handler::Unit(status::all_rod_tokens))),
+    action(0x07, row(0x84, "RECEIVE ROD TOKEN INFORMATION", COPY_STATUS,
+        data(status::ALLOCATION_LENGTH, status::MOST_TOKEN), DESCRIBES, Handler::Unit(status::rod_token_information))),
+    action(0x08, row(0x84, "REPORT ALL ROD TOKENS", EXTENDED_COPY,
+        data(status::ALLOCATION_LENGTH, status::MOST_OF_TOKENS), DESCRIBES, Handler::Unit(status::all_rod_tokens))),
     row(0x88, "READ(16)", USAGE_16, Transfer::BlocksIn, READS, Handler::Unit(read_write::read)),
     row(0x89, "COMPARE AND WRITE", COMPARE_AND_WRITE, COMPARE_AND_WRITE_OUT, CHANGES_ALONE,
         Handler::Unit(compare_and_write::compare_and_write)),

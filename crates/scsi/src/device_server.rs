@@ -24,7 +24,7 @@ use crate::traffic::Effect;
 use crate::{
     Attention, Clock, Completion, LogicalUnit, NexusId, Plan, Status, Surroundings, Wait, log_sense, lun,
     mode_pages::{INTERLOCKED_WITH_STATUSES, ModeParameters},
-    read_write, unmap,
+    read_write,
 };
 
 /// The logical units of one target that one nexus may use, by LUN.
@@ -37,7 +37,7 @@ pub struct DeviceServer {
     units: BTreeMap<u16, Arc<LogicalUnit>>,
     clock: Clock,
     protocol_level: u8,
-    surroundings: Option<Arc<dyn Surroundings>>,
+    pub(crate) surroundings: Option<Arc<dyn Surroundings>>,
 }
 
 /// Statuses that can leave a unit attention condition; of these one at a time is pending.
@@ -68,16 +68,6 @@ impl DeviceServer {
             protocol_level: 0,
             surroundings: None,
         }
-    }
-
-    /// With randomness and time, which it takes to make tokens for data.
-    #[must_use]
-    pub fn in_surroundings(self, surroundings: Arc<dyn Surroundings>) -> DeviceServer {
-        DeviceServer { surroundings: Some(surroundings), ..self }
-    }
-
-    pub(crate) fn surroundings(&self) -> Option<&dyn Surroundings> {
-        self.surroundings.as_deref()
     }
 
     /// The same target, which has these portal groups as well. Of more than [`MOST_PORT_GROUPS`] the first count.
@@ -409,23 +399,12 @@ fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome 
     // Not before: one may begin while this waits for its turn.
     unit.overhaul().check(row)?;
     if traits.writes {
-        revoke_tokens(unit, traits.touch, command.cdb);
+        unit.rods().revoke_for(traits.touch, command.cdb);
     }
     match handler {
         Handler::Unit(handler) => handler(unit, command),
         Handler::Any(handler) => handler(command),
     }
-}
-
-/// Tokens for blocks that are about to be changed are of no use any more.
-fn revoke_tokens(unit: &LogicalUnit, touch: Touch, cdb: Cdb<'_>) {
-    let range = cdb.block_range();
-    unit.rods().revoke(match touch {
-        Touch::Named | Touch::Alone => range.lba..range.lba.saturating_add(range.blocks),
-        // It does so itself, for what its parameters name.
-        Touch::Any if cdb.operation_code() == Some(unmap::OPERATION_CODE) => return,
-        Touch::Any | Touch::Nothing => 0..u64::MAX,
-    });
 }
 
 /// The right to be at the blocks that the command touches.

@@ -38,7 +38,7 @@ pub use file::{
 };
 pub use memory::MemoryVolume;
 pub use state::DiskState;
-pub use volume::{Allocation, Durability, Health, Mapping, Space, Volume};
+pub use volume::{Allocation, Durability, Health, Lent, Mapping, Space, Volume};
 
 /// Shorthand for the results of this crate.
 pub type Result<T> = std::result::Result<T, VolumeError>;

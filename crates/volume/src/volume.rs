@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::calls::OpenFile;
 use crate::{Result, range};
 
 /// Bytes that last.
@@ -37,6 +38,21 @@ pub trait Volume: Send + Sync + std::fmt::Debug {
     /// the same.
     fn tells_what_is_cached(&self) -> bool {
         true
+    }
+
+    /// Lends the file under a range to who wants to copy it without taking it through memory
+    /// ([`copy_from`](Volume::copy_from)). `None` where it is not a range of one file; then it is to be read.
+    fn lend(&self, offset: u64, length: u64) -> Result<Option<Lent>> {
+        let _ = (offset, length);
+        Ok(None)
+    }
+
+    /// Copies what another volume, or this one, has lent to `offset`: as many bytes from its beginning as the system
+    /// does at once, as volatile as a [`write`](Volume::write). 0 where it does not; then who wants it reads and
+    /// writes, and finds out what is wrong.
+    fn copy_from(&self, lent: &Lent, offset: u64) -> Result<u64> {
+        let _ = (lent, offset);
+        Ok(0)
     }
 
     /// Writes `data` at `offset`. With [`Durability::Durable`] the data survive power loss once this returns.
@@ -92,6 +108,16 @@ pub trait Volume: Send + Sync + std::fmt::Debug {
     fn space(&self) -> Result<Option<Space>> {
         Ok(None)
     }
+}
+
+/// A range of a file that a volume has lent; for as long as it is held the file stays open.
+#[derive(Debug)]
+pub struct Lent {
+    pub(crate) file: Arc<dyn OpenFile>,
+    /// Where it begins in the file, in bytes.
+    pub(crate) position: u64,
+    /// In bytes.
+    pub(crate) length: u64,
 }
 
 /// Whether a write must survive power loss before it is acknowledged.
@@ -169,6 +195,14 @@ impl<V: Volume + ?Sized> Volume for Arc<V> {
 
     fn tells_what_is_cached(&self) -> bool {
         (**self).tells_what_is_cached()
+    }
+
+    fn lend(&self, offset: u64, length: u64) -> Result<Option<Lent>> {
+        (**self).lend(offset, length)
+    }
+
+    fn copy_from(&self, lent: &Lent, offset: u64) -> Result<u64> {
+        (**self).copy_from(lent, offset)
     }
 
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {

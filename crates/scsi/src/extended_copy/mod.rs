@@ -47,9 +47,14 @@ pub(crate) fn data_out(_: &LogicalUnit, cdb: Cdb<'_>) -> Result<u64, Sense> {
     }
 }
 
+/// What is asked of the copy manager; it has five bits.
+fn service_action(cdb: Cdb<'_>) -> u8 {
+    cdb.byte(1) & 0x1f
+}
+
 /// The logical units that a copy reads or writes; none where the command will be refused.
 pub(crate) fn parties(server: &DeviceServer, cdb: Cdb<'_>, data_out: &[u8]) -> Option<Vec<Arc<LogicalUnit>>> {
-    match (cdb.operation_code()?, cdb.service_action()) {
+    match (cdb.operation_code()?, service_action(cdb)) {
         (OPERATION_CODE, SERVICE_ACTION_COPY | SERVICE_ACTION_COPY_LONG) => {
             let list = read(cdb, data_out);
             let named = list.iter().flat_map(|list| &list.units);
@@ -78,7 +83,7 @@ fn check_data_length(list: &[u8], least: u16) -> Outcome {
 }
 
 fn read(cdb: Cdb<'_>, list: &[u8]) -> Result<List, Stop> {
-    match cdb.service_action() {
+    match service_action(cdb) {
         SERVICE_ACTION_COPY => List::read_short(list),
         _ => List::read_long(list),
     }
@@ -103,7 +108,7 @@ pub(crate) fn extended_copy(unit: &LogicalUnit, command: &mut Running<'_>) -> Ou
     let list = read(command.cdb, bytes)?;
     segment::check_lengths(command, &list)?;
     command.wait()?;
-    let begin = |identifier| unit.copies().begin(command.nexus, identifier, command.cdb.service_action());
+    let begin = |identifier| unit.copies().begin(command.nexus, identifier, service_action(command.cdb));
     let underway = list.identifier.map(begin).transpose()?;
     let mut transfer = Transfer::new(command);
     if let Some(underway) = &underway {

@@ -12,9 +12,12 @@ use std::time::Duration;
 
 use timedisk_volume::Volume;
 
+use crate::cdb::Cdb;
+use crate::overlap::Touch;
 use crate::sense::{
     Condition, INSUFFICIENT_RESOURCES_FOR_TOKEN, TOKEN_DELETED, TOKEN_EXPIRED, TOKEN_REVOKED,
 };
+use crate::unmap;
 
 /// Bytes of a token.
 pub(crate) const TOKEN_LENGTH: usize = 512;
@@ -145,6 +148,17 @@ impl Rods {
         let is_hit = |extent: &Range<u64>| extent.start < blocks.end && blocks.start < extent.end;
         let all = self.all();
         all.iter().filter(|rod| rod.extents.iter().any(is_hit)).for_each(|rod| rod.end(REVOKED));
+    }
+
+    /// A command is about to change blocks.
+    pub(crate) fn revoke_for(&self, touch: Touch, cdb: Cdb<'_>) {
+        let range = cdb.block_range();
+        self.revoke(match touch {
+            Touch::Named | Touch::Alone => range.lba..range.lba.saturating_add(range.blocks),
+            // It does so itself, for what its parameters name.
+            Touch::Any if cdb.operation_code() == Some(unmap::OPERATION_CODE) => return,
+            Touch::Any | Touch::Nothing => 0..u64::MAX,
+        });
     }
 
     /// Keeps one more. Of too many of one initiator the oldest goes.

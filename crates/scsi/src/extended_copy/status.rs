@@ -13,7 +13,7 @@ pub(crate) const ALLOCATION_LENGTH: Field = Field { byte: 10, width: 4 };
 
 /// The longest answers in bytes: to COPY STATUS, to what asks for a token, and to what asks for all of them.
 pub(crate) const MOST: u32 = 64;
-pub(crate) const MOST_OF_TOKEN: u32 = 1024;
+pub(crate) const MOST_TOKEN: u32 = 1024;
 pub(crate) const MOST_OF_TOKENS: u32 = 8 + 64 * MANAGEMENT_LENGTH as u32;
 
 /// LIST IDENTIFIER of one byte, and of four.

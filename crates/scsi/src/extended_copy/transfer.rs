@@ -16,6 +16,9 @@ use crate::reservations::Admission;
 use crate::running::{Outcome, Patience, Running, Stop};
 use crate::sense::{BECOMING_READY, COPY_CANCELLED, THIRD_PARTY_DEVICE_FAILURE};
 
+/// Bytes that the system copies in one step, at most.
+const DIRECT_STEP: u64 = 8 << 20;
+
 /// Where bytes begin on a logical unit.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -79,15 +82,67 @@ impl<'a, 'b> Transfer<'a, 'b> {
     /// Copies bytes; what overlaps is moved as a whole.
     pub(super) fn copy(&mut self, from: &Place, to: &Place, bytes: u64) -> Outcome {
         self.buffer.resize(CHUNK, 0);
-        let backwards = Arc::ptr_eq(&from.unit, &to.unit) && from.offset < to.offset;
-        let mut steps = Steps { bytes, backwards, done: 0 };
         // Whoever may not do this is told so even if there is nothing to do.
         self.check(&from.unit, Admission::Looks)?;
         self.check(&to.unit, Admission::Never)?;
-        while let Some((at, length)) = steps.next() {
-            self.step(&from.after(at), &to.after(at), length)?;
+        if Arc::ptr_eq(&from.unit, &to.unit) && from.offset < to.offset {
+            return self.copy_backwards(from, to, bytes);
+        }
+        let (mut done, mut directly) = (0, true);
+        while done < bytes {
+            let (from, to, left) = (from.after(done), to.after(done), bytes - done);
+            let at_once = if directly { self.copy_directly(&from, &to, left.min(DIRECT_STEP))? } else { 0 };
+            directly &= at_once > 0;
+            done += match at_once {
+                0 => {
+                    let length = left.min(CHUNK as u64);
+                    self.step(&from, &to, length as usize)?;
+                    length
+                }
+                at_once => at_once,
+            };
         }
         Ok(())
+    }
+
+    /// From the end, so that nothing is written over before it was read.
+    fn copy_backwards(&mut self, from: &Place, to: &Place, bytes: u64) -> Outcome {
+        let mut left = bytes;
+        while left > 0 {
+            let length = left.min(CHUNK as u64);
+            left -= length;
+            self.step(&from.after(left), &to.after(left), length as usize)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the system copy, as many bytes as it does at once, without taking them through memory here; 0 where it
+    /// doesn't. A hole stays one.
+    fn copy_directly(&mut self, from: &Place, to: &Place, length: u64) -> Result<u64, Stop> {
+        let _turns = both_turns(from, to, length);
+        let source = self.check(&from.unit, Admission::Looks)?;
+        let volume = self.check(&to.unit, Admission::Never)?;
+        let mapping = source.mapping(from.offset)?;
+        let length = length.min(mapping.length);
+        to.unit.rods().revoke(blocks(to, length));
+        let copied = if mapping.allocated {
+            let Some(lent) = source.lend(from.offset, length)? else { return Ok(0) };
+            volume.copy_from(&lent, to.offset)?
+        } else {
+            volume.write_zeroes(to.offset, length, Allocation::Release, Durability::Volatile)?;
+            length
+        };
+        self.check_rod(&source)?;
+        self.written += copied;
+        Ok(copied)
+    }
+
+    /// Whether what was read is still what a token stands for: whoever changes it says so before.
+    fn check_rod(&self, volume: &Arc<dyn Volume>) -> Outcome {
+        match self.rod.as_ref().and_then(|rod| rod.invalidity_on(volume)) {
+            Some(condition) => Err(condition.into()),
+            None => Ok(()),
+        }
     }
 
     /// Copies one step; a hole stays one. Each end is held for itself: who holds both could wait for who wants both.
@@ -114,11 +169,8 @@ impl<'a, 'b> Transfer<'a, 'b> {
         if !is_hole {
             volume.read(from.offset, buffer)?;
         }
-        // Whoever changes them says so before.
-        match self.rod.as_ref().and_then(|rod| rod.invalidity_on(&volume)) {
-            Some(condition) => Err(condition.into()),
-            None => Ok(is_hole),
-        }
+        self.check_rod(&volume)?;
+        Ok(is_hole)
     }
 
     fn write(&mut self, to: &Place, data: &[u8]) -> Outcome {
@@ -200,19 +252,15 @@ fn turn(place: &Place, length: u64) -> Option<Turn<'_>> {
     place.unit.overlap().share(blocks(place, length), Patience::MayWait)
 }
 
-/// The way through a range, from its end where it is moved towards that.
-struct Steps {
-    bytes: u64,
-    backwards: bool,
-    done: u64,
-}
-
-impl Steps {
-    /// Where the next step begins, and how long it is.
-    fn next(&mut self) -> Option<(u64, usize)> {
-        let length = (self.bytes - self.done).min(CHUNK as u64);
-        self.done += length;
-        let at = if self.backwards { self.bytes - self.done } else { self.done - length };
-        (length > 0).then_some((at, length as usize))
+/// The right to be at both ends. Everybody comes to two logical units in the same order, so that nobody waits for
+/// somebody who waits for him; and at one, both ends are one range.
+fn both_turns<'a>(from: &'a Place, to: &'a Place, length: u64) -> [Option<Turn<'a>>; 2] {
+    if Arc::ptr_eq(&from.unit, &to.unit) {
+        let (first, second) = if from.offset < to.offset { (from, to) } else { (to, from) };
+        return [turn(first, second.offset + length - first.offset), None];
+    }
+    match Arc::as_ptr(&from.unit) < Arc::as_ptr(&to.unit) {
+        true => [turn(from, length), turn(to, length)],
+        false => [turn(to, length), turn(from, length)],
     }
 }

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use timedisk_scsi::Absence;
 use timedisk_target::{Disk, Unrest};
-use timedisk_volume::{Durability, HeldVolume, MemoryVolume, Operation, Volume};
+use timedisk_volume::{
+    Durability, FileVolume, HeldVolume, Length, MemoryVolume, OpenOptions, Operation, Volume,
+};
 
 use super::wire::{BLOCK, Initiator, Lab, PATIENCE, Scsi, block, held, mount, open_target, unit};
 
@@ -53,6 +55,11 @@ impl Pair {
 
 /// The whole disk, from the first to the second, with its results discarded.
 fn copy() -> Scsi {
+    copy_blocks((0, 0), (1, 0), (CAPACITY / BLOCK as u64) as u16)
+}
+
+/// From disk and block to disk and block.
+fn copy_blocks(from: (u8, u64), to: (u8, u64), count: u16) -> Scsi {
     let mut list = vec![0; 16 + 2 * 32 + 28];
     (list[1], list[3], list[11]) = (3 << 3, 64, 28);
     for (at, name) in [(16, "from"), (48, "to")] {
@@ -60,8 +67,10 @@ fn copy() -> Scsi {
         list[at + 4..at + 16].copy_from_slice(&[1, 3, 0, 8, 0x3f, 0, 0, 0, 0, 0, 0, name.len() as u8]);
     }
     let segment = &mut list[80..];
-    (segment[0], segment[3], segment[7]) = (0x02, 24, 1);
-    segment[10..12].copy_from_slice(&((CAPACITY / BLOCK as u64) as u16).to_be_bytes());
+    (segment[0], segment[3], segment[5], segment[7]) = (0x02, 24, from.0, to.0);
+    segment[10..12].copy_from_slice(&count.to_be_bytes());
+    segment[12..20].copy_from_slice(&from.1.to_be_bytes());
+    segment[20..28].copy_from_slice(&to.1.to_be_bytes());
     let mut cdb = [0; 16];
     (cdb[0], cdb[13]) = (0x83, list.len() as u8);
     Scsi::output(&cdb, &list)
@@ -191,4 +200,76 @@ fn a_disk_is_taken_away_when_no_copy_is_at_it_any_more() {
         fresh.inner().read(at, &mut raw).unwrap();
         assert_eq!(raw, block(0), "it went on at another volume");
     }
+}
+
+/// A target with these two disks.
+fn lab(from: impl Volume + 'static, to: impl Volume + 'static) -> Lab {
+    let (source, destination) = (Disk::new("from", unit("from", from)), Disk::new("to", unit("to", to)));
+    let mut target = open_target("disks", MemoryVolume::new(BLOCK as u64));
+    target.mounts = vec![mount(FROM.into(), &source, |_| true), mount(TO.into(), &destination, |_| true)];
+    Lab::new(vec![target])
+}
+
+#[test]
+fn files_are_copied_with_their_holes_and_what_overlaps_is_moved_as_a_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |name: &str| {
+        let options = OpenOptions::new(directory.path().join(name), Length::Bytes(CAPACITY));
+        Arc::new(FileVolume::open(options).unwrap())
+    };
+    let (from, to) = (open("from.img"), open("to.img"));
+    // Data, a hole, data that end within a block of the file system; and what is to be copied over.
+    let mut expected = vec![0; CAPACITY as usize];
+    for (begin, end) in [(0, 1 << 20), (3 << 20, (3 << 20) + 700 * BLOCK), (7 << 20, 8 << 20)] {
+        let numbers = (begin..end).map(|at| (at / BLOCK % 255) as u8 + 1).collect::<Vec<_>>();
+        from.write(begin as u64, &numbers, Durability::Volatile).unwrap();
+        expected[begin..end].copy_from_slice(&numbers);
+    }
+    to.write(0, &vec![9; CAPACITY as usize], Durability::Volatile).unwrap();
+    let lab = lab(Arc::clone(&from), Arc::clone(&to));
+    let mut initiator = settled(&lab);
+    let content = |volume: &FileVolume| {
+        let mut content = vec![0; CAPACITY as usize];
+        volume.read(0, &mut content).unwrap();
+        content
+    };
+    let blocks = (CAPACITY / BLOCK as u64) as u16;
+    initiator.run(&copy()).good();
+    assert!(content(&to) == expected);
+    to.flush().unwrap();
+    let allocated = std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(to.path()).unwrap()) * 512;
+    assert!(allocated < 3 << 20, "{allocated} bytes are allocated");
+    // By a block that no file system has, to another disk and on the same one, up and down.
+    for (begin, end, count) in
+        [((0, 3), (1, 8), blocks - 8), ((0, 0), (0, 5), blocks - 5), ((0, 5), (0, 0), 99)]
+    {
+        let (source, target) = if end.0 == 0 { (&from, &from) } else { (&from, &to) };
+        let (before, mut after) = (content(source), content(target));
+        let bytes = |block: u64| block as usize * BLOCK;
+        let length = usize::from(count) * BLOCK;
+        after[bytes(end.1)..][..length].copy_from_slice(&before[bytes(begin.1)..][..length]);
+        initiator.run(&copy_blocks(begin, end, count)).good();
+        assert!(content(target) == after, "{begin:?} {end:?}");
+    }
+}
+
+#[test]
+fn copies_in_both_directions_and_steps_at_both_ends_keep_none_waiting_for_ever() {
+    const ROUNDS: usize = 150;
+    let lab = lab(MemoryVolume::new(CAPACITY), MemoryVolume::new(CAPACITY));
+    settled(&lab).run(&Scsi::write(0, &[7; 64 * BLOCK])).good();
+    std::thread::scope(|scope| {
+        for (from, to) in [((FROM, 0), (TO, 32)), ((TO, 0), (FROM, 32)), ((FROM, 32), (FROM, 0))] {
+            let mut copier = settled(&lab);
+            let copies = copy_blocks(from, to, 64);
+            scope.spawn(move || (0..ROUNDS).for_each(|_| drop(copier.run(&copies).good())));
+        }
+        for lun in [FROM, TO] {
+            let mut stepper = settled(&lab);
+            let mut cdb = [0; 16];
+            (cdb[0], cdb[9], cdb[13]) = (0x89, 40, 1);
+            let step = Scsi::output(&cdb, &[block(7), block(7)].concat()).at(lun);
+            scope.spawn(move || (0..ROUNDS).for_each(|_| drop(stepper.run(&step))));
+        }
+    });
 }

@@ -90,7 +90,7 @@ fn a_token_is_used_over_the_wire() {
 }
 
 #[test]
-fn nothing_that_was_changed_meanwhile_is_written_with_a_token() {
+fn a_copy_ends_when_what_its_token_stands_for_is_changed() {
     let pair = Pair::new();
     let (mut own, mut other) = (pair.session(), pair.session());
     let token = token(&mut own);

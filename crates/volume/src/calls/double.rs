@@ -1,6 +1,7 @@
 //! A stand-in for tests: real files, with every call written down and any of them made to fail or to wait.
 
 use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -20,6 +21,7 @@ pub(crate) enum Call {
     Read,
     ReadWithoutWaiting,
     Write,
+    Copy,
     SynchronizeData,
     Synchronize,
     SetLength,
@@ -159,6 +161,15 @@ impl RecordingFile {
 }
 
 impl OpenFile for RecordingFile {
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.file.descriptor()
+    }
+
+    fn copy_range(&self, offset: u64, to: &dyn OpenFile, position: u64, length: u64) -> Result<u64, Errno> {
+        self.note(Call::Copy)?;
+        self.file.copy_range(offset, to, position, self.calls.most(length as usize) as u64)
+    }
+
     fn status(&self) -> Result<FileStatus, Errno> {
         self.file.status()
     }

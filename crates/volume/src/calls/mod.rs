@@ -10,6 +10,7 @@ pub(crate) mod double;
 pub(crate) mod power;
 
 use std::fmt::Debug;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -60,6 +61,18 @@ pub trait OpenFile: Send + Sync + Debug {
 
     /// pwrite(2).
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize, Errno>;
+
+    /// The descriptor, for calls that take two; `None` where there is none.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// copy_file_range(2): at most `length` bytes from `offset` to `position` of another file, or of this one. The file
+    /// system shares the blocks where it can. 0 at the end of this file.
+    fn copy_range(&self, offset: u64, to: &dyn OpenFile, position: u64, length: u64) -> Result<u64, Errno> {
+        let _ = (offset, to, position, length);
+        Err(Errno::OPNOTSUPP)
+    }
 
     /// fdatasync(2).
     fn synchronize_data(&self) -> Result<(), Errno>;

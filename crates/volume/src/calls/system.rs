@@ -2,7 +2,7 @@
 
 use std::io::IoSliceMut;
 use std::num::NonZeroU64;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Advice, FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom, Stat};
@@ -117,6 +117,23 @@ impl OpenFile for SystemFile {
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<usize, Errno> {
         rustix::io::pwrite(&self.0, data, offset)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
+    }
+
+    fn copy_range(
+        &self,
+        mut offset: u64,
+        to: &dyn OpenFile,
+        mut position: u64,
+        length: u64,
+    ) -> Result<u64, Errno> {
+        let to = to.descriptor().ok_or(Errno::OPNOTSUPP)?;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        rustix::fs::copy_file_range(&self.0, Some(&mut offset), to, Some(&mut position), length)
+            .map(|count| count as u64)
     }
 
     fn synchronize_data(&self) -> Result<(), Errno> {

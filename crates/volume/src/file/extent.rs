@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::claims::Member;
 use crate::calls::{OpenFile, uninterrupted};
-use crate::{ErrorKind, Result, VolumeError};
+use crate::{ErrorKind, Lent, Result, VolumeError};
 
 /// Part of an open file.
 #[derive(Debug)]
@@ -89,6 +89,18 @@ impl Extent {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn lend(&self, offset: u64, length: u64) -> Lent {
+        Lent { file: Arc::clone(&self.file), position: self.position(offset), length }
+    }
+
+    /// As many bytes as the system copies at once. It refuses what it can't do for many reasons (two file systems, a
+    /// block device, ranges that overlap); what is wrong with either file is for a read and a write to tell.
+    pub(super) fn copy_from(&self, lent: &Lent, offset: u64) -> u64 {
+        let position = self.position(offset);
+        let copy = || lent.file.copy_range(lent.position, &*self.file, position, lent.length);
+        uninterrupted(copy).unwrap_or(0)
     }
 
     pub(super) fn failure(&self, kind: ErrorKind, what: &str, at: u64, errno: Errno) -> VolumeError {

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use crate::calls::{FileCalls, FileKind};
 use crate::{
-    Allocation, DiskState, Durability, ErrorKind, Health, Mapping, Result, Space, Volume, VolumeError, range,
+    Allocation, DiskState, Durability, ErrorKind, Health, Lent, Mapping, Result, Space, Volume, VolumeError,
+    range,
 };
 pub use accept::{accept_loss_offline, accept_loss_offline_with};
 pub use atomic::Recovery;
@@ -216,6 +217,23 @@ impl Volume for FileVolume {
 
     fn tells_what_is_cached(&self) -> bool {
         self.extent.tells_what_is_cached()
+    }
+
+    fn lend(&self, offset: u64, length: u64) -> Result<Option<Lent>> {
+        range::check(self.extent.capacity(), offset, length)?;
+        if self.redo.is_torn(offset, length) {
+            self.settle()?;
+        }
+        Ok(Some(self.extent.lend(offset, length)))
+    }
+
+    fn copy_from(&self, lent: &Lent, offset: u64) -> Result<u64> {
+        let mut copied = 0;
+        self.change(offset, lent.length, Durability::Volatile, |_| {
+            copied = self.extent.copy_from(lent, offset);
+            Ok(())
+        })?;
+        Ok(copied)
     }
 
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {

@@ -91,3 +91,33 @@ fn a_range_outside_the_volume_changes_nothing() {
     volume.read(MIB, &mut []).unwrap();
     volume.deallocate(MIB, 0).unwrap();
 }
+
+#[test]
+fn a_range_is_copied_by_the_system_and_what_it_does_not_copy_is_left() {
+    let (directory, calls, volume) = recorded();
+    let other = super::open_recorded(&directory.path().join("other"), &calls).unwrap();
+    let data: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
+    volume.write(1000, &data, Durability::Volatile).unwrap();
+    let copy = |length| other.copy_from(&volume.lend(1000, length).unwrap().unwrap(), 5000);
+    calls.fail(Call::Copy, Errno::INTR);
+    assert_eq!(copy(200_000).unwrap(), 200_000);
+    assert_eq!((calls.count(Call::Read), calls.count(Call::Copy)), (0, 2));
+    let mut read = vec![0; data.len()];
+    other.read(5000, &mut read).unwrap();
+    assert!(read == data);
+    calls.shorten(4096);
+    assert_eq!(copy(200_000).unwrap(), 4096);
+    for errno in [Errno::XDEV, Errno::OPNOTSUPP, Errno::NOSPC, Errno::IO] {
+        calls.fail(Call::Copy, errno);
+        assert_eq!(copy(10).unwrap(), 0, "{errno:?}");
+    }
+    // Ranges that overlap are not for the system to copy.
+    assert_eq!(volume.copy_from(&volume.lend(0, 10_000).unwrap().unwrap(), 1000).unwrap(), 0);
+    assert_eq!(volume.lend(MIB - 10, 11).unwrap_err().kind, ErrorKind::OutOfRange);
+    let past = other.copy_from(&volume.lend(0, 11).unwrap().unwrap(), MIB - 10);
+    assert_eq!(past.unwrap_err().kind, ErrorKind::OutOfRange);
+    // A copy is lost with a flush that fails, like a write.
+    calls.fail(Call::SynchronizeData, Errno::IO);
+    assert_eq!(other.flush().unwrap_err().kind, ErrorKind::FlushFailed);
+    assert_eq!(copy(10).unwrap_err().kind, ErrorKind::FlushFailed);
+}
