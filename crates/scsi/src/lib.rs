@@ -14,6 +14,7 @@ mod access_states;
 mod buffer;
 mod capacity;
 mod cdb;
+mod cdb_usage;
 mod command_table;
 mod compare_and_write;
 mod conformance;
