@@ -6,7 +6,7 @@ use crate::keys::{KEYS, Kind, Sender, Use};
 
 /// Task management functions (RFC 7143 §11.5.1, RFC 7144 §6.3), and what becomes of them.
 const FUNCTIONS: &[(u8, &str, &str)] = &[
-    (1, "ABORT TASK", "done; of one that has ended there is no task (RFC 7143 §11.6.1 c), as libiscsi's suite wants it"),
+    (1, "ABORT TASK", "done; of one that has ended there is no task (RFC 7143 §11.6.1 c)"),
     (2, "ABORT TASK SET", "done"),
     (3, "CLEAR ACA", "not supported: there is never an auto contingent allegiance"),
     (4, "CLEAR TASK SET", "done, whatever target the others use the disk by"),

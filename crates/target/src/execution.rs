@@ -384,8 +384,8 @@ impl Executor {
         }
     }
 
-    /// Waits a little for others that are expected to want a flush, too, and takes them all. None are taken if a command
-    /// was abandoned meanwhile.
+    /// Waits a little for others that are expected to want a flush, too, and takes them all. None are taken if a
+    /// command was abandoned meanwhile.
     fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>, jobs: &mut Vec<Job>) -> MutexGuard<'a, State> {
         state.flushing = true;
         if state.waiting_for_flush() < state.expected {

@@ -1,8 +1,8 @@
 //! Which of the commands in a disk's task set may start (SAM-5 8.9): one task set for all nexuses (TST of the
 //! control mode page).
 //!
-//! Within its session a command has waited for those it has to wait for, except that HEAD OF QUEUE holds others back only
-//! here. What the medium has no part in never comes here, and neither waits nor is waited for.
+//! Within its session a command has waited for those it has to wait for, except that HEAD OF QUEUE holds others back
+//! only here. What the medium has no part in never comes here, and neither waits nor is waited for.
 
 use timedisk_iscsi::full_feature::Attribute;
 
@@ -35,8 +35,8 @@ impl State {
         if !self.marked {
             return Gate { open: true, heads: false, busy: false, ordered: false, first_ordered: usize::MAX };
         }
-        // SANITIZE and FORMAT UNIT may take hours; whatever comes meanwhile is told so. What works here for another disk
-        // is in the task set of that one.
+        // SANITIZE and FORMAT UNIT may take hours; whatever comes meanwhile is told so. What works here for another
+        // disk is in the task set of that one.
         let running = || self.running.iter().filter(|running| running.is_in_the_way && !running.is_visit);
         let queued = || self.queue.iter().map(|job| job.command.attribute);
         let is_head = |attribute| attribute == Attribute::HeadOfQueue;

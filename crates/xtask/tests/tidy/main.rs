@@ -25,26 +25,28 @@ fn root() -> PathBuf {
 
 /// Every text file that is not built and not git's own.
 fn files() -> Vec<SourceFile> {
-    const SKIPPED: [&str; 5] = [".git", "target", "artifacts", "coverage", "corpus"];
+    const SKIPPED: [&str; 6] =
+        [".git", "target", "fuzz/target", "fuzz/artifacts", "fuzz/coverage", "fuzz/corpus"];
     let root = root();
     let mut found = Vec::new();
     let mut directories = vec![root.clone()];
     while let Some(directory) = directories.pop() {
         for entry in std::fs::read_dir(&directory).unwrap() {
             let entry = entry.unwrap();
-            let (kind, name) = (entry.file_type().unwrap(), entry.file_name());
-            if SKIPPED.iter().any(|skipped| name == *skipped) {
+            let (kind, path) = (entry.file_type().unwrap(), entry.path());
+            if SKIPPED.iter().any(|skipped| path == root.join(skipped)) {
                 continue;
             }
             if kind.is_dir() {
-                directories.push(entry.path());
-            } else if let (true, Ok(text)) = (kind.is_file(), std::fs::read_to_string(entry.path())) {
-                let path = entry.path().strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+                directories.push(path);
+            } else if let (true, Ok(text)) = (kind.is_file(), std::fs::read_to_string(&path)) {
+                let path = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
                 found.push(SourceFile { path, text });
             }
         }
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
+    assert!(found.iter().any(|file| file.path == "crates/target/src/lib.rs"), "a crate is left out");
     assert!(found.len() > 20, "only {} files below {}", found.len(), root.display());
     found
 }
