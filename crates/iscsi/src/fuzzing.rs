@@ -97,6 +97,7 @@ impl Host for AnyHost {
     fn unit_exists(&mut self, lun: [u8; 8]) -> bool {
         lun == [0; 8]
     }
+    fn logged_out(&mut self) {}
     fn manage(&mut self, _: Function, _: [u8; 8]) -> bool {
         true
     }

@@ -413,6 +413,12 @@ impl Host for Guest {
         self.view().is_some_and(|(view, _)| view.server.unit(lun).is_some())
     }
 
+    fn logged_out(&mut self) {
+        if let Some((view, nexus)) = self.view() {
+            view.server.nexus_lost(nexus);
+        }
+    }
+
     fn manage(&mut self, function: Function, lun: [u8; 8]) -> bool {
         let Some((view, nexus)) = self.view() else { return false };
         match function {

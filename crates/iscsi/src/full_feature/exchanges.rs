@@ -180,6 +180,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
         };
         if answer == logout_response::CLOSED {
             self.abandon_all(host);
+            host.logged_out();
             self.direction = Direction::CloseAfterSending;
         }
         let shared = self.respond(Response::Logout, request.initiator_task_tag.get(), true);

@@ -44,6 +44,10 @@ pub trait Host: Policy {
     /// Whether there is a logical unit.
     fn unit_exists(&mut self, lun: [u8; 8]) -> bool;
 
+    /// The initiator logs out. What only this session kept from others is to be free before it reads the answer, for
+    /// whom it tells may come at once.
+    fn logged_out(&mut self);
+
     /// Carries out what a task management function means beyond this session. `false` where it is not supported.
     fn manage(&mut self, function: Function, lun: [u8; 8]) -> bool;
 

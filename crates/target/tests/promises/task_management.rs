@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use timedisk_iscsi::pdu::NO_TAG;
+use timedisk_iscsi::pdu::{NO_TAG, Response};
 use timedisk_volume::{FileVolume, Length, MemoryVolume, OpenOptions, Operation};
 
 use super::wire::{BLOCK, Lab, Scsi, block, held, open_target};
@@ -90,6 +90,21 @@ fn an_aborted_write_is_done_before_the_answer_or_never() {
         initiator.send_bytes(&wire);
         let read = initiator.finish(read_tag).good();
         assert_eq!(initiator.run(&Scsi::read(0, 1)).good(), read, "round {round}: it was done after its end");
+    }
+}
+
+#[test]
+fn what_was_reserved_is_free_when_the_logout_is_answered() {
+    let lab = Lab::memory(1 << 20);
+    let mut stays = lab.session("disk", &[]);
+    for round in 0..100 {
+        let mut leaves = lab.session("disk", &[]);
+        leaves.run(&Scsi::none(&[0x16, 0, 0, 0, 0, 0])).good();
+        assert_eq!(stays.run(&Scsi::test_unit_ready()).status, 0x18, "RESERVATION CONFLICT");
+        let logout = leaves.logout();
+        leaves.send(&logout);
+        leaves.expect(Response::Logout);
+        assert_eq!(stays.run(&Scsi::test_unit_ready()).status, 0, "round {round}");
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) struct Promises {
     pub(super) managed: Vec<(Function, [u8; 8])>,
     /// Statuses of commands that have failed, and whether others are aborted for them.
     pub(super) failed: Vec<u8>,
+    pub(super) logouts: usize,
     pub(super) aborts_others: bool,
     /// What there is to be told.
     pub(super) event: Option<[u8; 3]>,
@@ -90,6 +91,9 @@ impl Host for Promises {
     }
     fn unit_exists(&mut self, lun: [u8; 8]) -> bool {
         lun == LUN
+    }
+    fn logged_out(&mut self) {
+        self.logouts += 1;
     }
     fn manage(&mut self, function: Function, lun: [u8; 8]) -> bool {
         self.managed.push((function, lun));
@@ -183,6 +187,7 @@ impl Bench {
             abandoned: Vec::new(),
             managed: Vec::new(),
             failed: Vec::new(),
+            logouts: 0,
             aborts_others: false,
             event: None,
             answer: None,

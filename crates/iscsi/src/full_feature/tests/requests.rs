@@ -237,12 +237,12 @@ fn logout_abandons_what_runs_and_closes_after_its_answer() {
     header.reason = F | 2;
     header.initiator_task_tag = 4.into();
     assert_eq!(bench.give(header.bytes(), &[])[0].header[2], 2, "there is no recovery");
-    assert_eq!(bench.session.direction(), Direction::GoOn);
+    assert_eq!((bench.session.direction(), bench.host.logouts), (Direction::GoOn, 0));
     header.reason = F;
     let sent = bench.give(header.bytes(), &[]);
     assert_eq!((sent[0].kind(), sent[0].header[2]), (Response::Logout, 0));
     assert_eq!(bench.session.direction(), Direction::CloseAfterSending);
-    assert_eq!(bench.host.abandoned.len(), 1);
+    assert_eq!((bench.host.abandoned.len(), bench.host.logouts), (1, 1));
 }
 
 #[test]
