@@ -6,6 +6,7 @@ mod wire;
 mod bad_input;
 mod change;
 mod change_of_disks;
+mod clients;
 mod control_mode;
 mod copies;
 mod data_path;
