@@ -5,7 +5,8 @@
 //! SCSI and no client.
 //!
 //! [`FileVolume`] keeps them in a sparse file or a block device, [`MemoryVolume`] in memory, and
-//! [`ConcatenatedVolume`] in others, one after another. [`ImageFiles`] lets several disks lie in one file.
+//! [`ConcatenatedVolume`] in others, one after another, and [`MirrorVolume`] in others, each a copy of the rest.
+//! [`ImageFiles`] lets several disks lie in one file.
 //! [`DiskState`] is the small file beside an image that remembers who the disk is. Both reach the file system only
 //! through [`FileCalls`], in the order in which things must happen. [`FailingVolume`] and [`HeldVolume`] go
 //! around another volume and make it misbehave.
@@ -18,6 +19,7 @@ mod error;
 mod fault;
 mod file;
 mod memory;
+mod mirror;
 #[cfg(test)]
 mod model;
 mod range;
@@ -37,7 +39,11 @@ pub use file::{
     accept_loss_offline_with,
 };
 pub use memory::MemoryVolume;
-pub use state::DiskState;
+pub use mirror::{
+    Bits, FileRecord, Header, Listed, MemberRecord, MemberReport, MirrorMember, MirrorOptions, MirrorReport,
+    MirrorVolume, Resynced, Role, Tell, Witness,
+};
+pub use state::{DiskState, FileWitness};
 pub use volume::{Allocation, Durability, Health, Lent, Mapping, Space, Volume};
 
 /// Shorthand for the results of this crate.

@@ -2,8 +2,9 @@
 //! `IMAGE.START.timedisk` for a disk that does not begin where the image begins.
 
 mod place;
-mod store;
+pub(crate) mod store;
 mod text;
+mod witness;
 
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{ErrorKind, FileCalls, Result, SystemCalls, VolumeError};
 use text::{FLUSH_FAILED, LAST_SERVED, StateText};
+pub use witness::FileWitness;
 
 /// The state of one disk, read from its file and written back on every change.
 ///

@@ -80,7 +80,7 @@ impl Places {
 
 /// A name for the state file that tells a person which image it belongs to, and images of equal names apart.
 /// Symbolic links are not followed: that is what keeps names like /dev/disk/by-id/… stable.
-fn name_elsewhere(image: &Path, ending: &str) -> Result<OsString> {
+pub(super) fn name_elsewhere(image: &Path, ending: &str) -> Result<OsString> {
     let absolute = std::path::absolute(image).map_err(|error| {
         let message = format!("can't tell in which directory {} is", image.display());
         VolumeError::new(ErrorKind::CannotOpen, message).at(image).caused_by(error)

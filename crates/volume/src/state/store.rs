@@ -12,7 +12,7 @@ use crate::{ErrorKind, Result, VolumeError};
 const LONGEST: usize = 1 << 20;
 
 /// The content of the file `path`, or `None` if there is no such file.
-pub(super) fn read(calls: &dyn FileCalls, path: &Path) -> Result<Option<Vec<u8>>> {
+pub(crate) fn read(calls: &dyn FileCalls, path: &Path) -> Result<Option<Vec<u8>>> {
     let file = match calls.open(path, Access::Read) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(None),
@@ -42,7 +42,7 @@ fn read_all(file: &dyn OpenFile) -> std::result::Result<Vec<u8>, Errno> {
 
 /// Puts `content` into the place of the file `path`, so that a crash leaves the old one or the new one.
 /// It survives power loss when this returns.
-pub(super) fn replace(calls: &dyn FileCalls, path: &Path, content: &[u8]) -> Result<()> {
+pub(crate) fn replace(calls: &dyn FileCalls, path: &Path, content: &[u8]) -> Result<()> {
     write_new(calls, path, content).map_err(|errno| failure("write", path, errno))
 }
 

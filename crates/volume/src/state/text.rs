@@ -47,6 +47,11 @@ pub(super) fn is_setting(key: &str) -> bool {
 }
 
 impl StateText {
+    /// With no line yet.
+    pub(super) fn empty() -> Self {
+        Self { lines: Vec::new() }
+    }
+
     /// The state of a disk at byte `start` of its image, that gets its identity from `random`.
     pub(super) fn of_new_disk(random: u64, start: u64) -> Self {
         // NAA 3h in the first four bits; the serial number's other 60 follow it.

@@ -1,0 +1,291 @@
+//! What clients do to a mirror.
+
+use std::sync::atomic::Ordering;
+
+use super::commit::Failed;
+use super::member::Active;
+use super::{MirrorVolume, Role};
+use crate::{Durability, ErrorKind, Health, Mapping, Result, Volume, VolumeError, range};
+
+/// Reads of so many bytes beside each other go to the same member, so that it reads ahead for them.
+const STRIPE: u64 = 1 << 20;
+
+impl MirrorVolume {
+    /// Makes a change to a range on all members. It is good if one that is in has made it, and it is written down that
+    /// those are out that have not.
+    pub(super) fn change(
+        &self,
+        offset: u64,
+        length: u64,
+        change: &dyn Fn(&dyn Volume) -> Result<()>,
+    ) -> Result<()> {
+        self.count_call();
+        range::check(self.capacity, offset, length)?;
+        if self.read_only {
+            return Err(VolumeError::new(ErrorKind::ReadOnly, "the mirror is served read-only"));
+        }
+        if length == 0 {
+            return Ok(());
+        }
+        let _alone = self.ranges.take(offset, length);
+        self.check_promises()?;
+        self.mark(offset, length)?;
+        let members = self.shared().active();
+        let outcomes: Vec<Result<()>> =
+            members.iter().map(|active| change(&*active.volume).and_then(|()| check_lasts(active))).collect();
+        let result = self.judge(&members, outcomes, Some((offset, length)));
+        self.touch(offset, length);
+        result
+    }
+
+    /// Flushes all members at once.
+    pub(super) fn flush_members(&self) -> Result<()> {
+        self.check_promises()?;
+        let members = self.shared().active();
+        let flush = |active: &Active| active.volume.flush().and_then(|()| check_lasts(active));
+        let outcomes = match members.as_slice() {
+            [only] => vec![flush(only)],
+            _ => std::thread::scope(|scope| {
+                let threads: Vec<_> = members.iter().map(|active| scope.spawn(|| flush(active))).collect();
+                let lost = || Err(VolumeError::new(ErrorKind::FlushFailed, "a flush ended with a defect"));
+                threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| lost())).collect()
+            }),
+        };
+        self.judge(&members, outcomes, None)
+    }
+
+    /// What all members together have done. Who failed is dropped; if nobody who is in has done it, it has failed, and
+    /// in that range they may differ.
+    fn judge(&self, members: &[Active], outcomes: Vec<Result<()>>, range: Option<(u64, u64)>) -> Result<()> {
+        let in_order = members.iter().zip(&outcomes);
+        let done = in_order.clone().any(|(active, outcome)| active.role == Role::In && outcome.is_ok());
+        if done && outcomes.iter().all(Result::is_ok) {
+            return self.commit_what_is_due();
+        }
+        let failed = members.iter().zip(outcomes).filter_map(|(active, outcome)| {
+            outcome.err().map(|error| Failed { index: active.index, life: active.life, error })
+        });
+        let failed: Vec<Failed> = failed.collect();
+        if done {
+            return self.drop_members(failed).and_then(|()| self.commit_what_is_due());
+        }
+        let failed_flush = failed.iter().any(|failed| failed.error.kind == ErrorKind::FlushFailed);
+        if let Some((offset, length)) = range.filter(|_| !failed_flush) {
+            self.shared().differ_in(self.regions(offset, length));
+        } else {
+            let mut shared = self.shared();
+            let marked: Vec<u64> = shared.marked.set_from(0).collect();
+            shared.differ_in(marked.into_iter());
+            drop(shared);
+            self.failures.fetch_add(1, Ordering::SeqCst);
+            self.flush_failed.store(true, Ordering::SeqCst);
+        }
+        let first = failed.into_iter().next().map(|failed| failed.error);
+        Err(first.unwrap_or_else(|| VolumeError::new(ErrorKind::WriteFailed, "the mirror has no member")))
+    }
+
+    /// Refuses what can't be promised. After the loss of a failed flush is accepted, nobody knows what was lost where.
+    fn check_promises(&self) -> Result<()> {
+        if self.flush_failed.load(Ordering::SeqCst) {
+            let mut shared = self.shared();
+            if !shared.all_in_are_healthy() {
+                let message = "flushes of all members of the mirror failed: what was written since the last good \
+                               flush may be lost, so the disk refuses writes until `timedisk disk accept-loss`";
+                return Err(VolumeError::new(ErrorKind::FlushFailed, message));
+            }
+            let marked: Vec<u64> = shared.marked.set_from(0).collect();
+            shared.differ_in(marked.into_iter());
+            for member in shared.members.iter_mut().filter(|member| member.role == Role::In) {
+                member.failures_before = member.volume.as_ref().map_or(0, |volume| volume.failed_flushes());
+            }
+            self.flush_failed.store(false, Ordering::SeqCst);
+        }
+        self.commit_what_is_due()
+    }
+
+    /// Marks the regions of a range beside all members, durably, where they are not. The range is taken.
+    pub(super) fn mark(&self, offset: u64, length: u64) -> Result<()> {
+        let regions = self.regions(offset, length);
+        let is_marked = |marked: &super::Bits| regions.clone().all(|region| marked.get(region));
+        if is_marked(&self.shared().marked) {
+            return Ok(());
+        }
+        let mut journal = self.journal();
+        let (mut marked, members) = {
+            let shared = self.shared();
+            (shared.marked.clone(), shared.active())
+        };
+        if is_marked(&marked) {
+            return Ok(());
+        }
+        regions.clone().for_each(|region| marked.set(region));
+        let first = super::Bits::byte_of(*regions.start());
+        let last = super::Bits::byte_of(*regions.end());
+        let bytes = marked.bytes().get(first..=last).unwrap_or_default();
+        let failed = journal.each(&members, |_, record| record.write_bits(first, bytes, true));
+        if !failed.is_empty() {
+            self.drop_locked(&mut journal, failed)?;
+        }
+        let mut shared = self.shared();
+        regions.for_each(|region| shared.marked.set(region));
+        Ok(())
+    }
+
+    /// Remembers when the range was written.
+    pub(super) fn touch(&self, offset: u64, length: u64) {
+        let mut shared = self.shared();
+        shared.sequence += 1;
+        let sequence = shared.sequence;
+        for region in self.regions(offset, length) {
+            shared.touched.insert(region, sequence);
+        }
+    }
+
+    /// The members that may be asked for a range, the best first; whether they have to be made alike before.
+    fn readers(&self, offset: u64, length: u64) -> (Vec<Active>, bool) {
+        let shared = self.shared();
+        let mut readers = shared.readable();
+        if shared.readers_differ(self.regions(offset, length.max(1))) {
+            return (readers, !self.read_only);
+        }
+        drop(shared);
+        // While somebody writes there, one member alone is asked, or a later read might return older data.
+        if readers.len() > 1 && !self.ranges.is_taken(offset, length) {
+            let turn = usize::try_from(offset / STRIPE).unwrap_or(0) % readers.len();
+            readers.rotate_left(turn);
+        }
+        // Whoever has lost what was written is asked last.
+        readers.sort_by_key(Active::has_lost);
+        (readers, false)
+    }
+
+    pub(super) fn read_somewhere(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let (readers, differ) = self.readers(offset, range::length_of(buffer));
+        if differ {
+            return self.read_where_they_differ(offset, buffer);
+        }
+        let mut bad: Vec<Active> = Vec::new();
+        let mut first = None;
+        for active in readers {
+            match active.volume.read(offset, buffer) {
+                Ok(()) if bad.is_empty() => return Ok(()),
+                Ok(()) => return self.repair(offset, buffer, &active, bad),
+                Err(error) => {
+                    self.note_bad_read(&active, &error);
+                    first.get_or_insert(error);
+                    bad.push(active);
+                }
+            }
+        }
+        Err(first.unwrap_or_else(|| VolumeError::new(ErrorKind::ReadFailed, "the mirror has no member")))
+    }
+
+    fn note_bad_read(&self, active: &Active, error: &VolumeError) {
+        let mut shared = self.shared();
+        let Some(member) = shared.members.get_mut(active.index) else { return };
+        member.read_errors += 1;
+        let (name, count) = (member.name.clone(), member.read_errors);
+        drop(shared);
+        // The first few, and then ever fewer.
+        if count.is_power_of_two() {
+            self.tell(&format!(
+                "{name} can't be read ({count} times by now): {}",
+                super::commit::in_full(error)
+            ));
+        }
+    }
+
+    /// Writes what one member has to those that could not read it. It is read again, for it may have been changed.
+    fn repair(&self, offset: u64, buffer: &mut [u8], good: &Active, bad: Vec<Active>) -> Result<()> {
+        if self.read_only {
+            return Ok(());
+        }
+        let length = range::length_of(buffer);
+        let alone = self.ranges.take(offset, length);
+        let readers = self.shared().readable();
+        let is_still =
+            |member: &Active| readers.iter().any(|r| (r.index, r.life) == (member.index, member.life));
+        if !is_still(good) {
+            // It was dropped meanwhile, and may have missed a write since.
+            drop(alone);
+            return self.read_somewhere(offset, buffer);
+        }
+        good.volume.read(offset, buffer)?;
+        if self.flush_failed.load(Ordering::SeqCst) || self.mark(offset, length).is_err() {
+            // What was read is good all the same.
+            return Ok(());
+        }
+        let bad: Vec<Active> = bad.into_iter().filter(is_still).collect();
+        self.write_to(offset, buffer, &bad)?;
+        self.touch(offset, length);
+        Ok(())
+    }
+
+    /// Writes to some members. Who can't take it is dropped.
+    pub(super) fn write_to(&self, offset: u64, data: &[u8], members: &[Active]) -> Result<()> {
+        let failed = members.iter().filter_map(|active| {
+            let written = active.volume.write(offset, data, Durability::Volatile);
+            let error = written.and_then(|()| check_lasts(active)).err()?;
+            Some(Failed { index: active.index, life: active.life, error })
+        });
+        let failed: Vec<Failed> = failed.collect();
+        if failed.is_empty() { Ok(()) } else { self.drop_members(failed) }
+    }
+
+    /// After a crash members may differ where something was being written. What is read there once must be read there
+    /// ever after, whoever fails: so the others get it first.
+    fn read_where_they_differ(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let length = range::length_of(buffer);
+        let _alone = self.ranges.take(offset, length);
+        let mut readers = self.shared().readable();
+        readers.sort_by_key(Active::has_lost);
+        let mut first = None;
+        for (position, active) in readers.iter().enumerate() {
+            match active.volume.read(offset, buffer) {
+                Ok(()) => {
+                    let mut others = readers.clone();
+                    others.remove(position);
+                    self.write_to(offset, buffer, &others)?;
+                    self.touch(offset, length);
+                    return Ok(());
+                }
+                Err(error) => {
+                    self.note_bad_read(active, &error);
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        Err(first.unwrap_or_else(|| VolumeError::new(ErrorKind::ReadFailed, "the mirror has no member")))
+    }
+
+    pub(super) fn read_at_hand(&self, offset: u64, buffer: &mut [u8]) -> bool {
+        let (readers, differ) = self.readers(offset, range::length_of(buffer));
+        let first = readers.first().filter(|_| !differ);
+        first.is_some_and(|active| active.volume.read_cached(offset, buffer).unwrap_or(false))
+    }
+
+    pub(super) fn mapping_somewhere(&self, offset: u64) -> Result<Mapping> {
+        let mut first = None;
+        for active in self.shared().readable() {
+            match active.volume.mapping(offset) {
+                // A member may be longer.
+                Ok(mapping) => {
+                    let length = mapping.length.min(self.capacity - offset);
+                    return Ok(Mapping { length, ..mapping });
+                }
+                Err(error) => {
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        Err(first.unwrap_or_else(|| VolumeError::new(ErrorKind::ReadFailed, "the mirror has no member")))
+    }
+}
+
+/// A member that has lost what was written to it has failed, whoever flushed it, and even if that was accepted since.
+fn check_lasts(active: &Active) -> Result<()> {
+    if active.has_lost() || active.volume.health() != Health::Good {
+        return Err(VolumeError::new(ErrorKind::FlushFailed, "a flush of it has failed"));
+    }
+    Ok(())
+}

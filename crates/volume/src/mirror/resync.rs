@@ -1,0 +1,291 @@
+//! Making members alike again, region by region, while the mirror is used; and taking new members in.
+
+use std::sync::Arc;
+
+use super::commit::Failed;
+use super::header::Role;
+use super::member::{Active, Member};
+use super::{Bits, MirrorMember, MirrorVolume, resolve};
+use crate::{Allocation, Durability, ErrorKind, Result, Volume, VolumeError};
+
+/// Bytes that are compared and copied at once.
+pub(super) const CHUNK: u64 = 1 << 20;
+
+/// Bytes that are written if one of them differs.
+const PIECE: usize = 16 << 10;
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resynced {
+    /// All members that are not out are alike.
+    Nothing,
+    /// A region was made alike; there may be more.
+    Region,
+    /// It was told to stop in the middle of a region.
+    Stopped,
+    /// What is left can't be read on any member that has it.
+    Unreadable,
+}
+
+impl MirrorVolume {
+    /// Makes the next region after `from` alike in which members differ; moves `from` behind it, and to the start again
+    /// after the last. Calls `go_on` after each part, which may wait, and stops if that says so.
+    ///
+    /// # Errors
+    /// What went wrong could not be written down.
+    pub fn resync(&self, from: &mut u64, go_on: &mut dyn FnMut() -> bool) -> Result<Resynced> {
+        if self.read_only || self.health() != crate::Health::Good {
+            return Ok(Resynced::Nothing);
+        }
+        let (region, differing) = {
+            let shared = self.shared();
+            let mut wanted = Bits::none(shared.marked.count());
+            let active = shared.members.iter().filter(|member| member.role != Role::Out);
+            active.for_each(|member| wanted.merge(&member.todo));
+            let next = wanted.set_from(*from).next().or_else(|| wanted.set_from(0).next());
+            (next, shared.differing)
+        };
+        let Some(region) = region else {
+            *from = 0;
+            self.promote()?;
+            return Ok(Resynced::Nothing);
+        };
+        *from = region + 1;
+        let lacks = |member: &Member| member.role != Role::Out && member.todo.get(region);
+        let targets: Vec<Active> = {
+            let shared = self.shared();
+            let active = shared.active();
+            let lacking = |active: &Active| shared.members.get(active.index).is_some_and(lacks);
+            active.into_iter().filter(lacking).collect()
+        };
+        let end = (region + 1).saturating_mul(self.region).min(self.capacity);
+        let mut at = region * self.region;
+        while at < end {
+            let length = CHUNK.min(end - at);
+            if !self.copy_chunk(at, length, region)? {
+                return Ok(Resynced::Unreadable);
+            }
+            at += length;
+            if !go_on() {
+                return Ok(Resynced::Stopped);
+            }
+        }
+        self.note_alike(region, &targets, differing)?;
+        self.promote()?;
+        Ok(Resynced::Region)
+    }
+
+    /// Copies a chunk from a member that has it to all that lack it. Answers whether anybody could read it.
+    fn copy_chunk(&self, offset: u64, length: u64, region: u64) -> Result<bool> {
+        let _alone = self.ranges.take(offset, length);
+        let (sources, targets) = {
+            let shared = self.shared();
+            let lacks =
+                |a: &Active| shared.members.get(a.index).is_some_and(|member| member.todo.get(region));
+            let (targets, sources): (Vec<_>, Vec<_>) = shared.active().into_iter().partition(lacks);
+            (sources, targets)
+        };
+        if targets.is_empty() {
+            return Ok(true);
+        }
+        let sources = sources.into_iter().filter(|source| source.role == Role::In);
+        let mut data = vec![0; usize::try_from(length).unwrap_or(0)];
+        let mut found = None;
+        for source in sources {
+            match read_sparse(&*source.volume, offset, &mut data) {
+                Ok(is_hole) => {
+                    found = Some(is_hole);
+                    break;
+                }
+                Err(error) => {
+                    self.tell(&format!("bytes {offset} and on can't be resynced from a member: {error}"));
+                }
+            }
+        }
+        let Some(is_hole) = found else { return Ok(false) };
+        let mut failed = Vec::new();
+        for target in targets {
+            if let Err(error) = make_like(&*target.volume, offset, &data, is_hole) {
+                failed.push(Failed { index: target.index, life: target.life, error });
+            }
+        }
+        if !failed.is_empty() {
+            self.drop_members(failed)?;
+        }
+        Ok(true)
+    }
+
+    /// The targets have the region as the others do, as soon as it is flushed; unless something went wrong since.
+    fn note_alike(&self, region: u64, targets: &[Active], differing: u64) -> Result<()> {
+        let mut failed = Vec::new();
+        for Active { index, life, volume, .. } in targets {
+            if let Err(error) = volume.flush() {
+                failed.push(Failed { index: *index, life: *life, error });
+            }
+        }
+        if !failed.is_empty() {
+            self.drop_members(failed)?;
+        }
+        let mut shared = self.shared();
+        if shared.differing != differing {
+            return Ok(());
+        }
+        for target in targets {
+            if let Some(member) = shared.members.get_mut(target.index).filter(|m| m.life == target.life) {
+                member.todo.clear(region);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets those in who lack nothing any more.
+    fn promote(&self) -> Result<()> {
+        let is_ready = |member: &Member| member.role == Role::Syncing && member.todo.is_empty();
+        if !self.shared().members.iter().any(is_ready) {
+            return Ok(());
+        }
+        let mut journal = self.journal();
+        let mut told = Vec::new();
+        for member in self.shared().members.iter_mut().filter(|member| is_ready(member)) {
+            member.role = Role::In;
+            told.push(format!("{} is a full member of the mirror again", member.name));
+        }
+        self.commit(&mut journal)?;
+        told.iter().for_each(|words| self.tell(words));
+        Ok(())
+    }
+
+    /// Takes a member into the place of another, or the same one back. It gets what it misses; if it never was one,
+    /// all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::CannotOpen`] if it is shorter than the mirror, or is in use in it already; or it could not be
+    /// written down.
+    pub fn replace(&self, index: usize, new: MirrorMember) -> Result<()> {
+        let refuse = |message: String| Err(VolumeError::new(ErrorKind::CannotOpen, message));
+        let MirrorMember { name, place, volume, record: Some(record), witness, born, .. } = new else {
+            return refuse("a member without a record can't be taken in".into());
+        };
+        let volume: Arc<dyn Volume> = match volume {
+            Ok(volume) => volume,
+            Err(reason) => return refuse(format!("{name} can't be taken into the mirror: {reason}")),
+        };
+        if self.read_only {
+            return refuse("the mirror is served read-only: nothing is written to its members".into());
+        }
+        if volume.capacity() < self.capacity {
+            return refuse(format!(
+                "{name} has {} bytes, fewer than the {} of the mirror: name one that is as long or longer",
+                volume.capacity(),
+                self.capacity
+            ));
+        }
+        let own = record.header().ok().flatten();
+        let mut journal = self.journal();
+        let is_out = |member: &Member| member.role == Role::Out;
+        if !self.shared().members.get(index).is_some_and(is_out) {
+            return refuse(format!("{name} would take the place of a member that is not out"));
+        }
+        let now = self.header_now(&journal);
+        let returns = own.filter(|own| {
+            now.members.get(index).is_some_and(|listed| listed.id == own.own)
+                && resolve::misses_only_marks(own, &born, &now)
+        });
+        let (id, misses) = match &returns {
+            Some(own) => (own.own, record.bits(now.regions())?),
+            None => (super::open::random()?, Bits::all(now.regions())),
+        };
+        // Before anybody calls it a member, it and the others have the marks of what it misses.
+        let (mut marked, active) = {
+            let shared = self.shared();
+            (shared.marked.clone(), shared.active())
+        };
+        marked.merge(&misses);
+        record.save_bits(&marked)?;
+        let failed = Self::save_bits(&journal, &active, &marked);
+        if !failed.is_empty() {
+            self.drop_locked(&mut journal, failed)?;
+        }
+        if let Some(slot) = journal.records.get_mut(index) {
+            *slot = (Some(record), born);
+        }
+        if let Some(slot) = journal.witnesses.get_mut(index) {
+            *slot = witness;
+        }
+        self.put(index, Newcomer { name, id, place, volume, todo: marked.clone() }, marked);
+        self.commit(&mut journal)?;
+        let shared = self.shared();
+        match shared.members.get(index) {
+            Some(member) if member.role == Role::Out => refuse(member.reason.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn put(&self, index: usize, new: Newcomer, marked: Bits) {
+        let mut shared = self.shared();
+        shared.marked = marked;
+        let Some(member) = shared.members.get_mut(index) else { return };
+        let Newcomer { name, id, place, volume, todo } = new;
+        *member = Member {
+            name,
+            id,
+            place,
+            role: Role::Syncing,
+            floor: 0,
+            left: 0,
+            failures_before: volume.failed_flushes(),
+            volume: Some(volume),
+            life: member.life + 1,
+            todo,
+            read_errors: 0,
+            reason: String::new(),
+        };
+        shared.unsaved = true;
+    }
+}
+
+/// Who takes a place.
+struct Newcomer {
+    name: String,
+    id: u64,
+    place: u64,
+    volume: Arc<dyn Volume>,
+    todo: Bits,
+}
+
+/// Reads a range; answers whether all of it is a hole.
+fn read_sparse(volume: &dyn Volume, offset: u64, data: &mut [u8]) -> Result<bool> {
+    let mapping = volume.mapping(offset)?;
+    if !mapping.allocated && mapping.length >= data.len() as u64 {
+        data.fill(0);
+        return Ok(true);
+    }
+    volume.read(offset, data).map(|()| false)
+}
+
+/// Writes to a member what it does not have. Holes stay holes.
+fn make_like(target: &dyn Volume, offset: u64, data: &[u8], is_hole: bool) -> Result<()> {
+    let mut there = vec![0; data.len()];
+    match read_sparse(target, offset, &mut there) {
+        Ok(true) if is_hole => return Ok(()),
+        Ok(_) if is_hole => return zero(target, offset, data),
+        Ok(_) => {}
+        // What can't be read is written.
+        Err(_) => there.clear(),
+    }
+    let mut at = offset;
+    for (index, piece) in data.chunks(PIECE).enumerate() {
+        if there.chunks(PIECE).nth(index) != Some(piece) {
+            match piece.iter().all(|byte| *byte == 0) {
+                true => zero(target, at, piece)?,
+                false => target.write(at, piece, Durability::Volatile)?,
+            }
+        }
+        at += piece.len() as u64;
+    }
+    Ok(())
+}
+
+fn zero(target: &dyn Volume, offset: u64, data: &[u8]) -> Result<()> {
+    target.write_zeroes(offset, data.len() as u64, Allocation::Release, Durability::Volatile)
+}

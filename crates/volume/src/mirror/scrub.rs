@@ -1,0 +1,97 @@
+//! Comparing the members, and making those like the first that differ. Nobody has checksums, so the first member that
+//! can be read is taken to be right.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use super::MirrorVolume;
+use super::member::Active;
+use super::resync::CHUNK;
+use crate::{Health, Result, Volume};
+
+/// How far a comparison is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Scrub {
+    pub(super) wanted: bool,
+    /// Bytes that were compared.
+    pub(super) done: Option<u64>,
+    /// Bytes of the parts that differed.
+    pub(super) repaired: u64,
+}
+
+impl MirrorVolume {
+    /// Asks for a comparison, from the start.
+    pub fn start_scrub(&self) {
+        *self.scrub() = Scrub { wanted: true, done: Some(0), repaired: 0 };
+    }
+
+    pub(super) fn scrub_state(&self) -> Scrub {
+        *self.scrub()
+    }
+
+    fn scrub(&self) -> MutexGuard<'_, Scrub> {
+        self.scrub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Compares the next part, if that was asked for. Answers whether there is more.
+    ///
+    /// # Errors
+    /// A member had to be dropped, and that could not be written down.
+    pub fn scrub_step(&self) -> Result<bool> {
+        let state = self.scrub_state();
+        let at = state.done.unwrap_or(0);
+        if !state.wanted || self.health() != Health::Good {
+            return Ok(false);
+        }
+        let length = CHUNK.min(self.capacity.saturating_sub(at));
+        let repaired = if length > 0 { self.compare(at, length)? } else { 0 };
+        let mut scrub = self.scrub();
+        if scrub.done == Some(at) {
+            scrub.done = Some(at + length);
+            scrub.repaired += repaired;
+            scrub.wanted = at + length < self.capacity;
+        }
+        let Scrub { wanted, repaired, .. } = *scrub;
+        drop(scrub);
+        if !wanted {
+            self.tell(&format!(
+                "the members of the mirror were compared; {repaired} bytes had to be repaired"
+            ));
+        }
+        Ok(wanted)
+    }
+
+    /// Compares a part; answers how many bytes were repaired.
+    fn compare(&self, offset: u64, length: u64) -> Result<u64> {
+        let _alone = self.ranges.take(offset, length);
+        let readers = {
+            let shared = self.shared();
+            // What is to be resynced anyway need not be compared.
+            if shared.readers_differ(self.regions(offset, length)) { Vec::new() } else { shared.readable() }
+        };
+        let mut right: Option<Vec<u8>> = None;
+        let mut wrong: Vec<Active> = Vec::new();
+        for active in readers {
+            let mut data = vec![0; usize::try_from(length).unwrap_or(0)];
+            match (active.volume.read(offset, &mut data), &right) {
+                (Ok(()), None) => right = Some(data),
+                (Ok(()), Some(right)) if *right == data => {}
+                _ => wrong.push(active),
+            }
+        }
+        let Some(right) = right.filter(|_| !wrong.is_empty()) else { return Ok(0) };
+        let names: Vec<String> = {
+            let shared = self.shared();
+            wrong.iter().filter_map(|a| Some(shared.members.get(a.index)?.name.clone())).collect()
+        };
+        let names = names.join(" and ");
+        if self.read_only {
+            self.tell(&format!("{names} differs from the first member at byte {offset}"));
+            return Ok(length);
+        }
+        self.mark(offset, length)?;
+        self.write_to(offset, &right, &wrong)?;
+        self.touch(offset, length);
+        self.tell(&format!("{names} differed from the first member at byte {offset}, and was made like it"));
+        Ok(length)
+    }
+}

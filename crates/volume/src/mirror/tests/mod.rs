@@ -1,0 +1,8 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod double;
+mod dropping;
+mod files;
+mod histories;
+mod opening;
+mod resyncing;
