@@ -1,4 +1,5 @@
-//! What each target is made of, and what of it can be served: extents, alone or one after the other.
+//! What each target is made of, and what of it can be served: extents, alone, one after the other, or as copies of each
+//! other.
 
 use crate::configuration::{Configuration, Device, Level, Storage};
 use crate::journal::Journal;
@@ -24,22 +25,18 @@ pub(crate) fn resolve(configuration: &mut Configuration, journal: &mut Journal<'
         let behind = behind(devices, target.storage);
         for (index, device) in behind.devices {
             let refused = match device.level {
-                Level::Mirror => Some(format!(
-                    "RAID1 devices are not served yet, and {} is a mirror",
-                    quoted(&device.name)
-                )),
                 Level::Other(level) => {
                     Some(format!("RAID{level} devices are not served, and {} is one", quoted(&device.name)))
                 }
-                Level::Concatenation => None,
+                Level::Concatenation | Level::Mirror => None,
             };
             if let Some(message) = refused {
                 let span = target.storage_span.clone();
-                let help = "name a single extent or a RAID0 device";
+                let help = "name a single extent, a RAID0 or a RAID1 device";
                 refusals.push(Refusal { target: target_index, span, message, help });
                 break;
             }
-            if device.members.len() > 1 && named.insert(index) {
+            if device.level == Level::Concatenation && device.members.len() > 1 && named.insert(index) {
                 journal.notice(
                     target.storage_span.clone(),
                     format!("what NetBSD's own daemon wrote on {} is scrambled", quoted(&device.name)),

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::BenchOptions;
-use crate::commands::{DiskCommand, DiskOptions, KickOptions, ReloadOptions, ResizeOptions, StatusOptions};
+use crate::commands::{
+    DiskCommand, DiskOptions, KickOptions, MirrorCommand, ReloadOptions, ResizeOptions, StatusOptions,
+};
 use crate::service::ServiceCommand;
 
 /// Serves sparse files as SCSI disks over iSCSI.
@@ -45,6 +47,8 @@ pub(crate) enum Verb {
     /// Look after one disk.
     #[command(subcommand)]
     Disk(DiskCommand),
+    #[command(subcommand)]
+    Mirror(MirrorCommand),
     Bench(BenchOptions),
 }
 

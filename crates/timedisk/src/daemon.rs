@@ -1,17 +1,17 @@
 //! The running daemon, as those see it who look after it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use timedisk_scsi::{Attention, OverhaulState};
 use timedisk_target::{Disk as Served, Listening, PortalGroup, Server, SessionStatus, Stuck};
-use timedisk_volume::{Health, Volume};
+use timedisk_volume::{Health, MirrorVolume, Volume};
 
 use crate::command_line::ServeOptions;
 use crate::control::{self, AccessState, DiskState, Erasing, Refusal, RefusalKind, Reloaded, Status};
 use crate::descriptors;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Mirror, check_path};
 use crate::plan::{self, Disk, Part, Plan, Unplanned};
 use crate::portals;
 use crate::rooms::Rooms;
@@ -50,6 +50,8 @@ pub(crate) struct Daemon {
 pub(crate) struct Shown {
     pub(crate) disk: Disk,
     pub(crate) served: Arc<Served>,
+    /// With the names of their devices. Who asks how they are must not keep them open.
+    mirrors: Vec<(String, Weak<MirrorVolume>)>,
 }
 
 impl Daemon {
@@ -171,7 +173,13 @@ impl Daemon {
 
     /// Stops, and names disks that are stuck.
     pub(crate) fn shutdown(&self, grace: Duration) -> Result<(), Stuck> {
-        self.server.shutdown(grace)
+        let stopped = self.server.shutdown(grace);
+        if stopped.is_ok()
+            && let Ok(mut inventory) = lock(&self.inventory, Instant::now() + FOR_A_TURN)
+        {
+            inventory.close_mirrors();
+        }
+        stopped
     }
 }
 
@@ -243,6 +251,16 @@ impl control::Daemon for Daemon {
         })
     }
 
+    fn replace_member(&self, disk: &str, member: &str, path: Option<&str>) -> Result<(), Refusal> {
+        self.on(disk, |inventory, position| {
+            inventory.replace_member(position, member, check_path(path)?).map(|()| Vec::new())
+        })
+    }
+
+    fn scrub(&self, disk: &str) -> Result<(), Refusal> {
+        self.on(disk, |inventory, position| inventory.scrub(position).map(|()| Vec::new()))
+    }
+
     fn accept_loss(&self, disk: &str) -> Result<(), Refusal> {
         self.on(disk, |inventory, position| inventory.accept_loss(position).map(|()| Vec::new()))
     }
@@ -255,6 +273,9 @@ impl Shown {
             None => DiskState::Offline,
             Some(Health::Good) => DiskState::Online,
             Some(Health::FlushFailed) => DiskState::Failed,
+        };
+        let mirror = |(name, mirror): &(String, Weak<MirrorVolume>)| {
+            Some(control::Mirror::of(name, &mirror.upgrade()?.report()))
         };
         let allocated = |part: &Part| rooms.allocated(&part.path);
         let traffic = unit.counters().traffic();
@@ -272,6 +293,7 @@ impl Shown {
                 OverhaulState::GoesOn(percent) => Erasing::Percent(percent),
                 OverhaulState::Failed => Erasing::Failed,
             }),
+            mirrors: self.mirrors.iter().filter_map(mirror).collect(),
             serial: unit.identity().serial.clone(),
             sessions: sessions as u64,
             reads: traffic.reads,
@@ -318,10 +340,15 @@ fn session_status(session: SessionStatus) -> control::Session {
     }
 }
 
+fn weakly(mirror: &Mirror) -> (String, Weak<MirrorVolume>) {
+    (mirror.name.clone(), Arc::downgrade(&mirror.volume))
+}
+
 fn shown(inventory: &Inventory) -> Vec<Shown> {
     let one = |(disk, unit): (&Disk, &crate::inventory::Unit)| Shown {
         disk: disk.clone(),
         served: Arc::clone(&unit.served),
+        mirrors: unit.healing.iter().flat_map(|healing| &healing.mirrors).map(weakly).collect(),
     };
     inventory.disks().map(one).collect()
 }

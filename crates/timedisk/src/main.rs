@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Verb::Online(options) => commands::online(&options),
         Verb::Kick(options) => commands::kick(&options),
         Verb::Service(command) => service::run(&command),
+        Verb::Mirror(command) => commands::mirror(&command),
         Verb::Disk(DiskCommand::AcceptLoss(options)) => commands::accept_loss(&options),
         Verb::Disk(DiskCommand::Access(options)) => commands::access(&options),
         Verb::Bench(options) => bench::run(&options),

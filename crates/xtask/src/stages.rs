@@ -28,6 +28,7 @@ static STAGES: &[Stage] = &[
     Stage { name: "test", what: "unit, property and integration tests (cargo test)", run: cargo::test },
     Stage { name: "cli", what: "what a person meets at the command line, from the first start on", run: cli },
     Stage { name: "control", what: "a daemon that is looked after, is not there, or hangs", run: control },
+    Stage { name: "mirror", what: "members of mirrors that fail, go missing and come back", run: mirror },
     Stage { name: "service", what: "as a service: files, readiness, watchdog, passed sockets", run: service },
     Stage {
         name: "libiscsi",
@@ -156,6 +157,10 @@ fn cli(context: &mut Context<'_>) -> Result<()> {
 
 fn control(context: &mut Context<'_>) -> Result<()> {
     script(context, "tests/control/run", Duration::from_secs(4 * 60))
+}
+
+fn mirror(context: &mut Context<'_>) -> Result<()> {
+    script(context, "tests/mirror/run", Duration::from_secs(4 * 60))
 }
 
 fn service(context: &mut Context<'_>) -> Result<()> {

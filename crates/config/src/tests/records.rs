@@ -93,17 +93,18 @@ fn a_concatenation_that_netbsd_wrote_is_said_to_be_scrambled_once() {
 }
 
 #[test]
-fn a_target_on_a_mirror_is_refused_for_now() {
+fn a_target_stands_on_a_mirror_as_on_any_device() {
     let extents = "extent0 /a 0 1MB\nextent1 /b 0 1MB\nextent2 /c 0 1MB\n";
     let unused = good(&format!("{extents}device0 RAID1 extent0 extent1\ntarget0 rw extent2 all\n"));
     assert_eq!(unused.devices[0].level, Level::Mirror);
     assert_eq!(unused.devices[0].members, [Storage::Extent(0), Storage::Extent(1)]);
-    for above in ["target0 rw device0 all\n", "device1 RAID0 device0 extent2\ntarget0 rw device1 all\n"] {
-        let outcome = read(&format!("{extents}device0 RAID1 extent0 extent1\n{above}"));
-        assert!(
-            only_mistake(&outcome).contains("RAID1 devices are not served yet, and `device0` is a mirror")
-        );
-        assert_eq!(outcome.mistakes[0].column, 12);
+    for (above, extents_behind) in [
+        ("target0 rw device0 all\n", vec![0, 1]),
+        ("device1 RAID0 device0 extent2\ntarget0 rw device1 all\n", vec![0, 1, 2]),
+        ("device1 RAID1 device0 extent2\ntarget0 rw device1 all\n", vec![0, 1, 2]),
+    ] {
+        let read = good(&format!("{extents}device0 RAID1 extent0 extent1\n{above}"));
+        assert_eq!(read.targets[0].extents, extents_behind);
     }
     let nested = format!("{extents}device0 RAID0 extent0 extent1\ndevice1 RAID1 device0 extent2\n{TARGET}");
     assert_eq!(mistakes(&nested), ["5:23 extent2"], "2 MB and 1 MB");

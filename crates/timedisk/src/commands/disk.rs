@@ -118,7 +118,7 @@ pub(crate) fn accept_loss(typed: &AcceptLossOptions) -> anyhow::Result<ExitCode>
 
 /// What the daemon is to look for: a file that is named from this directory, by its whole path, for the daemon may have
 /// been started in another. Links stay as they are written.
-fn named(disk: &str) -> String {
+pub(super) fn named(disk: &str) -> String {
     let path = Path::new(disk);
     match std::path::absolute(path) {
         Ok(absolute) if disk.contains('/') && path.exists() => absolute.display().to_string(),

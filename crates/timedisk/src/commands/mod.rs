@@ -1,6 +1,7 @@
 //! What people type to look after a running daemon.
 
 mod disk;
+mod mirror;
 mod status;
 mod table;
 
@@ -16,6 +17,7 @@ use crate::state_directory;
 pub(crate) use disk::{
     DiskCommand, DiskOptions, ResizeOptions, accept_loss, access, offline, online, resize,
 };
+pub(crate) use mirror::{MirrorCommand, mirror};
 pub(crate) use status::{StatusOptions, status};
 
 /// No daemon runs.

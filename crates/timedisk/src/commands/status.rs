@@ -11,7 +11,7 @@ use signal_hook::iterator::Signals;
 
 use super::table::{Table, age, short};
 use super::{DaemonOptions, TO_TELL, tell};
-use crate::control::{Client, Disk, DiskState, Erasing, Session, Status, Trouble};
+use crate::control::{Client, Disk, DiskState, Erasing, Mirror, Session, Status, Trouble};
 
 /// Show the disks and sessions of a running daemon.
 ///
@@ -163,8 +163,10 @@ fn state(disk: &Disk) -> String {
         Some(Erasing::Percent(percent)) => format!(", erasing {percent}%"),
         Some(Erasing::Failed) => ", erasing failed".to_owned(),
     };
+    let mirrors: String =
+        disk.mirrors.iter().filter_map(Mirror::words).map(|words| format!(", {words}")).collect();
     let read_only = if disk.read_only { ", ro" } else { "" };
-    format!("{state}{erasing}{read_only}")
+    format!("{state}{mirrors}{erasing}{read_only}")
 }
 
 fn sessions(sessions: &[Session]) -> Table {

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::endpoint::{connect, owner};
+use super::mirror::ReplaceRequest;
 use super::types::{AccessRequest, AccessState, Refusal, ReloadRequest, Reloaded, ResizeRequest, Status};
 
 /// Speaks to the daemon of a state directory.
@@ -83,6 +84,20 @@ impl Client {
 
     pub(crate) fn accept_loss(&self, disk: &str) -> Result<(), Trouble> {
         self.ask(Method::POST, &of_disk(disk, "accept-loss"), &())
+    }
+
+    pub(crate) fn replace_member(
+        &self,
+        disk: &str,
+        member: &str,
+        path: Option<String>,
+    ) -> Result<(), Trouble> {
+        let request = ReplaceRequest { member: member.to_owned(), path };
+        self.ask(Method::POST, &of_disk(disk, "mirror/replace"), &request)
+    }
+
+    pub(crate) fn scrub(&self, disk: &str) -> Result<(), Trouble> {
+        self.ask(Method::POST, &of_disk(disk, "mirror/scrub"), &())
     }
 
     fn ask<T: DeserializeOwned>(

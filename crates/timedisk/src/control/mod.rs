@@ -6,11 +6,13 @@
 mod client;
 mod connection;
 mod endpoint;
+mod mirror;
 mod server;
 mod types;
 
 pub(crate) use client::{Client, Trouble};
 pub(crate) use endpoint::{Claim, Endpoint};
+pub(crate) use mirror::{MemberState, Mirror};
 pub(crate) use server::serve;
 pub(crate) use types::{
     Access, AccessState, Disk, DiskState, Erasing, Refusal, RefusalKind, Reloaded, Session, Status,
@@ -45,4 +47,10 @@ pub(crate) trait Daemon: Send + Sync {
 
     /// Takes a disk as it is after a flush has failed.
     fn accept_loss(&self, disk: &str) -> Result<(), Refusal>;
+
+    /// Takes a member of a mirror that is out back, or another in its place, at `path` if that is said.
+    fn replace_member(&self, disk: &str, member: &str, path: Option<&str>) -> Result<(), Refusal>;
+
+    /// Begins to compare the members of a disk's mirrors.
+    fn scrub(&self, disk: &str) -> Result<(), Refusal>;
 }

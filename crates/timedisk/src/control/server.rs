@@ -20,6 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::connection::{self, Peer};
+use super::mirror::ReplaceRequest;
 use super::types::{
     Access, AccessRequest, AccessState, Disk, DiskState, Refusal, RefusalKind, ReloadRequest, Reloaded,
     ResizeRequest, Session, Status,
@@ -134,6 +135,8 @@ fn open_api() -> (Router<House>, utoipa::openapi::OpenApi) {
         .routes(routes!(online))
         .routes(routes!(accept_loss))
         .routes(routes!(set_access))
+        .routes(routes!(replace_member))
+        .routes(routes!(scrub))
         .split_for_parts()
 }
 
@@ -331,5 +334,25 @@ async fn set_access(
     Sent(wanted): Sent<AccessRequest>,
 ) -> Result<StatusCode, Refusal> {
     change(house, move |daemon| daemon.set_access(&disk, wanted.group, wanted.state)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[utoipa::path(post, path = "/v1/disks/{disk}/mirror/replace", request_body = ReplaceRequest,
+    params(("disk" = String, Path, description = "As for resize")),
+    responses((status = 204), (status = 404, body = Refusal), (status = 409, body = Refusal)))]
+async fn replace_member(
+    State(house): State<House>,
+    Named(disk): Named<String>,
+    Sent(wanted): Sent<ReplaceRequest>,
+) -> Result<StatusCode, Refusal> {
+    change(house, move |daemon| daemon.replace_member(&disk, &wanted.member, wanted.path.as_deref())).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[utoipa::path(post, path = "/v1/disks/{disk}/mirror/scrub",
+    params(("disk" = String, Path, description = "As for resize")),
+    responses((status = 204), (status = 404, body = Refusal), (status = 409, body = Refusal)))]
+async fn scrub(State(house): State<House>, Named(disk): Named<String>) -> Result<StatusCode, Refusal> {
+    change(house, move |daemon| daemon.scrub(&disk)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -60,6 +60,14 @@ impl Daemon for Promises {
     fn accept_loss(&self, disk: &str) -> Result<(), Refusal> {
         self.note(format!("accept-loss {disk}"))
     }
+
+    fn replace_member(&self, disk: &str, member: &str, path: Option<&str>) -> Result<(), Refusal> {
+        self.note(format!("replace {disk} {member} {path:?}"))
+    }
+
+    fn scrub(&self, disk: &str) -> Result<(), Refusal> {
+        self.note(format!("scrub {disk}"))
+    }
 }
 
 fn claimed(directory: &Path) -> Endpoint {
@@ -138,6 +146,8 @@ fn the_api_describes_itself_and_answers_what_it_has_not_with_404() {
     let expected = [
         "/v1/disks/{disk}/accept-loss",
         "/v1/disks/{disk}/access",
+        "/v1/disks/{disk}/mirror/replace",
+        "/v1/disks/{disk}/mirror/scrub",
         "/v1/disks/{disk}/offline",
         "/v1/disks/{disk}/online",
         "/v1/disks/{disk}/resize",

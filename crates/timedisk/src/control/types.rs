@@ -6,6 +6,8 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::mirror::Mirror;
+
 /// A daemon at one time.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 pub(crate) struct Status {
@@ -46,6 +48,9 @@ pub(crate) struct Disk {
     /// Present while a client's SANITIZE or FORMAT UNIT goes over all of it, or when that has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) erasing: Option<Erasing>,
+    /// The mirrors that it is made of, an outer one before those in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mirrors: Vec<Mirror>,
     /// Its serial number (VPD page 80h).
     pub(crate) serial: String,
     /// Sessions with its target.
@@ -65,6 +70,13 @@ pub(crate) struct Disk {
     /// How it is used through each portal group, where these are named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) access: Vec<Access>,
+}
+
+impl Disk {
+    /// Whether a file is one of those under it.
+    pub(crate) fn is_in(&self, path: &str) -> bool {
+        self.paths.iter().any(|own| own == path)
+    }
 }
 
 /// How a disk is.

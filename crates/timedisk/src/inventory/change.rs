@@ -9,9 +9,11 @@ use timedisk_scsi::{Absence, Attention, LogicalUnit};
 use timedisk_target::Disk as Served;
 use timedisk_volume::{ErrorKind, Growth, Health, Volume};
 
+use super::healing::Healing;
+use super::memory::identity_of;
 use super::opened::{Opener, Saved, Stack, length};
-use super::places::{Place, Placement, Present, check_overlaps, placement, same_places};
-use super::{Inventory, Unit, remembered};
+use super::places::{Place, Placement, Present, as_open, check_overlaps, placement, same_places};
+use super::{Inventory, Unit, mirrors, remembered};
 use crate::plan::{Disk, Plan};
 
 /// What a change came to.
@@ -162,6 +164,12 @@ impl Inventory {
         if unit.is_offline() {
             ensure!(self.opener.allow_shrink || !is_known_to_be_shorter(unit, disk), shrinks());
             return Ok(Action::Keep(position));
+        }
+        if unit.disk.layout.has_mirror() || disk.layout.has_mirror() {
+            mirrors::check_same(&unit.disk, disk)?;
+            let opened_for_reading = unit.files.iter().any(|file| file.is_read_only());
+            let reopens = opened_for_reading && !disk.read_only;
+            return Ok(if reopens { Action::Reopen(position) } else { Action::Keep(position) });
         }
         match placement(unit, disk) {
             Placement::Other => bail!(
@@ -367,9 +375,12 @@ impl Changes {
     fn add(&mut self, disk: Disk, new: New) -> Unit {
         let New { stack, served, saved } = new;
         self.added.push(disk.name.clone());
-        remembered::note(&stack.files, stack.volume.capacity(), &disk.name);
-        let serial = stack.state().map(|state| state.serial().to_owned()).unwrap_or_default();
-        Unit { disk, served, files: stack.files, saved, serial, may_shrink: false }
+        let capacity = stack.volume.capacity();
+        let serial = stack.state().map(|state| identity_of(state).0).unwrap_or_default();
+        let healing = Healing::start(&disk.name, stack.mirrors);
+        let unit = Unit { disk, served, files: stack.files, healing, saved, serial, may_shrink: false };
+        remembered::note_disk(&unit, capacity);
+        unit
     }
 
     /// A unit that goes on, as it is described now.
@@ -393,7 +404,7 @@ impl Changes {
         unit.may_shrink = unit.files.is_empty() && (unit.may_shrink || allow_shrink);
         let mut changed = was.lun != disk.lun || was.iqn != disk.iqn || was.name != disk.name;
         if logical.medium().capacity() != capacity {
-            remembered::note(&unit.files, logical.medium().capacity(), &disk.name);
+            remembered::note_disk(&unit, logical.medium().capacity());
             self.attentions.push((Arc::clone(&logical), Attention::CapacityChanged));
             changed = true;
         }
@@ -461,27 +472,6 @@ fn is_known_to_be_shorter(unit: &Unit, disk: &Disk) -> bool {
         Length::WholeFile => None,
     });
     bytes.sum::<Option<u64>>().is_some_and(|bytes| bytes < unit.served.unit().medium().capacity())
-}
-
-/// A description by which a unit that is open is found again as it is: its files are where they were, or where `next`
-/// has them.
-fn as_open(unit: &Unit, next: Option<&Disk>) -> anyhow::Result<Disk> {
-    let mut disk = unit.disk.clone();
-    for (index, (part, file)) in disk.parts.iter_mut().zip(&unit.files).enumerate() {
-        part.length = Length::Bytes(file.capacity());
-        if file.is_at(&part.path) {
-            continue;
-        }
-        let moved = next.and_then(|next| next.parts.get(index)).filter(|part| file.is_at(&part.path));
-        part.path = moved.map(|part| part.path.clone()).with_context(|| {
-            format!(
-                "{} was renamed or removed while {} is served from it, and would have to be closed: put it back first",
-                part.path.display(),
-                unit.disk.name
-            )
-        })?;
-    }
-    Ok(disk)
 }
 
 /// Gives up what was prepared.

@@ -2,6 +2,10 @@
 
 mod access;
 mod change;
+mod heal;
+mod healing;
+mod memory;
+mod mirrors;
 mod opened;
 mod operation;
 mod places;
@@ -18,6 +22,10 @@ use timedisk_target::{Authentication, Catalogue, Disk as Served, Mount, Target, 
 use timedisk_volume::{FileVolume, ImageFiles};
 
 use crate::plan::{Chap, Disk, Plan};
+pub(crate) use heal::check_path;
+use healing::Healing;
+use memory::identity_of;
+pub(crate) use mirrors::Mirror;
 use opened::{Opener, Saved, Stack};
 use places::is_same_file;
 
@@ -39,6 +47,8 @@ pub(crate) struct Unit {
     pub(crate) served: Arc<Served>,
     /// None while it is offline.
     pub(crate) files: Vec<Arc<FileVolume>>,
+    /// Its mirrors, while it is online.
+    pub(crate) healing: Option<Healing>,
     saved: Arc<Saved>,
     /// Of its first file.
     serial: String,
@@ -53,14 +63,15 @@ impl Unit {
 
     /// It goes on, on these files.
     fn put(&mut self, stack: Stack) {
-        self.saved.live_in(stack.state());
+        self.saved.live_in(Some(stack.memory()));
         self.served.unit().medium().put(stack.volume);
         self.files = stack.files;
+        self.healing = Healing::start(&self.disk.name, stack.mirrors);
     }
 
     /// Whether these files are those of this disk, and not of another that has taken their place.
     fn check_identity(&self, stack: &Stack) -> anyhow::Result<()> {
-        let serial = stack.state().map(|state| state.serial()).unwrap_or_default();
+        let serial = stack.state().map(|state| identity_of(state).0).unwrap_or_default();
         anyhow::ensure!(
             serial == self.serial,
             "the disk of {}: {} is another disk now (serial number {serial}, not {}). Bring the other image back, with \

@@ -12,6 +12,8 @@ use timedisk_volume::{
     ConcatenatedVolume, DiskState, FileVolume, Health, ImageFiles, OpenOptions, Recovery, Volume,
 };
 
+use super::memory::{Memory, identity_of};
+use super::mirrors::{Builder, Leg, Mirror};
 use super::remembered;
 use crate::plan::{Disk, Origin, Part};
 
@@ -33,17 +35,37 @@ pub(super) struct Opener {
 pub(super) struct Stack {
     pub(super) files: Vec<Arc<FileVolume>>,
     pub(super) volume: Arc<dyn Volume>,
+    pub(super) mirrors: Vec<Mirror>,
+    /// The state that is up to date, if it is not the first file's.
+    trusted: Option<Arc<DiskState>>,
+    /// Files that were made for mirrors that are new.
+    leftovers: Vec<PathBuf>,
 }
 
 impl Stack {
-    /// Whose identity and memory the disk has: the first file's.
+    /// Whose identity and memory the disk has: the first file's, or that of the mirror's member that counts.
     pub(super) fn state(&self) -> Option<&Arc<DiskState>> {
-        self.files.first().map(|file| file.state())
+        self.trusted.as_ref().or_else(|| self.files.first().map(|file| file.state()))
+    }
+
+    /// Everything that remembers for the disk, that which is up to date first.
+    pub(super) fn memory(&self) -> Memory {
+        let others = match self.mirrors.is_empty() {
+            true => Vec::new(),
+            false => self.files.iter().map(|file| Arc::clone(file.state())).collect(),
+        };
+        Memory::new(self.state().cloned().into_iter().chain(others))
     }
 
     /// Gives it up, and what was made for it.
     pub(super) fn take_back(self) {
-        self.files.iter().for_each(|file| file.take_back());
+        let Stack { files, volume, mirrors, leftovers, .. } = self;
+        drop((volume, mirrors));
+        files.iter().for_each(|file| file.take_back());
+        for path in leftovers {
+            // It says of members that are gone who they were.
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 
@@ -51,6 +73,10 @@ impl Opener {
     /// Opens the files of a disk, and makes those that are not there; but not those of `served`, which were and have to
     /// be. Every message names the disk and says what to do.
     pub(super) fn stack(&self, disk: &Disk, served: &[Part]) -> anyhow::Result<Stack> {
+        if disk.layout.has_mirror() {
+            let stack = self.mirrored(disk, !served.is_empty());
+            return stack.with_context(|| format!("the disk of {}", disk.name));
+        }
         let mut files = Vec::new();
         let result = self.open(disk, served, &mut files).and_then(|()| self.stack_up(disk, &files));
         if result.is_err() {
@@ -82,7 +108,13 @@ impl Opener {
             1 => volumes.remove(0),
             _ => Arc::new(ConcatenatedVolume::new(volumes)?) as Arc<dyn Volume>,
         };
-        let stack = Stack { files: files.to_vec(), volume };
+        let stack = Stack {
+            files: files.to_vec(),
+            volume,
+            mirrors: Vec::new(),
+            trusted: None,
+            leftovers: Vec::new(),
+        };
         anyhow::ensure!(stack.volume.capacity() > 0, "{} holds not even one block", disk.path().display());
         remembered::check(&stack.files, self.allow_shrink)?;
         self.tell_of_failure(disk, &stack);
@@ -91,7 +123,26 @@ impl Opener {
         Ok(stack)
     }
 
-    fn options(&self, disk: &Disk, part: &Part) -> OpenOptions {
+    fn mirrored(&self, disk: &Disk, served: bool) -> anyhow::Result<Stack> {
+        let Leg { volume, files, mirrors, trusted, leftovers, .. } =
+            Builder::new(self, disk).whole(served)?;
+        let stack = Stack { files, volume, mirrors, trusted: Some(trusted), leftovers };
+        let remembered = remembered::check_length(stack.state(), stack.volume.capacity(), self.allow_shrink);
+        let result = remembered.and_then(|()| match disk.read_only {
+            true => Ok(()),
+            false => stack.memory().agree(),
+        });
+        if let Err(error) = result {
+            stack.take_back();
+            return Err(error);
+        }
+        self.tell_of_failure(disk, &stack);
+        tell_of_recovery(disk, &stack);
+        tell_of_surplus(disk, &stack);
+        Ok(stack)
+    }
+
+    pub(super) fn options(&self, disk: &Disk, part: &Part) -> OpenOptions {
         OpenOptions {
             start: part.start,
             read_only: disk.read_only,
@@ -123,12 +174,12 @@ impl Opener {
             vendor: "timedisk".into(),
             product: "sparse disk".into(),
             revision: env!("CARGO_PKG_VERSION").chars().take(4).collect(),
-            serial: disk.serial.clone().unwrap_or_else(|| state.serial().to_string()),
-            naa: disk.serial.as_deref().map_or(state.naa(), naa_of),
+            serial: disk.serial.clone().unwrap_or_else(|| identity_of(state).0),
+            naa: disk.serial.as_deref().map_or(identity_of(state).1, naa_of),
         };
         let block = disk.block_length;
         let format = BlockFormat { logical_length: block, physical_length: PHYSICAL_BLOCK.max(block) };
-        let saved = Arc::new(Saved(Mutex::new(Some(Arc::clone(state)))));
+        let saved = Arc::new(Saved(Mutex::new(Some(stack.memory()))));
         let store: Arc<dyn SettingsStore> = Arc::<Saved>::clone(&saved);
         let unit = LogicalUnit::new(Arc::clone(&stack.volume), identity, format, Some(store));
         unit.set_read_only(disk.read_only);
@@ -189,11 +240,11 @@ fn tell_of_surplus(disk: &Disk, stack: &Stack) {
     }
 }
 
-fn is_missing(part: &Part) -> bool {
+pub(super) fn is_missing(part: &Part) -> bool {
     std::fs::symlink_metadata(&part.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-fn state_beside(part: &Part) -> PathBuf {
+pub(super) fn state_beside(part: &Part) -> PathBuf {
     let mut name = part.path.as_os_str().to_owned();
     match part.start {
         0 => name.push(".timedisk"),
@@ -205,26 +256,31 @@ fn state_beside(part: &Part) -> PathBuf {
 /// Saved mode parameters live in the state file of the disk as it is open now: there is one copy of it in memory, or
 /// one would undo what the other has written.
 #[derive(Debug)]
-pub(super) struct Saved(Mutex<Option<Arc<DiskState>>>);
+pub(super) struct Saved(Mutex<Option<Memory>>);
 
 impl Saved {
-    /// From now on they are in this state; nowhere while the disk is away.
-    pub(super) fn live_in(&self, state: Option<&Arc<DiskState>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state.cloned();
+    /// From now on they are in this memory; nowhere while the disk is away.
+    pub(super) fn live_in(&self, memory: Option<Memory>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = memory;
     }
 
-    fn state(&self) -> Option<Arc<DiskState>> {
+    /// The state that is up to date.
+    pub(super) fn first(&self) -> Option<Arc<DiskState>> {
+        self.memory()?.first()
+    }
+
+    fn memory(&self) -> Option<Memory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl SettingsStore for Saved {
     fn load(&self, key: &str) -> Option<String> {
-        self.state()?.setting(key)
+        self.memory()?.load(key)
     }
 
     fn save(&self, key: &str, value: &str) -> Result<(), String> {
-        let state = self.state().ok_or("the disk is offline")?;
-        state.set_setting(key, value).map_err(|error| error.to_string())
+        let memory = self.memory().ok_or("the disk is offline")?;
+        memory.save(key, value).map_err(|error| error.to_string())
     }
 }

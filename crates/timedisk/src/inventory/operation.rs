@@ -8,6 +8,7 @@ use timedisk_config::{Length, format_size};
 use timedisk_scsi::{Absence, Attention};
 use timedisk_volume::{FileVolume, Health, Volume};
 
+use super::healing::Healing;
 use super::opened::{Opener, length};
 use super::{Inventory, Unit, remembered};
 use crate::plan::Origin;
@@ -22,19 +23,35 @@ impl Unit {
     /// Something did not end before `deadline`: then the disk is where it was.
     pub(super) fn close(&mut self, absence: Absence, deadline: Instant) -> anyhow::Result<()> {
         let Some(volume) = self.served.take(absence, deadline)? else { return Ok(()) };
+        if !self.healing.as_mut().is_none_or(|healing| healing.stop(deadline)) {
+            self.put_back(volume);
+            bail!("a mirror of {} did not end what it was at in time", self.disk.name);
+        }
         // A command that did not need to wait may still be at it; and so may somebody who asks how the disk is. A
-        // single file is the volume itself, so that it is held here twice.
-        let holders = if self.files.len() == 1 { 2 } else { 1 };
-        while Arc::strong_count(&volume) > holders {
+        // single file, or a single mirror, is the volume itself, so that it is held here twice.
+        let at = Arc::as_ptr(&volume).cast::<()>();
+        let mirrors = self.healing.iter().flat_map(|healing| &healing.mirrors);
+        let held = self.files.iter().filter(|file| Arc::as_ptr(file).cast::<()>() == at).count()
+            + mirrors.filter(|mirror| Arc::as_ptr(&mirror.volume).cast::<()>() == at).count();
+        while Arc::strong_count(&volume) > held + 1 {
             if Instant::now() >= deadline {
-                self.served.unit().medium().put(volume);
+                self.put_back(volume);
                 bail!("commands on {} did not end in time", self.disk.name);
             }
             std::thread::sleep(LOOK);
         }
+        self.healing = None;
         self.saved.live_in(None);
         self.files.clear();
         Ok(())
+    }
+
+    /// The disk is where it was.
+    fn put_back(&mut self, volume: Arc<dyn Volume>) {
+        self.served.unit().medium().put(volume);
+        if let Some(healing) = self.healing.take() {
+            self.healing = Healing::start(&self.disk.name, healing.mirrors.clone());
+        }
     }
 
     /// What stands in the way of a new size, in words that say what to do.
@@ -97,7 +114,7 @@ impl Inventory {
             return Ok(false);
         }
         file.grow(length(Length::Bytes(bytes)))?.commit();
-        remembered::note(&unit.files, file.capacity(), &unit.disk.name);
+        remembered::note_disk(unit, file.capacity());
         // So that it comes back with that length when it was away.
         let described = self.plan.disks.iter_mut().zip(&self.unit_of);
         let described = described.filter(|(_, unit)| **unit == position).map(|(disk, _)| disk);
@@ -131,7 +148,7 @@ impl Inventory {
         let capacity = stack.volume.capacity();
         unit.put(stack);
         unit.may_shrink = false;
-        remembered::note(&unit.files, capacity, &unit.disk.name);
+        remembered::note_disk(unit, capacity);
         let mut attentions = vec![Attention::BecameReady];
         if capacity != before {
             attentions.push(Attention::CapacityChanged);

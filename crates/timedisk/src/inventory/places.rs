@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use timedisk_config::Length;
 use timedisk_volume::{FileCalls, FileIdentity, SystemCalls, Volume};
 
@@ -147,6 +148,10 @@ pub(super) enum Placement {
 
 /// Compares the open files of a unit with the parts that it is to have.
 pub(super) fn placement(unit: &Unit, disk: &Disk) -> Placement {
+    if unit.disk.layout.has_mirror() || disk.layout.has_mirror() {
+        let is_same = same_places(&unit.disk, disk) && unit.disk.layout == disk.layout;
+        return if is_same { Placement::Same } else { Placement::Other };
+    }
     let block = u64::from(disk.block_length);
     let open = unit.files.iter().zip(&unit.disk.parts);
     let (before, now) = (unit.files.len(), disk.parts.len());
@@ -164,6 +169,31 @@ pub(super) fn placement(unit: &Unit, disk: &Disk) -> Placement {
         }
     }
     found
+}
+
+/// A description by which a unit that is open is found again as it is: its files are where they were, or where `next`
+/// has them.
+pub(super) fn as_open(unit: &Unit, next: Option<&Disk>) -> anyhow::Result<Disk> {
+    let mut disk = unit.disk.clone();
+    if disk.layout.has_mirror() {
+        // Mirrors know their members by more than their paths.
+        return Ok(disk);
+    }
+    for (index, (part, file)) in disk.parts.iter_mut().zip(&unit.files).enumerate() {
+        part.length = Length::Bytes(file.capacity());
+        if file.is_at(&part.path) {
+            continue;
+        }
+        let moved = next.and_then(|next| next.parts.get(index)).filter(|part| file.is_at(&part.path));
+        part.path = moved.map(|part| part.path.clone()).with_context(|| {
+            format!(
+                "{} was renamed or removed while {} is served from it, and would have to be closed: put it back first",
+                part.path.display(),
+                unit.disk.name
+            )
+        })?;
+    }
+    Ok(disk)
 }
 
 /// What of a part is whole blocks, if that can be told before it is opened.

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use timedisk_config::format_size;
 use timedisk_volume::{DiskState, FileVolume, Volume};
 
+use super::Unit;
+use super::memory::Memory;
+
 /// Under this name in the state file of each part: the serial numbers and bytes of all of them, in order.
 const LAYOUT: &str = "layout";
 
@@ -13,15 +16,10 @@ type PartOf = (String, u64);
 
 /// Refuses what would not have the bytes of before at their places: a file system on it would be lost.
 pub(super) fn check(files: &[Arc<FileVolume>], allow_shrink: bool) -> anyhow::Result<()> {
-    let Some(state) = files.first().map(|file| file.state()).filter(|_| !allow_shrink) else { return Ok(()) };
-    let capacity = files.iter().map(|file| file.capacity()).sum();
-    if let Some(before) = state.last_served().filter(|before| *before > capacity) {
-        anyhow::bail!(
-            "it had {} when it was last served, and now would have {}: what is on it would lose its end. Say the \
-             larger length, or add --allow-shrink if that is meant",
-            format_size(before),
-            format_size(capacity)
-        );
+    let first = files.first().map(|file| file.state());
+    check_length(first, files.iter().map(|file| file.capacity()).sum(), allow_shrink)?;
+    if allow_shrink {
+        return Ok(());
     }
     let now = layout(files);
     for before in files.iter().enumerate().map(|(index, file)| remembered(file.state(), index == 0)) {
@@ -37,9 +35,45 @@ pub(super) fn check(files: &[Arc<FileVolume>], allow_shrink: bool) -> anyhow::Re
     Ok(())
 }
 
+/// Refuses what would be shorter than before.
+pub(super) fn check_length(
+    state: Option<&Arc<DiskState>>,
+    capacity: u64,
+    allow_shrink: bool,
+) -> anyhow::Result<()> {
+    let Some(state) = state.filter(|_| !allow_shrink) else { return Ok(()) };
+    if let Some(before) = state.last_served().filter(|before| *before > capacity) {
+        anyhow::bail!(
+            "it had {} when it was last served, and now would have {}: what is on it would lose its end. Say the \
+             larger length, or add --allow-shrink if that is meant",
+            format_size(before),
+            format_size(capacity)
+        );
+    }
+    Ok(())
+}
+
+/// From now on the disk of these may not become smaller, nor be made of other parts.
+pub(super) fn note_disk(unit: &Unit, capacity: u64) {
+    let name = &unit.disk.name;
+    match &unit.healing {
+        None => note(&unit.files, capacity, name),
+        Some(_) if unit.disk.read_only => {}
+        Some(_) => {
+            let memory = Memory::new(unit.files.iter().map(|file| Arc::clone(file.state())));
+            if let Err(error) = memory.note_served(capacity) {
+                tracing::warn!(
+                    "{name}: its size of {} can't be kept in mind: {error}",
+                    format_size(capacity)
+                );
+            }
+        }
+    }
+}
+
 /// From now on the disk may not become smaller, nor be made of other parts. Each part remembers, since any may come
 /// first the next time.
-pub(super) fn note(files: &[Arc<FileVolume>], capacity: u64, name: &str) {
+fn note(files: &[Arc<FileVolume>], capacity: u64, name: &str) {
     let parts = layout(files).into_iter().map(|(serial, bytes)| format!("{serial}:{bytes}"));
     let parts = parts.collect::<Vec<_>>().join(" ");
     let mut noted = Ok(());

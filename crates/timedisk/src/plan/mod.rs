@@ -1,5 +1,6 @@
 //! What is to be served, from whichever place it was described in.
 
+mod layout;
 mod typed;
 
 use std::net::IpAddr;
@@ -12,6 +13,7 @@ use timedisk_config::{AccessList, Authentication, Configuration, Length, PortalG
 use crate::check::{Files, count, options};
 use crate::command_line::ServeOptions;
 use crate::state_directory;
+pub(crate) use layout::Layout;
 
 /// Where NetBSD's daemon has its file.
 const NETBSDS_TARGETS: &str = "/etc/iscsi/targets";
@@ -27,8 +29,10 @@ pub(crate) struct Disk {
     /// The target's iSCSI name.
     pub(crate) iqn: String,
     pub(crate) lun: u16,
-    /// What it is made of, one after the other; at least one.
+    /// What it is made of, in written order; at least one.
     pub(crate) parts: Vec<Part>,
+    /// How the parts make one.
+    pub(crate) layout: Layout,
     pub(crate) read_only: bool,
     pub(crate) access: AccessList,
     pub(crate) chap: Option<Chap>,
@@ -202,6 +206,7 @@ fn default_disk(state: &Path, options: &timedisk_config::Options) -> Disk {
         iqn: format!("{}:target0", options.iqn_base),
         lun: 0,
         parts: vec![Part { path, start: 0, length, written: None }],
+        layout: Layout::Part(0),
         read_only: false,
         access: AccessList::everyone(),
         chap: None,
@@ -232,6 +237,7 @@ impl Plan {
                 iqn: target.iqn.clone(),
                 lun: target.lun,
                 parts: parts.collect(),
+                layout: Layout::of(configuration, target),
                 read_only: target.read_only,
                 access: target.access.clone(),
                 chap: chap(&target.authentication, target.mutual.as_ref()),

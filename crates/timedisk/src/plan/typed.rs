@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use timedisk_config::{AccessList, Length, Options};
 
-use super::{Chap, Disk, Origin, Part, Plan};
+use super::{Chap, Disk, Layout, Origin, Part, Plan};
 
 impl Plan {
     /// Adds a disk as it was typed.
@@ -35,6 +35,7 @@ impl Plan {
             name,
             lun: 0,
             parts: vec![Part { path: PathBuf::from(path), start: 0, length, written: None }],
+            layout: Layout::Part(0),
             read_only: false,
             access: AccessList::everyone(),
             chap: None,

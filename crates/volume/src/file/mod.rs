@@ -110,6 +110,11 @@ impl FileVolume {
         self.extent.path()
     }
 
+    /// Where in the file it begins, in bytes.
+    pub fn start(&self) -> u64 {
+        self.member.start
+    }
+
     /// Who the disk is, and what it must not forget.
     pub fn state(&self) -> &Arc<DiskState> {
         &self.member.state

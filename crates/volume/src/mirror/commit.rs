@@ -1,5 +1,7 @@
 //! Writing down who is what.
 
+use std::sync::atomic::Ordering;
+
 use super::member::{Active, Shared};
 use super::{Bits, Header, Listed, MemberRecord, MirrorVolume, Role, Witness};
 use crate::{ErrorKind, Result, Volume, VolumeError};
@@ -196,9 +198,15 @@ impl MirrorVolume {
         journal.each(members, |_, record| record.save_bits(bits))
     }
 
-    /// When nobody uses the mirror any more: where all is flushed, the next start need not compare anything.
-    pub(super) fn close(&mut self) {
-        if self.read_only || self.health() != crate::Health::Good || self.flush_members().is_err() {
+    /// Ends the use of the mirror: where all is flushed, the next start need not compare anything. What is written
+    /// later is refused.
+    pub fn close(&self) {
+        if self.read_only || self.closed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        // Whoever is at it still has his range.
+        let _all = self.ranges.take(0, u64::MAX);
+        if self.health() != crate::Health::Good || self.flush_members().is_err() {
             return;
         }
         let journal = self.journal();

@@ -28,6 +28,9 @@ impl MirrorVolume {
             return Ok(());
         }
         let _alone = self.ranges.take(offset, length);
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(VolumeError::new(ErrorKind::WriteFailed, "the mirror is closed"));
+        }
         self.check_promises()?;
         self.mark(offset, length)?;
         let members = self.shared().active();
@@ -211,7 +214,8 @@ impl MirrorVolume {
             return self.read_somewhere(offset, buffer);
         }
         good.volume.read(offset, buffer)?;
-        if self.flush_failed.load(Ordering::SeqCst) || self.mark(offset, length).is_err() {
+        let is_shut = self.closed.load(Ordering::SeqCst) || self.flush_failed.load(Ordering::SeqCst);
+        if is_shut || self.mark(offset, length).is_err() {
             // What was read is good all the same.
             return Ok(());
         }
@@ -243,6 +247,9 @@ impl MirrorVolume {
         for (position, active) in readers.iter().enumerate() {
             match active.volume.read(offset, buffer) {
                 Ok(()) => {
+                    if self.closed.load(Ordering::SeqCst) {
+                        return Ok(());
+                    }
                     let mut others = readers.clone();
                     others.remove(position);
                     self.write_to(offset, buffer, &others)?;

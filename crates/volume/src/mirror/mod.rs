@@ -59,6 +59,8 @@ pub struct MirrorVolume {
     failures: AtomicU64,
     /// The last one has, and it was not accepted since.
     flush_failed: AtomicBool,
+    /// Nothing is written any more.
+    closed: AtomicBool,
     /// Calls of clients so far.
     calls: AtomicU64,
     scrub: Mutex<scrub::Scrub>,

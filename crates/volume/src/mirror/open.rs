@@ -169,6 +169,7 @@ impl MirrorVolume {
             ranges: Ranges::default(),
             failures: AtomicU64::new(0),
             flush_failed: AtomicBool::new(is_unhealthy),
+            closed: AtomicBool::new(false),
             calls: AtomicU64::new(0),
             scrub: Mutex::default(),
             tell: options.tell,

@@ -95,6 +95,12 @@ impl FileRecord {
         Self { calls, key: format!("mirror{ending}"), places }
     }
 
+    /// The files of bits.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.places().iter().map(|place| place.bits.clone()).collect()
+    }
+
     fn places(&self) -> MutexGuard<'_, Vec<Place>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -34,6 +34,11 @@ pub struct MemberReport {
 }
 
 impl MirrorVolume {
+    /// The member that counts where they differ: its place in the order of the configuration.
+    pub fn first(&self) -> Option<usize> {
+        self.shared().readable().first().map(|active| active.index)
+    }
+
     /// How it is now.
     pub fn report(&self) -> MirrorReport {
         let shared = self.shared();

@@ -1,6 +1,7 @@
 //! Making members alike again, region by region, while the mirror is used; and taking new members in.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::commit::Failed;
 use super::header::Role;
@@ -34,7 +35,7 @@ impl MirrorVolume {
     /// # Errors
     /// What went wrong could not be written down.
     pub fn resync(&self, from: &mut u64, go_on: &mut dyn FnMut() -> bool) -> Result<Resynced> {
-        if self.read_only || self.health() != crate::Health::Good {
+        if self.read_only || self.is_closed() || self.health() != crate::Health::Good {
             return Ok(Resynced::Nothing);
         }
         let (region, differing) = {
@@ -75,9 +76,16 @@ impl MirrorVolume {
         Ok(Resynced::Region)
     }
 
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
     /// Copies a chunk from a member that has it to all that lack it. Answers whether anybody could read it.
     fn copy_chunk(&self, offset: u64, length: u64, region: u64) -> Result<bool> {
         let _alone = self.ranges.take(offset, length);
+        if self.is_closed() {
+            return Ok(true);
+        }
         let (sources, targets) = {
             let shared = self.shared();
             let lacks =
@@ -117,6 +125,9 @@ impl MirrorVolume {
 
     /// The targets have the region as the others do, as soon as it is flushed; unless something went wrong since.
     fn note_alike(&self, region: u64, targets: &[Active], differing: u64) -> Result<()> {
+        if self.is_closed() {
+            return Ok(());
+        }
         let mut failed = Vec::new();
         for Active { index, life, volume, .. } in targets {
             if let Err(error) = volume.flush() {
@@ -170,7 +181,7 @@ impl MirrorVolume {
             Ok(volume) => volume,
             Err(reason) => return refuse(format!("{name} can't be taken into the mirror: {reason}")),
         };
-        if self.read_only {
+        if self.read_only || self.is_closed() {
             return refuse("the mirror is served read-only: nothing is written to its members".into());
         }
         if volume.capacity() < self.capacity {
@@ -218,6 +229,13 @@ impl MirrorVolume {
         match shared.members.get(index) {
             Some(member) if member.role == Role::Out => refuse(member.reason.clone()),
             _ => Ok(()),
+        }
+    }
+
+    /// Closes what a member that is out still has open, so that it can be opened anew.
+    pub fn let_go(&self, index: usize) {
+        if let Some(member) = self.shared().members.get_mut(index).filter(|member| member.role == Role::Out) {
+            member.volume = None;
         }
     }
 

@@ -63,6 +63,9 @@ impl MirrorVolume {
     /// Compares a part; answers how many bytes were repaired.
     fn compare(&self, offset: u64, length: u64) -> Result<u64> {
         let _alone = self.ranges.take(offset, length);
+        if self.closed.load(std::sync::atomic::Ordering::SeqCst) {
+            return Ok(0);
+        }
         let readers = {
             let shared = self.shared();
             // What is to be resynced anyway need not be compared.

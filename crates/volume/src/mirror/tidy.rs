@@ -1,5 +1,7 @@
 //! Taking marks away.
 
+use std::sync::atomic::Ordering;
+
 use super::{Bits, MirrorVolume, Role};
 use crate::{Health, Result, Volume};
 
@@ -11,7 +13,7 @@ impl MirrorVolume {
     /// The flush failed, or that a member is out could not be written down.
     pub fn tidy(&self, since: u64) -> Result<u64> {
         let now = self.shared().sequence;
-        if self.read_only || self.health() != Health::Good {
+        if self.read_only || self.closed.load(Ordering::SeqCst) || self.health() != Health::Good {
             return Ok(now);
         }
         let idle = self.idle(since);

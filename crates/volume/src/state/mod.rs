@@ -176,6 +176,11 @@ impl DiskState {
         self.text().value(key).map(str::to_owned)
     }
 
+    /// All saved settings.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        self.text().settings()
+    }
+
     /// Saves a setting. Keys are lower-case letters, digits, `.`, `-` and `_`; values have no control
     /// characters.
     ///

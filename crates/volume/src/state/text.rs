@@ -108,6 +108,11 @@ impl StateText {
         self.lines.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
+    /// The keys that name settings, and their values.
+    pub(super) fn settings(&self) -> Vec<(String, String)> {
+        self.lines.iter().filter(|(key, _)| is_setting(key)).cloned().collect()
+    }
+
     /// Sets a key, in its place if it has one.
     pub(super) fn set(&mut self, key: &str, value: &str) {
         match self.lines.iter_mut().find(|(name, _)| name == key) {

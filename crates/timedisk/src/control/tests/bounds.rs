@@ -70,6 +70,14 @@ impl Daemon for Stuck {
     fn accept_loss(&self, _: &str) -> Result<(), Refusal> {
         self.hang()
     }
+
+    fn replace_member(&self, _: &str, _: &str, _: Option<&str>) -> Result<(), Refusal> {
+        self.hang()
+    }
+
+    fn scrub(&self, _: &str) -> Result<(), Refusal> {
+        self.hang()
+    }
 }
 
 fn stuck(directory: &Path, patience: Duration, transfer: Duration) -> (Endpoint, Arc<Stuck>) {
