@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use timedisk_volume::Role;
 
+use super::healing::Healing;
 use super::memory::Memory;
-use super::mirrors::{Builder, Mirror};
+use super::mirrors::{Builder, Leg, Mirror};
+use super::opened::Opener;
 use super::{Inventory, Unit};
 
 /// How long mirrors are given to be put in order at the end.
@@ -51,16 +53,25 @@ impl Inventory {
             .filter_map(|index| unit.disk.parts.get(*index))
             .map(|part| (part.path.as_path(), part.start))
             .collect();
-        // What it has open is closed, or it could not be opened anew.
+        // What it has open is closed, or it could not be opened anew; mirrors that it is made of too.
+        let Some(mut healing) = unit.healing.take() else { bail!("{name} has no mirror") };
+        let mut mirrors = healing.mirrors.clone();
+        if !healing.stop(Instant::now() + TO_CLOSE) {
+            unit.healing = Healing::start(&unit.disk.name, mirrors);
+            bail!("a mirror of {} does not end what it is at; try again later", unit.disk.name);
+        }
+        drop(healing);
+        let inner = mirror.mirrors_of(index);
+        mirrors.retain(|mirror| !inner.contains(&mirror.name));
         mirror.volume.let_go(index);
         unit.files.retain(|file| !old.contains(&(file.path(), file.start())));
-        let (prepared, leg) = Builder::member(&opener, &unit.disk, &mirror, index, path)?;
-        if let Err(error) = mirror.volume.replace(index, prepared) {
-            let files = leg.files.clone();
-            drop(leg);
-            files.iter().for_each(|file| file.take_back());
-            return Err(error.into());
+        let result = take_in(&opener, unit, &mirror, index, path);
+        if let Ok(leg) = &result {
+            mirrors.extend(leg.mirrors.iter().cloned());
+            unit.files.extend(leg.files.iter().cloned());
         }
+        unit.healing = Healing::start(&unit.disk.name, mirrors);
+        result?;
         if let (Some(path), [part]) = (path, parts.as_slice()) {
             let described = self.plan.disks.iter_mut().zip(&self.unit_of);
             let described = described.filter(|(_, unit)| **unit == position).map(|(disk, _)| disk);
@@ -75,10 +86,6 @@ impl Inventory {
                 unit.disk.name,
                 path.display()
             );
-        }
-        unit.files.extend(leg.files);
-        if let Some(healing) = &mut unit.healing {
-            healing.mirrors.extend(leg.mirrors);
         }
         unit.remember_in_all();
         Ok(())
@@ -133,6 +140,26 @@ impl Unit {
             tracing::warn!("{}: its size can't be kept in mind: {error}", self.disk.name);
         }
         self.saved.live_in(Some(memory));
+    }
+}
+
+/// Opens a member, and gives it to its mirror.
+fn take_in(
+    opener: &Opener,
+    unit: &Unit,
+    mirror: &Mirror,
+    index: usize,
+    path: Option<&Path>,
+) -> anyhow::Result<Leg> {
+    let (prepared, leg) = Builder::member(opener, &unit.disk, mirror, index, path)?;
+    match mirror.volume.replace(index, prepared) {
+        Ok(()) => Ok(leg),
+        Err(error) => {
+            let files = leg.files.clone();
+            drop(leg);
+            files.iter().for_each(|file| file.take_back());
+            Err(error.into())
+        }
     }
 }
 

@@ -59,11 +59,21 @@ pub(super) struct Builder<'a> {
     makes: bool,
     /// Files that this made.
     made: HashSet<PathBuf>,
+    opened: Vec<Arc<FileVolume>>,
+    /// Files that were made for mirrors that are new.
+    leftovers: Vec<PathBuf>,
 }
 
 impl<'a> Builder<'a> {
     pub(super) fn new(opener: &'a Opener, disk: &'a Disk) -> Self {
-        Builder { opener, disk, makes: false, made: HashSet::new() }
+        Builder {
+            opener,
+            disk,
+            makes: false,
+            made: HashSet::new(),
+            opened: Vec::new(),
+            leftovers: Vec::new(),
+        }
     }
 
     /// All of the disk. Where no part of a mirror is there, nor anything that says that it ever was, it is made; unless
@@ -71,10 +81,18 @@ impl<'a> Builder<'a> {
     pub(super) fn whole(mut self, served: bool) -> anyhow::Result<Leg> {
         let layout = &self.disk.layout;
         self.makes = !served;
-        self.build(layout, false).map_err(|trouble| match trouble {
+        let built = self.build(layout, false);
+        built.map_err(|trouble| self.give_up(trouble))
+    }
+
+    /// What was made is of no use.
+    fn give_up(&self, trouble: Trouble) -> anyhow::Error {
+        self.opened.iter().for_each(|file| file.take_back());
+        remove_all(&self.leftovers);
+        match trouble {
             Trouble::Absent(reason) => anyhow!(reason),
             Trouble::Fatal(error) => error,
-        })
+        }
     }
 
     /// One member of a mirror, made if it is not there; `path` is where its file is now, if elsewhere than before.
@@ -99,11 +117,9 @@ impl<'a> Builder<'a> {
                 part.length = Length::Bytes(mirror.volume.capacity());
             }
         }
-        let mut builder = Builder { opener, disk: &disk, makes: true, made: HashSet::new() };
-        let leg = builder.build(layout, true).map_err(|trouble| match trouble {
-            Trouble::Absent(reason) => anyhow!(reason),
-            Trouble::Fatal(error) => error,
-        })?;
+        let mut builder = Builder { makes: true, ..Builder::new(opener, &disk) };
+        let built = builder.build(layout, true);
+        let leg = built.map_err(|trouble| builder.give_up(trouble))?;
         for file in leg.files.iter().filter(|file| file.health() != Health::Good) {
             // All of it is written anew, or known to be good by the mirror's own marks.
             file.accept_loss()?;
@@ -119,7 +135,12 @@ impl<'a> Builder<'a> {
                 None => Err(Trouble::Absent("it is not described".into())),
             },
             Layout::Chain(members) => self.chain(members, in_mirror),
-            Layout::Mirror { name, members } => self.mirror(name, members, in_mirror),
+            Layout::Mirror { name, members } => {
+                let makes = self.makes;
+                let built = self.mirror(name, members);
+                self.makes = makes;
+                built
+            }
         }
     }
 
@@ -148,6 +169,7 @@ impl<'a> Builder<'a> {
         }
         let state = Arc::clone(file.state());
         let file = Arc::new(file);
+        self.opened.push(Arc::clone(&file));
         Ok(Leg {
             volume: Arc::clone(&file) as Arc<dyn Volume>,
             states: vec![Arc::clone(&state)],
@@ -181,11 +203,9 @@ impl<'a> Builder<'a> {
         Ok(first)
     }
 
-    fn mirror(&mut self, name: &str, members: &[(String, Layout)], nested: bool) -> Result<Leg, Trouble> {
+    fn mirror(&mut self, name: &str, members: &[(String, Layout)]) -> Result<Leg, Trouble> {
         let height = members.iter().map(|(_, layout)| layout.height()).max().unwrap_or(0) + 1;
-        if !nested {
-            self.makes &= !self.is_anything_there(members, height);
-        }
+        self.makes &= !self.is_anything_there(members, height);
         let mut legs = Vec::new();
         let mut prepared = Vec::new();
         for (member, layout) in members {
@@ -207,6 +227,7 @@ impl<'a> Builder<'a> {
                 leftovers.extend(FileRecord::new(states, height).paths());
             }
         }
+        self.leftovers.extend(leftovers.iter().cloned());
         let told = format!("{}: {name}", self.disk.name);
         let options = MirrorOptions {
             read_only: self.disk.read_only,
@@ -289,9 +310,22 @@ impl Mirror {
         self.members.iter().position(|(member, _)| member == name)
     }
 
+    /// The names of the mirrors in a member.
+    pub(super) fn mirrors_of(&self, member: usize) -> Vec<String> {
+        self.members.get(member).map(|(_, layout)| layout.mirrors()).unwrap_or_default()
+    }
+
     /// The parts of a member, as indexes into those of its disk.
     pub(super) fn parts_of(&self, member: usize) -> Vec<usize> {
         self.members.get(member).map(|(_, layout)| layout.parts()).unwrap_or_default()
+    }
+}
+
+/// Removes what says of members that are gone who they were.
+pub(super) fn remove_all(paths: &[PathBuf]) {
+    for path in paths {
+        // What is left keeps a mirror from being made until somebody has looked at it.
+        let _ = std::fs::remove_file(path);
     }
 }
 
@@ -301,7 +335,7 @@ pub(super) fn check_same(before: &Disk, now: &Disk) -> anyhow::Result<()> {
     anyhow::ensure!(
         same_places(before, now) && before.layout == now.layout && lengths(before) == lengths(now),
         "the members of {0} would be others: of a mirror that is served, members are exchanged with `timedisk mirror \
-         replace {0}`; for anything else take it offline with `timedisk offline {0}`, reload, and take it online",
+         replace {0}`; for anything else `timedisk offline {0}`, reload, and `timedisk online {0}`, or start timedisk anew",
         now.name
     );
     Ok(())

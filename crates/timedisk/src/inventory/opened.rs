@@ -13,7 +13,7 @@ use timedisk_volume::{
 };
 
 use super::memory::{Memory, identity_of};
-use super::mirrors::{Builder, Leg, Mirror};
+use super::mirrors::{Builder, Leg, Mirror, remove_all};
 use super::remembered;
 use crate::plan::{Disk, Origin, Part};
 
@@ -60,12 +60,11 @@ impl Stack {
     /// Gives it up, and what was made for it.
     pub(super) fn take_back(self) {
         let Stack { files, volume, mirrors, leftovers, .. } = self;
+        // Or they would write down later that they were closed.
+        mirrors.iter().for_each(|mirror| mirror.volume.close());
         drop((volume, mirrors));
         files.iter().for_each(|file| file.take_back());
-        for path in leftovers {
-            // It says of members that are gone who they were.
-            let _ = std::fs::remove_file(path);
-        }
+        remove_all(&leftovers);
     }
 }
 

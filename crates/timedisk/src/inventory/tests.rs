@@ -14,6 +14,7 @@ use super::change::Changes;
 use super::{Inventory, Unit};
 mod access;
 mod bytes;
+mod mirrors;
 mod refused;
 mod state;
 use crate::command_line::ServeOptions;

@@ -32,6 +32,18 @@ impl Layout {
         }
     }
 
+    /// The names of all mirrors.
+    pub(crate) fn mirrors(&self) -> Vec<String> {
+        match self {
+            Layout::Part(_) => Vec::new(),
+            Layout::Chain(members) => members.iter().flat_map(Layout::mirrors).collect(),
+            Layout::Mirror { name, members } => {
+                let inner = members.iter().flat_map(|(_, layout)| layout.mirrors());
+                [name.clone()].into_iter().chain(inner).collect()
+            }
+        }
+    }
+
     /// All parts, in order.
     pub(crate) fn parts(&self) -> Vec<usize> {
         match self {
