@@ -114,6 +114,7 @@ impl Inventory {
         let (done, is_done) = std::sync::mpsc::channel();
         let closing = std::thread::Builder::new().name("mirror".into()).spawn(move || {
             volumes.iter().for_each(|volume| volume.close());
+            drop(volumes);
             // Who has waited long enough is not there any more.
             let _ = done.send(());
         });

@@ -335,7 +335,8 @@ pub(super) fn check_same(before: &Disk, now: &Disk) -> anyhow::Result<()> {
     anyhow::ensure!(
         same_places(before, now) && before.layout == now.layout && lengths(before) == lengths(now),
         "the members of {0} would be others: of a mirror that is served, members are exchanged with `timedisk mirror \
-         replace {0}`; for anything else `timedisk offline {0}`, reload, and `timedisk online {0}`, or start timedisk anew",
+         replace {0}`; for anything else take it offline (`timedisk offline {0}`), reload, and take it \
+         online, or start timedisk anew",
         now.name
     );
     Ok(())

@@ -13,6 +13,7 @@ fn shop() -> Shop {
 
 /// A daemon that ends and one that begins.
 fn again(shop: &mut Shop) {
+    shop.inventory.close_mirrors();
     shop.inventory = Inventory::new(Some(shop.path("state")));
 }
 
@@ -23,7 +24,7 @@ fn a_change_that_fails_leaves_nothing_of_a_new_mirror() {
     let left = |directory: &Path| -> Vec<PathBuf> {
         fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect()
     };
-    assert_eq!(left(&shop.path("state")), [PathBuf::new(); 0]);
+    assert_eq!(left(&shop.path("state")), Vec::<PathBuf>::new());
     let mut names: Vec<String> = left(shop.directory.path())
         .iter()
         .map(|path| path.file_name().unwrap().to_string_lossy().into())
