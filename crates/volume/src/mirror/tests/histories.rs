@@ -261,3 +261,19 @@ proptest! {
         run.end();
     }
 }
+
+#[test]
+fn wherever_the_power_goes_while_a_member_is_dropped_the_mirror_starts_again() {
+    for cut in 0..30 {
+        for seed in 0..4 {
+            let mut run = Run::new(2, seed);
+            run.step(&Step::CutAfter(cut));
+            run.step(&Step::Read(0, 1));
+            run.step(&Step::Write(0, 1, false));
+            run.step(&Step::Flush);
+            run.step(&Step::FailFlushes(0));
+            run.step(&Step::Restart(Some(1)));
+            run.end();
+        }
+    }
+}
