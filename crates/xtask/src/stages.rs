@@ -160,7 +160,7 @@ fn control(context: &mut Context<'_>) -> Result<()> {
 }
 
 fn mirror(context: &mut Context<'_>) -> Result<()> {
-    script(context, "tests/mirror/run", Duration::from_secs(4 * 60))
+    script(context, "tests/mirror/run", Duration::from_secs(6 * 60))
 }
 
 fn service(context: &mut Context<'_>) -> Result<()> {

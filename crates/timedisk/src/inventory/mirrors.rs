@@ -219,7 +219,8 @@ impl<'a> Builder<'a> {
             legs.push(leg.ok());
         }
         let mut leftovers = Vec::new();
-        if legs.iter().flatten().all(|leg| leg.made) {
+        let made = legs.iter().all(|leg| leg.as_ref().is_some_and(|leg| leg.made));
+        if made {
             for ((_, layout), leg) in members.iter().zip(&legs) {
                 let witness = self.witness(layout, height).map_err(Trouble::Fatal)?;
                 leftovers.extend(witness.map(|witness| witness.path().to_owned()));
@@ -245,7 +246,7 @@ impl<'a> Builder<'a> {
             trusted,
             // The mirror itself knows its members.
             born: "mirror".into(),
-            made: legs.iter().flatten().all(|leg| leg.made),
+            made,
             files: Vec::new(),
             mirrors: vec![Mirror { name: name.into(), volume, height, members: members.to_vec() }],
             leftovers,
