@@ -10,6 +10,7 @@ use crate::bench::BenchOptions;
 use crate::commands::{
     DiskCommand, DiskOptions, KickOptions, MirrorCommand, ReloadOptions, ResizeOptions, StatusOptions,
 };
+use crate::image::ImageCommand;
 use crate::service::ServiceCommand;
 
 /// Serves sparse files as SCSI disks over iSCSI.
@@ -49,6 +50,9 @@ pub(crate) enum Verb {
     Disk(DiskCommand),
     #[command(subcommand)]
     Mirror(MirrorCommand),
+    /// Look at an image, make one, check it, give back its zeros, change its size.
+    #[command(subcommand)]
+    Image(ImageCommand),
     Bench(BenchOptions),
 }
 

@@ -11,12 +11,15 @@ mod control;
 mod daemon;
 mod descriptors;
 mod hints;
+mod image;
 mod inventory;
 mod plan;
 mod portals;
+mod progress;
 mod rooms;
 mod serve;
 mod service;
+mod sparse;
 mod state_directory;
 
 use std::process::ExitCode;
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Verb::Mirror(command) => commands::mirror(&command),
         Verb::Disk(DiskCommand::AcceptLoss(options)) => commands::accept_loss(&options),
         Verb::Disk(DiskCommand::Access(options)) => commands::access(&options),
+        Verb::Image(command) => image::run(&command),
         Verb::Bench(options) => bench::run(&options),
     };
     match result {

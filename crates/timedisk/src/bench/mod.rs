@@ -13,16 +13,15 @@ mod tally;
 mod target;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use signal_hook::consts::{SIGINT, SIGTERM};
 use timedisk_initiator::{Connection, Url};
 
+use crate::progress::stop_on_signals;
 pub(crate) use options::BenchOptions;
 use plan::Plan;
 use server::Server;
@@ -45,17 +44,6 @@ pub(crate) fn run(options: &BenchOptions) -> anyhow::Result<ExitCode> {
         eprintln!("timedisk: {place}: {failure}");
     }
     Ok(if result.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Ctrl-C ends the run, and what was measured so far is shown; a second one ends it at once.
-fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // The order matters: the first signal passes by here before the flag is up.
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
-    Ok(stop)
 }
 
 /// Logs in all connections of all sessions, and lays out the work.

@@ -19,6 +19,7 @@ pub(crate) use disk::{
 };
 pub(crate) use mirror::{MirrorCommand, mirror};
 pub(crate) use status::{StatusOptions, status};
+pub(crate) use table::{age, short};
 
 /// No daemon runs.
 const ABSENT: u8 = 3;
@@ -31,7 +32,7 @@ const TO_ACT: Duration = Duration::from_secs(30);
 const TO_TELL: Duration = Duration::from_secs(5);
 
 /// Which daemon is meant, and how long it is waited for.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct DaemonOptions {
     /// State directory of the daemon [default: /var/lib/timedisk for root, else ~/.local/state/timedisk].
     #[arg(long, value_name = "DIR")]
@@ -47,9 +48,14 @@ impl DaemonOptions {
         self.client_within(TO_ACT)
     }
 
+    /// Where its state is.
+    pub(crate) fn directory(&self) -> anyhow::Result<PathBuf> {
+        state_directory::choose(self.state.as_ref())
+    }
+
     /// A client that waits so long unless something else was typed.
-    fn client_within(&self, patience: Duration) -> anyhow::Result<Client> {
-        let directory = state_directory::choose(self.state.as_ref())?;
+    pub(crate) fn client_within(&self, patience: Duration) -> anyhow::Result<Client> {
+        let directory = self.directory()?;
         let typed = self.timeout.map(|seconds| Duration::from_secs(seconds.into()));
         Ok(Client::new(directory, typed.unwrap_or(patience)))
     }
@@ -91,7 +97,7 @@ pub(crate) fn reload(typed: &ReloadOptions) -> anyhow::Result<ExitCode> {
 }
 
 /// Writes to stdout in one piece. Whoever does not read on has seen enough, as with `| head`.
-fn say(text: &str) -> ExitCode {
+pub(crate) fn say(text: &str) -> ExitCode {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

@@ -61,7 +61,7 @@ fn printable(text: &str) -> String {
 }
 
 /// Bytes, short.
-pub(super) fn short(bytes: u64) -> String {
+pub(crate) fn short(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KB", "MB", "GB", "TB", "PB"];
     let mut value = bytes as f64;
     let mut unit = 0;
@@ -74,7 +74,7 @@ pub(super) fn short(bytes: u64) -> String {
 }
 
 /// Seconds, short.
-pub(super) fn age(seconds: u64) -> String {
+pub(crate) fn age(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds}s"),
         60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),

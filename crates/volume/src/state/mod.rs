@@ -63,6 +63,15 @@ impl DiskState {
         place::open(calls, image, start, fallback_directory)
     }
 
+    /// The state of the disk that begins at byte `start` of `image`, as [`open`](Self::open) would find it; `None` where
+    /// there is none, and none is made.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn look_up(image: &Path, start: u64, fallback_directory: Option<&Path>) -> Result<Option<Self>> {
+        Self::find(Arc::new(SystemCalls), image, start, fallback_directory)
+    }
+
     /// Like [`open_with`](Self::open_with), but answers `None` where there is none.
     pub(crate) fn find(
         calls: Arc<dyn FileCalls>,
