@@ -7,6 +7,7 @@
 //! - [`login`]: from the first byte to the full feature phase, with CHAP and negotiation
 //! - [`discovery`]: which targets there are
 //! - [`session`]: commands, their data and their ends
+//! - [`provisioning`]: which blocks hold data
 //! - [`scsi`]: the few commands that are needed here, as CDBs, and what comes back for them
 //!
 //! On top of it, [`connection`] moves the bytes over TCP: one thread for each session, with as few system
@@ -18,6 +19,7 @@ pub mod connection;
 pub mod control;
 pub mod discovery;
 pub mod login;
+pub mod provisioning;
 pub mod scsi;
 pub mod sense;
 pub mod session;

@@ -10,6 +10,7 @@ use crate::bench::BenchOptions;
 use crate::commands::{
     DiskCommand, DiskOptions, KickOptions, MirrorCommand, ReloadOptions, ResizeOptions, StatusOptions,
 };
+use crate::copy::CopyOptions;
 use crate::image::ImageCommand;
 use crate::service::ServiceCommand;
 
@@ -50,6 +51,8 @@ pub(crate) enum Verb {
     Disk(DiskCommand),
     #[command(subcommand)]
     Mirror(MirrorCommand),
+    /// Copy images, devices and disks of targets; holes stay holes.
+    Copy(CopyOptions),
     /// Look at an image, make one, check it, give back its zeros, change its size.
     #[command(subcommand)]
     Image(ImageCommand),

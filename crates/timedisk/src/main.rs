@@ -8,6 +8,7 @@ mod check;
 mod command_line;
 mod commands;
 mod control;
+mod copy;
 mod daemon;
 mod descriptors;
 mod hints;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Verb::Mirror(command) => commands::mirror(&command),
         Verb::Disk(DiskCommand::AcceptLoss(options)) => commands::accept_loss(&options),
         Verb::Disk(DiskCommand::Access(options)) => commands::access(&options),
+        Verb::Copy(options) => copy::run(&options),
         Verb::Image(command) => image::run(&command),
         Verb::Bench(options) => bench::run(&options),
     };

@@ -31,8 +31,6 @@ pub(crate) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
 pub(crate) struct Progress {
     what: &'static str,
     total: u64,
-    /// What was done when this began.
-    first: u64,
     began: Instant,
     next: Instant,
     is_terminal: bool,
@@ -42,15 +40,10 @@ pub(crate) struct Progress {
 impl Progress {
     /// Of `total` bytes, none are done.
     pub(crate) fn new(what: &'static str, total: u64) -> Progress {
-        Progress::from(what, 0, total)
-    }
-
-    /// Of `total` bytes, `first` are done since an earlier time.
-    pub(crate) fn from(what: &'static str, first: u64, total: u64) -> Progress {
         let is_terminal = std::io::stderr().is_terminal();
         let now = Instant::now();
         let next = now + if is_terminal { ON_TERMINAL } else { ELSEWHERE };
-        Progress { what, total, first, began: now, next, is_terminal, is_shown: false }
+        Progress { what, total, began: now, next, is_terminal, is_shown: false }
     }
 
     /// So many bytes are done.
@@ -60,7 +53,7 @@ impl Progress {
             return;
         }
         self.next = now + if self.is_terminal { ON_TERMINAL } else { ELSEWHERE };
-        let line = line(self.what, self.first, done, self.total, now - self.began);
+        let line = line(self.what, done, self.total, now - self.began);
         let mut out = std::io::stderr().lock();
         // Who does not look at it misses nothing.
         let _ = match self.is_terminal {
@@ -81,12 +74,12 @@ impl Drop for Progress {
     }
 }
 
-fn line(what: &str, first: u64, done: u64, total: u64, time: Duration) -> String {
+fn line(what: &str, done: u64, total: u64, time: Duration) -> String {
     let percent = match total {
         0 => 100.0,
         _ => (done as f64 * 100.0 / total as f64).min(100.0),
     };
-    let rate = done.saturating_sub(first) as f64 / time.as_secs_f64().max(0.001);
+    let rate = done as f64 / time.as_secs_f64().max(0.001);
     let left = match total.saturating_sub(done) as f64 / rate {
         seconds if seconds.is_finite() => format!("{} left", age(seconds.ceil() as u64)),
         _ => "nothing moves".to_owned(),
@@ -101,11 +94,7 @@ mod tests {
     #[test]
     fn a_line_has_the_part_the_rate_and_the_time_left() {
         let second = Duration::from_secs(1);
-        assert_eq!(line("copy", 0, 1 << 20, 4 << 20, second), "copy 25%, 1.0MB of 4.0MB, 1.0MB/s, 3s left");
-        assert_eq!(
-            line("copy", 1 << 20, 1 << 20, 4 << 20, second),
-            "copy 25%, 1.0MB of 4.0MB, 0B/s, nothing moves"
-        );
-        assert_eq!(line("copy", 0, 0, 0, second), "copy 100%, 0B of 0B, 0B/s, nothing moves");
+        assert_eq!(line("copy", 1 << 20, 4 << 20, second), "copy 25%, 1.0MB of 4.0MB, 1.0MB/s, 3s left");
+        assert_eq!(line("copy", 0, 0, second), "copy 100%, 0B of 0B, 0B/s, nothing moves");
     }
 }

@@ -33,7 +33,8 @@ pub(crate) struct ServedDisk {
 }
 
 impl Holder {
-    /// Who has the image locked; `None` if nobody has. Where the system has no list of locks, it is locked for a moment.
+    /// Who has the image locked; `None` if nobody has. Where the system has no list of locks, it is locked for a
+    /// moment.
     pub(crate) fn of(image: &Path, daemon: &DaemonOptions) -> anyhow::Result<Option<Holder>> {
         match lock(image) {
             Ok(()) => Ok(None),

@@ -1,5 +1,7 @@
 //! A sparse file or block device that our own tools have open: which parts of it hold data, and those data.
 
+mod change;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 

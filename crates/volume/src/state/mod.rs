@@ -63,8 +63,8 @@ impl DiskState {
         place::open(calls, image, start, fallback_directory)
     }
 
-    /// The state of the disk that begins at byte `start` of `image`, as [`open`](Self::open) would find it; `None` where
-    /// there is none, and none is made.
+    /// The state of the disk that begins at byte `start` of `image`, as [`open`](Self::open) would find it; `None`
+    /// where there is none, and none is made.
     ///
     /// # Errors
     /// As [`open`](Self::open).

@@ -1,0 +1,185 @@
+//! The two ends of a copy: a file, a block device or a disk of an iSCSI target.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use timedisk_initiator::Url;
+use timedisk_volume::Lock;
+
+use super::remote::RemoteDisk;
+use crate::sparse::SparseFile;
+
+/// Runs of zeros that are as long become holes: a block of most file systems.
+const FILE_GRAIN: u64 = 4096;
+
+/// Over the network, a command of its own has to pay for itself.
+const REMOTE_GRAIN: u64 = 64 * 1024;
+
+/// One end.
+#[derive(Debug)]
+pub(super) enum End {
+    File(SparseFile),
+    Disk(Box<RemoteDisk>),
+}
+
+/// Where an end is, as it was typed.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Path(std::path::PathBuf),
+    Url(Url),
+}
+
+impl std::str::FromStr for Place {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Place> {
+        match text.contains("://") {
+            true => Ok(Place::Url(text.parse::<Url>()?)),
+            false => Ok(Place::Path(text.into())),
+        }
+    }
+}
+
+/// Without secrets.
+impl std::fmt::Display for Place {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Path(path) => write!(formatter, "{}", path.display()),
+            Place::Url(url) => write!(formatter, "{url}"),
+        }
+    }
+}
+
+impl End {
+    /// Opens what is to be copied. No timedisk can write to it meanwhile.
+    pub(super) fn source(place: &Place) -> anyhow::Result<End> {
+        match place {
+            Place::Path(path) => Ok(End::File(SparseFile::open(path, false, Some(Lock::Shared))?)),
+            Place::Url(url) => Ok(End::Disk(Box::new(RemoteDisk::open(url)?))),
+        }
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            End::File(file) => file.length(),
+            End::Disk(disk) => disk.length(),
+        }
+    }
+
+    /// What reads and writes have to be multiples of.
+    pub(super) fn block_length(&self) -> u64 {
+        match self {
+            End::File(_) => FILE_GRAIN,
+            End::Disk(disk) => disk.block_length(),
+        }
+    }
+
+    /// Runs of zeros that are looked for in data.
+    pub(super) fn grain(&self) -> u64 {
+        match self {
+            End::File(_) => FILE_GRAIN,
+            End::Disk(disk) => disk.block_length().max(REMOTE_GRAIN),
+        }
+    }
+
+    /// What it is now: another text if it is another, or a file that was written to.
+    pub(super) fn stamp(&self) -> anyhow::Result<String> {
+        match self {
+            End::File(file) => file_stamp(file),
+            End::Disk(disk) => Ok(format!("disk {:?} of {} bytes", disk.name(), disk.length())),
+        }
+    }
+
+    pub(super) fn next_data(&mut self, at: u64) -> anyhow::Result<Option<Range<u64>>> {
+        match self {
+            End::File(file) => file.next_data(at),
+            End::Disk(disk) => disk.next_data(at),
+        }
+    }
+
+    /// Reads ranges, one after the other, into a buffer that has room for all of them.
+    pub(super) fn read(&mut self, ranges: &[Range<u64>], buffer: &mut [u8]) -> anyhow::Result<()> {
+        let file = match self {
+            End::File(file) => file,
+            End::Disk(disk) => return disk.read(ranges, buffer),
+        };
+        let mut rest = buffer;
+        for range in ranges {
+            let length = (range.end - range.start) as usize;
+            let (part, after) = rest.split_at_mut_checked(length).context("a buffer is too short")?;
+            file.read(range.start, part)?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Writes parts of a buffer, each to its offset.
+    pub(super) fn write(&mut self, parts: &[(u64, Range<usize>)], buffer: &Arc<[u8]>) -> anyhow::Result<()> {
+        match self {
+            End::File(file) => parts.iter().try_for_each(|(offset, bytes)| {
+                file.write(*offset, buffer.get(bytes.clone()).context("a buffer is too short")?)
+            }),
+            End::Disk(disk) => disk.write(parts, buffer),
+        }
+    }
+
+    pub(super) fn clear(&mut self, range: Range<u64>) -> anyhow::Result<()> {
+        match self {
+            End::File(file) => file.clear(range),
+            End::Disk(disk) => disk.clear(range),
+        }
+    }
+
+    pub(super) fn flush(&mut self) -> anyhow::Result<()> {
+        match self {
+            End::File(file) => file.flush(),
+            End::Disk(disk) => disk.flush(),
+        }
+    }
+
+    /// Keeps a session alive while nothing is wanted of it.
+    pub(super) fn tend(&mut self) -> anyhow::Result<()> {
+        match self {
+            End::File(_) => Ok(()),
+            End::Disk(disk) => disk.tend(),
+        }
+    }
+
+    pub(super) fn forget_cached(&self) {
+        if let End::File(file) = self {
+            file.forget_cached();
+        }
+    }
+
+    pub(super) fn close(self) {
+        if let End::Disk(disk) = self {
+            disk.close();
+        }
+    }
+}
+
+fn file_stamp(file: &SparseFile) -> anyhow::Result<String> {
+    let path = file.path();
+    let failed = || format!("can't look at {}", path.display());
+    let whole = std::fs::canonicalize(path).with_context(failed)?;
+    if file.is_device() {
+        return Ok(format!("device {whole:?} of {} bytes", file.length()));
+    }
+    let metadata = std::fs::metadata(path).with_context(failed)?;
+    let written = last_written(&metadata);
+    Ok(format!("file {whole:?} of {} bytes, written at {written}", metadata.len()))
+}
+
+/// When a file was last written to, in seconds and nanoseconds.
+fn last_written(metadata: &std::fs::Metadata) -> String {
+    use std::os::unix::fs::MetadataExt;
+    format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec())
+}
+
+/// Whether two names are of one file.
+pub(super) fn is_same_file(end: &End, path: &Path) -> bool {
+    use timedisk_volume::{FileCalls, SystemCalls};
+    matches!(end, End::File(file) if SystemCalls.identify(path) == Ok(file.identity()))
+}

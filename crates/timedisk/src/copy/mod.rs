@@ -1,0 +1,203 @@
+//! `timedisk copy`: of images, devices and disks of targets, with holes kept.
+
+mod destination;
+mod end;
+mod journal;
+mod pipeline;
+mod remote;
+mod scale;
+mod verify;
+
+use std::os::unix::fs::MetadataExt;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde::Serialize;
+use timedisk_config::format_size;
+
+use crate::commands::{DaemonOptions, say, short};
+use crate::image::in_use;
+use crate::progress::stop_on_signals;
+use destination::Destination;
+use end::{End, Place};
+
+/// Ended by Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+/// Copy an image, a block device or a disk of an iSCSI target to another one. Holes stay holes, and zeros become holes.
+///
+/// A file gets its name when it is whole and on stable storage; until then it is NAME.timedisk-partial. A copy that was
+/// interrupted goes on where it was when the same command is typed again. The copy of an image is another disk: it gets
+/// a serial number of its own, unless NAME.timedisk is there.
+///
+/// An image that is served is copied through its iscsi:// URL (iscsi://[USER%SECRET@]HOST[:PORT]/TARGET/LUN); let no
+/// client write to it meanwhile.
+///
+/// Example: timedisk copy /srv/a.img /mnt/usb/a.img --verify
+#[derive(Args, Debug)]
+pub(crate) struct CopyOptions {
+    /// A file, a block device or an iscsi:// URL.
+    source: String,
+    /// Another one.
+    destination: String,
+    /// Replace a file, or what is on a device or disk.
+    #[arg(long)]
+    overwrite: bool,
+    /// Begin again, whatever was done earlier.
+    #[arg(long)]
+    restart: bool,
+    /// Read both back and compare them.
+    #[arg(long)]
+    verify: bool,
+    /// The result as JSON, one object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    daemon: DaemonOptions,
+}
+
+/// A copy to be made: what was typed, understood.
+#[derive(Debug)]
+struct Task<'a> {
+    source: Place,
+    destination: Place,
+    typed: &'a CopyOptions,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+struct Copied {
+    source: String,
+    destination: String,
+    size_bytes: u64,
+    /// Where it went on, if it had been interrupted.
+    resumed_from: u64,
+    /// Data that were read, this time.
+    data_bytes: u64,
+    /// What of it was not zeros, and was written.
+    written_bytes: u64,
+    /// What the file takes on its file system.
+    allocated_bytes: Option<u64>,
+    seconds: f64,
+    bytes_per_second: f64,
+    verified: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(options: &CopyOptions) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let task = Task {
+        source: options.source.parse().context("the source")?,
+        destination: options.destination.parse().context("the destination")?,
+        typed: options,
+    };
+    let mut source = End::source(&task.source).map_err(|error| {
+        in_use(error, &options.daemon, |disk| {
+            let (name, url) = (&disk.name, &disk.url);
+            format!(
+                "copy it through its URL, {url}, while no client writes to it; or `timedisk offline {name}`, copy the \
+                 file, `timedisk online {name}`"
+            )
+        })
+    })?;
+    let stop = stop_on_signals()?;
+    let stamp = source.stamp()?;
+    let mut destination = Destination::open(&task, &source)?;
+    let resumed_from = destination.journal.done();
+    if resumed_from > 0 {
+        eprintln!("timedisk: goes on at byte {resumed_from}, where it was interrupted");
+        if matches!(source, End::Disk(_)) {
+            eprintln!(
+                "timedisk: a disk does not tell whether it was written to meanwhile; --verify finds what differs"
+            );
+        }
+    }
+    let moved = pipeline::run(&mut source, &mut destination.end, &mut destination.journal, &stop)
+        .with_context(|| task.kept(&destination))?;
+    if moved.is_stopped {
+        return Ok(interrupted(&destination, source.length()));
+    }
+    let verified = options.verify && verify(&mut source, &mut destination, &stop)?;
+    if options.verify && !verified {
+        eprintln!("timedisk: interrupted before all was compared: the same command goes on");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let now = source.stamp()?;
+    if now != stamp {
+        bail!(
+            "the source has changed while it was copied, so that the copy is of no one time: it was {stamp}, and is \
+             {now}. See that nothing writes to it, and begin again with --restart"
+        );
+    }
+    destination.finish()?;
+    let size_bytes = source.length();
+    source.close();
+    let seconds = began.elapsed().as_secs_f64();
+    let copied = Copied {
+        source: task.source.to_string(),
+        destination: task.destination.to_string(),
+        size_bytes,
+        resumed_from,
+        data_bytes: moved.read,
+        written_bytes: moved.written,
+        allocated_bytes: task.allocated(),
+        seconds,
+        bytes_per_second: moved.read as f64 / seconds.max(f64::MIN_POSITIVE),
+        verified,
+    };
+    Ok(say(&match options.json {
+        true => format!("{}\n", serde_json::to_string(&copied)?),
+        false => copied.text(),
+    }))
+}
+
+impl Task<'_> {
+    /// What is said of an error in the middle.
+    fn kept(&self, destination: &Destination) -> String {
+        format!(
+            "{} is not whole; what was done up to byte {} is kept, and the same command goes on from there",
+            self.destination,
+            destination.journal.done()
+        )
+    }
+
+    fn allocated(&self) -> Option<u64> {
+        let Place::Path(path) = &self.destination else { return None };
+        let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+        Some(metadata.blocks() * 512)
+    }
+}
+
+impl Copied {
+    fn text(&self) -> String {
+        let verified = if self.verified { ", compared with it" } else { "" };
+        let takes =
+            self.allocated_bytes.map_or(String::new(), |bytes| format!("; it takes {}", short(bytes)));
+        format!(
+            "{}: {} of {}, {} of data in {:.1} s{verified}{takes}\n",
+            self.destination,
+            format_size(self.size_bytes),
+            self.source,
+            short(self.data_bytes),
+            self.seconds
+        )
+    }
+}
+
+fn verify(source: &mut End, destination: &mut Destination, stop: &AtomicBool) -> anyhow::Result<bool> {
+    destination.end.flush()?;
+    verify::run(source, &mut destination.end, stop)
+}
+
+fn interrupted(destination: &Destination, length: u64) -> ExitCode {
+    let done = destination.journal.done();
+    let percent = done as f64 * 100.0 / length.max(1) as f64;
+    eprintln!(
+        "timedisk: interrupted at byte {done} ({percent:.0}% of the size): the same command goes on from there; with \
+         --restart it begins again"
+    );
+    ExitCode::from(INTERRUPTED)
+}
