@@ -29,6 +29,7 @@ static STAGES: &[Stage] = &[
     Stage { name: "cli", what: "what a person meets at the command line, from the first start on", run: cli },
     Stage { name: "control", what: "a daemon that is looked after, is not there, or hangs", run: control },
     Stage { name: "mirror", what: "members of mirrors that fail, go missing and come back", run: mirror },
+    Stage { name: "image", what: "the tools for images: copied, compacted, checked, resized", run: image },
     Stage { name: "service", what: "as a service: files, readiness, watchdog, passed sockets", run: service },
     Stage {
         name: "libiscsi",
@@ -161,6 +162,10 @@ fn control(context: &mut Context<'_>) -> Result<()> {
 
 fn mirror(context: &mut Context<'_>) -> Result<()> {
     script(context, "tests/mirror/run", Duration::from_secs(6 * 60))
+}
+
+fn image(context: &mut Context<'_>) -> Result<()> {
+    script(context, "tests/image/run", Duration::from_secs(4 * 60))
 }
 
 fn service(context: &mut Context<'_>) -> Result<()> {
