@@ -53,8 +53,8 @@ pub struct LbaStatus {
     pub is_mapped: bool,
 }
 
-/// The descriptors of GET LBA STATUS data, as far as they follow one another from `address` on. Empty where the data make
-/// no sense.
+/// The descriptors of GET LBA STATUS data, as far as they follow one another from `address` on. Empty where the data
+/// make no sense.
 pub fn lba_statuses(data: &[u8], address: u64) -> Vec<LbaStatus> {
     let Some((length, rest)) = data.split_first_chunk::<4>() else { return Vec::new() };
     let length = (u32::from_be_bytes(*length) as usize).saturating_sub(4);
