@@ -222,3 +222,15 @@ fn disks_of_targets_are_either_end_and_holes_stay_holes() {
     File::open(&again).unwrap().read_exact_at(&mut last, LARGER - 4096).unwrap();
     assert_eq!(last, block(LARGER - 4096));
 }
+
+#[test]
+fn an_image_whose_record_of_atomic_writes_cannot_be_read_is_not_copied() {
+    let lab = Lab::new();
+    lab.sparse("a", 8 * MIB, [0]);
+    drop(lab.serve(&["a"]));
+    lab.good(&["copy", "a", "before"]);
+    fs::create_dir(lab.path("a.timedisk.redo")).unwrap();
+    has_all(&lab.bad(&["copy", "a", "b"]), &["a.timedisk.redo"]);
+    has_all(&lab.bad(&["image", "check", "a"]), &["a.timedisk.redo", "1 problem"]);
+    assert!(!lab.path("b").exists());
+}

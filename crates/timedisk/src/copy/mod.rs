@@ -19,7 +19,7 @@ use serde::Serialize;
 use timedisk_config::format_size;
 
 use crate::commands::{DaemonOptions, say, short};
-use crate::image::in_use;
+use crate::image::{check_whole, in_use};
 use crate::progress::stop_on_signals;
 use destination::Destination;
 use end::{End, Place};
@@ -103,6 +103,9 @@ pub(crate) fn run(options: &CopyOptions) -> anyhow::Result<ExitCode> {
             )
         })
     })?;
+    if let Place::Path(path) = &task.source {
+        check_whole(path, options.daemon.directory().ok().as_deref())?;
+    }
     let stop = stop_on_signals()?;
     let stamp = source.stamp()?;
     let mut destination = Destination::open(&task, &source)?;

@@ -164,6 +164,12 @@ impl Findings {
             Some(_) => self.note(format!("{named}a client has it erased; that goes on when it is served")),
             None => {}
         }
+        if let Some(bytes) = &disk.cut_off_write {
+            self.note(format!(
+                "{named}an atomic write to bytes {} to {} was cut off; it is done whole when the disk is next served",
+                bytes.start, bytes.end
+            ));
+        }
         if let Some(parts) = &disk.parts {
             self.note(format!("{named}it is part of a disk of several extents ({parts})"));
         }

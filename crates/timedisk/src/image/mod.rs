@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::commands::{DaemonOptions, say};
 
 pub(crate) use holder::{Holder, in_use};
+pub(crate) use states::check_whole;
 
 /// What is added to the name of a file while it is being copied to.
 pub(crate) const PARTIAL: &str = ".timedisk-partial";

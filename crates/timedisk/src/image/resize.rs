@@ -9,7 +9,7 @@ use timedisk_config::format_size;
 use timedisk_volume::{DiskState, Lock};
 
 use super::create::{only_disk, whole_blocks};
-use super::in_use;
+use super::{check_whole, in_use};
 use crate::commands::{DaemonOptions, say};
 use crate::sparse::SparseFile;
 
@@ -50,6 +50,7 @@ pub(super) fn run(options: &ResizeOptions) -> anyhow::Result<ExitCode> {
         bail!("{}", would_shrink(&file, size, seen)?);
     }
     if shrinks {
+        check_whole(path, fallback.as_deref())?;
         note_served(path, fallback.as_deref(), size.min(seen))?;
     }
     file.set_length(size)?;

@@ -1,5 +1,6 @@
 //! The state files beside an image: one for each disk that begins in it.
 
+use std::ops::Range;
 use std::path::Path;
 
 use serde::Serialize;
@@ -26,6 +27,8 @@ pub(crate) struct Remembered {
     pub(super) erasing: Option<String>,
     /// Serial numbers and bytes of the parts of a disk of several.
     pub(super) parts: Option<String>,
+    /// The bytes of the disk of which an atomic write was cut off.
+    pub(super) cut_off_write: Option<Range<u64>>,
     /// Why its state can't be read.
     pub(super) error: Option<String>,
 }
@@ -41,6 +44,7 @@ impl Remembered {
             flush_failure: None,
             erasing: None,
             parts: None,
+            cut_off_write: None,
             error: None,
         };
         let state = match looked_up {
@@ -48,6 +52,8 @@ impl Remembered {
             Ok(Some(state)) => state,
             Err(error) => return Some(Remembered { error: Some(with_causes(&error)), ..nothing }),
         };
+        let cut_off_write = state.cut_off_write();
+        let error = cut_off_write.as_ref().err().map(|error| with_causes(error));
         let naa = state.naa().iter().map(|byte| format!("{byte:02x}")).collect();
         Some(Remembered {
             state_file: Some(state.path().display().to_string()),
@@ -57,9 +63,30 @@ impl Remembered {
             flush_failure: state.flush_failure(),
             erasing: state.setting(OVERHAUL).filter(|text| !text.is_empty()),
             parts: state.setting(LAYOUT).filter(|text| !text.is_empty()),
+            cut_off_write: cut_off_write.ok().flatten(),
+            error,
             ..nothing
         })
     }
+}
+
+/// Refuses an image that may have a part of an atomic write: only a start makes it what clients will see.
+pub(crate) fn check_whole(image: &Path, fallback: Option<&Path>) -> anyhow::Result<()> {
+    for disk in of_image(image, fallback) {
+        if let Some(error) = disk.error {
+            anyhow::bail!("{error}");
+        }
+        if let Some(bytes) = disk.cut_off_write {
+            anyhow::bail!(
+                "{}: an atomic write to bytes {} to {} of it was cut off, by the end of power or of timedisk; serve it \
+                 once, so that the write is done whole, and try again",
+                image.display(),
+                disk.start + bytes.start,
+                disk.start + bytes.end
+            );
+        }
+    }
+    Ok(())
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {

@@ -17,13 +17,14 @@ mod header;
 mod tests;
 
 use std::ffi::OsString;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use crate::calls::{Access, FileCalls, FileKind, OpenFile, directory_of, uninterrupted, write_all};
-use crate::{DiskState, ErrorKind, Result, VolumeError};
+use crate::{DiskState, ErrorKind, Result, VolumeError, range};
 use header::{Header, Unreadable};
 
 /// The most bytes of one atomic write.
@@ -67,6 +68,24 @@ pub(crate) enum Content {
         offset: u64,
         data: Vec<u8>,
     },
+}
+
+impl DiskState {
+    /// The bytes of the disk of which an atomic write was cut off, by the end of power or of timedisk, so that the
+    /// image may have a part of it. It is done whole before the disk is served again; until then the image is not
+    /// what it will be.
+    ///
+    /// # Errors
+    /// [`ErrorKind::CannotOpen`], [`ErrorKind::ReadFailed`] or [`ErrorKind::BadState`], where there is a record that
+    /// can't be read or is of another disk.
+    pub fn cut_off_write(&self) -> Result<Option<Range<u64>>> {
+        match RedoRecord::open(Arc::clone(self.calls()), self, true)?.content()? {
+            Content::Pending { offset, data } => {
+                Ok(Some(offset..offset.saturating_add(range::length_of(&data))))
+            }
+            Content::Nothing | Content::Torn => Ok(None),
+        }
+    }
 }
 
 impl RedoRecord {

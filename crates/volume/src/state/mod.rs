@@ -124,6 +124,10 @@ impl DiskState {
         self.is_new
     }
 
+    pub(crate) fn calls(&self) -> &Arc<dyn FileCalls> {
+        &self.calls
+    }
+
     /// Where the file is.
     pub fn path(&self) -> &Path {
         &self.path

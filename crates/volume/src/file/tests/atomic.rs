@@ -289,3 +289,20 @@ fn a_disk_in_memory_and_one_that_fails_write_all_or_nothing() {
         assert_eq!(failing.atomic_limit(), MIB);
     }
 }
+
+#[test]
+fn a_write_that_was_cut_off_is_told_and_done_only_when_the_disk_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk");
+    drop(FileVolume::open(options(&path)).unwrap());
+    let state = crate::DiskState::look_up(&path, 0, None).unwrap().unwrap();
+    assert_eq!(state.cut_off_write().unwrap(), None);
+    RedoRecord::open(std::sync::Arc::new(crate::SystemCalls), &state, false)
+        .unwrap()
+        .keep(512, &[7; 512])
+        .unwrap();
+    assert_eq!(state.cut_off_write().unwrap(), Some(512..1024));
+    assert_eq!(fs::read(&path).unwrap()[512], 0, "it was only looked at");
+    drop(FileVolume::open(options(&path)).unwrap());
+    assert_eq!((state.cut_off_write().unwrap(), fs::read(&path).unwrap()[512]), (None, 7));
+}
