@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::absent;
 use crate::access_states::Reach;
 use crate::command_table::COMMANDS;
 use crate::log_sense;
@@ -9,32 +10,6 @@ use crate::mode_pages::{self, MODE_PAGES};
 use crate::overlap::Touch;
 use crate::reservations::Admission;
 use crate::vital_product_data;
-
-/// Commands of a direct access block device (SBC-3 table 13) that are not here, and why.
-pub(crate) const ABSENT: &[(u8, &str, &str)] = &[
-    (0x07, "REASSIGN BLOCKS", "a file has no blocks to reassign"),
-    (0x1c, "RECEIVE DIAGNOSTIC RESULTS", "there are no diagnostic pages"),
-    (0x4c, "LOG SELECT", "nothing of the logs can be set"),
-    (0x50, "XDWRITE(10)", "obsolete"),
-    (0x51, "XPWRITE(10)", "obsolete"),
-    (0x53, "XDWRITEREAD(10)", "bidirectional, and obsolete"),
-    (0x81, "REBUILD(16)", "obsolete"),
-    (0x82, "REGENERATE(16)", "obsolete"),
-    (0x85, "ATA PASS-THROUGH(16)", "this is no ATA device"),
-    (0x86, "ACCESS CONTROL IN", "obsolete"),
-    (0x87, "ACCESS CONTROL OUT", "obsolete"),
-    (0x8c, "READ ATTRIBUTE", "there are no medium auxiliary memories"),
-    (0x8d, "WRITE ATTRIBUTE", "there are no medium auxiliary memories"),
-    (0xa1, "ATA PASS-THROUGH(12)", "this is no ATA device"),
-    (0xa2, "SECURITY PROTOCOL IN", "there are no security protocols"),
-    (0xb5, "SECURITY PROTOCOL OUT", "there are no security protocols"),
-];
-
-/// Service actions that are not here, of operation codes that are.
-pub(crate) const ABSENT_ACTIONS: &[(u8, u8, &str, &str)] = &[
-    (0x48, 0x03, "SANITIZE, CRYPTOGRAPHIC ERASE", "nothing is encrypted"),
-    (0x7f, 0x07, "XDWRITEREAD(32)", "bidirectional, and obsolete"),
-];
 
 fn admission(admission: Admission) -> &'static str {
     match admission {
@@ -68,10 +43,10 @@ pub fn conformance() -> String {
     let mut text = String::new();
     commands(&mut text);
     let vital = vital_product_data::names();
-    pages(&mut text, "Vital product data pages", vital);
+    pages(&mut text, "Vital product data pages", vital, absent::VITAL_PRODUCT_DATA);
     mode_pages(&mut text);
     mode_parameters(&mut text);
-    pages(&mut text, "Log pages", log_sense::names());
+    pages(&mut text, "Log pages", log_sense::names(), absent::LOGS);
     text
 }
 
@@ -95,10 +70,10 @@ fn commands(text: &mut String) {
     );
     text.push_str("lets it.\n");
     text.push_str("\nNot supported:\n\n| code | action | command | why |\n|---|---|---|---|\n");
-    for (code, name, why) in ABSENT {
+    for (code, name, why) in absent::COMMANDS {
         let _ = writeln!(text, "| {code:02X}h | | {name} | {why} |");
     }
-    for (code, action, name, why) in ABSENT_ACTIONS {
+    for (code, action, name, why) in absent::ACTIONS {
         let _ = writeln!(text, "| {code:02X}h | {action:02X}h | {name} | {why} |");
     }
     text.push_str(
@@ -119,6 +94,10 @@ fn mode_pages(text: &mut String) {
     for page in MODE_PAGES {
         let _ = writeln!(text, "| {:02X}h | {:02X}h | {} |", page.code, page.subpage, page.name);
     }
+    text.push_str("\nNot supported:\n\n| code | subpage | page | why |\n|---|---|---|---|\n");
+    for (code, subpage, name, why) in absent::MODE_PAGES {
+        let _ = writeln!(text, "| {code:02X}h | {subpage:02X}h | {name} | {why} |");
+    }
 }
 
 fn mode_parameters(text: &mut String) {
@@ -132,29 +111,18 @@ fn mode_parameters(text: &mut String) {
     }
 }
 
-fn pages(text: &mut String, title: &str, pages: impl Iterator<Item = (u8, &'static str)>) {
+fn pages<'a>(
+    text: &mut String,
+    title: &str,
+    there: impl Iterator<Item = (u8, &'a str)>,
+    absent: &[(u8, &str, &str)],
+) {
     let _ = writeln!(text, "\n## {title}\n\n| code | page |\n|---|---|");
-    pages.for_each(|(code, name)| {
+    there.for_each(|(code, name)| {
         let _ = writeln!(text, "| {code:02X}h | {name} |");
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::command_table::Command;
-
-    #[test]
-    fn nothing_is_both_there_and_not() {
-        for (code, name, why) in ABSENT {
-            assert!(COMMANDS.iter().all(|row| row.operation_code != *code), "{name} is there");
-            assert!(!why.is_empty());
-        }
-        for (code, action, name, _) in ABSENT_ACTIONS {
-            let is_it = |row: &Command| (row.operation_code, row.service_action) == (*code, Some(*action));
-            assert!(!COMMANDS.iter().any(is_it), "{name} is there");
-            assert!(COMMANDS.iter().any(|row| row.operation_code == *code), "all of {name} is absent");
-        }
-        assert!(ABSENT.is_sorted_by_key(|(code, ..)| *code));
+    text.push_str("\nNot supported:\n\n| code | page | why |\n|---|---|---|\n");
+    for (code, name, why) in absent {
+        let _ = writeln!(text, "| {code:02X}h | {name} | {why} |");
     }
 }

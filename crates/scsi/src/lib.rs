@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod absent;
 mod access_states;
 mod buffer;
 mod capacity;

@@ -40,8 +40,8 @@ fn log(page: u8, subpage: u8) -> [u8; 10] {
 #[test]
 fn logs_count_commands_and_blocks() {
     let bench = Bench::new();
-    assert_eq!(bench.good(&log(0, 0)), [0, 0, 0, 4, 0x00, 0x0c, 0x19, 0x2f]);
-    assert_eq!(bench.good(&log(0, 0xff)), [0x40, 0xff, 0, 8, 0x00, 0, 0x0c, 0, 0x19, 0, 0x2f, 0]);
+    assert_eq!(bench.good(&log(0, 0)), [0, 0, 0, 5, 0x00, 0x0c, 0x0e, 0x19, 0x2f]);
+    assert_eq!(bench.good(&log(0, 0xff)), [0x40, 0xff, 0, 10, 0x00, 0, 0x0c, 0, 0x0e, 0, 0x19, 0, 0x2f, 0]);
     bench.good_with(&block_cdb(0x2a, 0, 0, 3), &[1; 3 * BLOCK]);
     bench.good(&block_cdb(0x28, 0, 0, 2));
     bench.good(&block_cdb(0x28, 0, 0, 5));
@@ -54,6 +54,7 @@ fn logs_count_commands_and_blocks() {
         (&page[40..72], &page[72..76], &page[84..88]),
         (&[0; 32][..], &[0, 2, 3, 8][..], &[0, 3, 3, 8][..])
     );
+    assert_eq!(bench.good(&log(0x0e, 0)), [0x0e, 0, 0, 16, 0, 4, 3, 4, 0, 0, 0, 0, 0, 6, 3, 4, 0, 0, 0, 0]);
     assert_eq!(bench.good(&log(0x2f, 0)), [0x2f, 0, 0, 8, 0, 0, 3, 4, 0, 0, 0xff, 0]);
     for (cdb, at) in [
         (log(0x0d, 0), (2, Some(5))),
