@@ -7,7 +7,7 @@
 use std::io::IoSlice;
 use std::time::Duration;
 
-use crate::full_feature::{AsyncEvent, Direction, Host, Outcome, Session, TaskId};
+use crate::full_feature::{AsyncEvent, Direction, Host, Outcome, PingTimes, Session, TaskId};
 use crate::login::{Login, LoginRequest, LoginResponse, LoginStatus, NewSession, Step, Wishes};
 use crate::pdu::layout::{self, BasicHeader};
 use crate::pdu::{HEADER_LENGTH, Request, Response};
@@ -66,6 +66,7 @@ pub struct Connection<B> {
     transmitter: Transmitter<B>,
     phase: Phase<B>,
     random: Random,
+    ping_times: PingTimes,
     events: Vec<Event>,
     heard_from: bool,
 }
@@ -89,9 +90,15 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Connection<B> {
                 misplaced: false,
             },
             random,
+            ping_times: PingTimes::default(),
             events: Vec::new(),
             heard_from: false,
         }
+    }
+
+    /// With other times for pings.
+    pub fn pinging(self, times: PingTimes) -> Self {
+        Connection { ping_times: times, ..self }
     }
 
     /// The session, once there is one.
@@ -337,7 +344,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Connection<B> {
                     now,
                     host,
                 );
-                self.phase = Phase::FullFeature(Box::new(session));
+                self.phase = Phase::FullFeature(Box::new(session.pinging(self.ping_times)));
             }
         }
     }

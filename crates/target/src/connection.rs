@@ -141,7 +141,7 @@ impl Serving {
             peer,
             control: Arc::clone(control),
             guest,
-            connection: Connection::new(Wishes::default(), random),
+            connection: Connection::new(Wishes::default(), random).pinging(house.limits.pings),
             mail: Mail::default(),
             began: Instant::now(),
             login_limit: house.limits.login,

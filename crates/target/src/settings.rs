@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use timedisk_iscsi::full_feature::PingTimes;
+
 use crate::disk::Disk;
 
 /// What is served, and to whom. A running server can exchange it for another.
@@ -122,6 +124,8 @@ pub struct Limits {
     pub strangers: usize,
     /// From accept to the end of the login.
     pub login: Duration,
+    /// How long a silent initiator is waited for.
+    pub pings: PingTimes,
     /// Bytes for the data of all commands under way: at least four times the largest transfer (8 MiB), or it may wait
     /// for ever.
     pub memory: usize,
@@ -145,6 +149,7 @@ impl Default for Limits {
             sessions: 4096,
             strangers: 256,
             login: Duration::from_secs(15),
+            pings: PingTimes::default(),
             memory: 512 << 20,
             session_memory: 128 << 20,
         }

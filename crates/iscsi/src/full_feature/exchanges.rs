@@ -17,9 +17,25 @@ pub const PING_PATIENCE: Duration = Duration::from_secs(15);
 /// for it.
 pub const DATA_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a silent initiator is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PingTimes {
+    /// Before it is asked: [`IDLE_BEFORE_PING`].
+    pub idle: Duration,
+    /// After that, if it has ever answered: [`PING_PATIENCE`].
+    pub patience: Duration,
+}
+
+impl Default for PingTimes {
+    fn default() -> Self {
+        PingTimes { idle: IDLE_BEFORE_PING, patience: PING_PATIENCE }
+    }
+}
+
 /// Whether the initiator is there.
 #[derive(Debug)]
 pub(super) struct Ping {
+    times: PingTimes,
     heard: Duration,
     asked: Option<Duration>,
     /// iPXE and EDK2 never answer; they must not be closed for it.
@@ -27,8 +43,8 @@ pub(super) struct Ping {
 }
 
 impl Ping {
-    pub(super) fn new(now: Duration) -> Self {
-        Ping { heard: now, asked: None, answers: false }
+    pub(super) fn new(now: Duration, times: PingTimes) -> Self {
+        Ping { times, heard: now, asked: None, answers: false }
     }
 
     pub(super) fn heard(&mut self, now: Duration) {
@@ -38,8 +54,8 @@ impl Ping {
 
     fn due(&self) -> Duration {
         match self.asked {
-            Some(asked) => asked + PING_PATIENCE,
-            None => self.heard + IDLE_BEFORE_PING,
+            Some(asked) => asked + self.times.patience,
+            None => self.heard + self.times.idle,
         }
     }
 }

@@ -19,7 +19,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-pub use exchanges::{AsyncEvent, DATA_PATIENCE, IDLE_BEFORE_PING, PING_PATIENCE};
+pub use exchanges::{AsyncEvent, DATA_PATIENCE, IDLE_BEFORE_PING, PING_PATIENCE, PingTimes};
 pub use host::{Attribute, Cdb, Command, Function, FunctionResponse, Host, Outcome, Plan, TaskId};
 pub use lun::normal_lun;
 pub use window::{CommandWindow, WINDOW_LIMIT, WINDOW_START};
@@ -137,11 +137,16 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Session<B> {
             aborted: VecDeque::new(),
             current: Current::Nothing,
             header: [0; HEADER_LENGTH],
-            ping: exchanges::Ping::new(now),
+            ping: exchanges::Ping::new(now, PingTimes::default()),
             now,
             data_due: None,
             direction: Direction::GoOn,
         }
+    }
+
+    /// With other times for pings, before anything has come.
+    pub fn pinging(self, times: PingTimes) -> Self {
+        Session { ping: exchanges::Ping::new(self.now, times), ..self }
     }
 
     /// Who this is.

@@ -1,2 +1,6 @@
 //! Initiators of the field, each in a file of its own: their login, key by key, and their first commands, byte for
 //! byte, with what they demand of the answers. What they send is known from their sources.
+
+mod script;
+
+mod ipxe;

@@ -1,0 +1,117 @@
+//! What an initiator of the field says, word for word, and what it hears.
+
+use std::net::SocketAddr;
+
+use timedisk_iscsi::chap;
+use timedisk_iscsi::encoding::{decode, encode_hex};
+use timedisk_iscsi::pdu::layout;
+
+use crate::wire::{BLOCK, Initiator, Lab, Pdu, Reply, Scsi, TRANSIT, login_status, pairs};
+
+/// Flags of a login request: CSG, NSG and T (RFC 7143 §11.12).
+pub(crate) const SECURITY_TO_OPERATIONAL: u8 = TRANSIT | 1;
+pub(crate) const OPERATIONAL_TO_FULL: u8 = TRANSIT | 1 << 2 | 3;
+
+/// Flags that let a login response be told from another: T, C, CSG, and NSG where T is set.
+const LOGIN_FLAGS: u8 = 0xcf;
+
+/// A login response.
+pub(crate) struct Heard {
+    pub(crate) pdu: Pdu,
+    /// Keys and values, in the target's order.
+    pub(crate) keys: Vec<(String, String)>,
+}
+
+impl Heard {
+    /// Its status class and detail.
+    pub(crate) fn status(&self) -> u16 {
+        login_status(&self.pdu)
+    }
+
+    /// T, C, CSG and NSG.
+    pub(crate) fn flags(&self) -> u8 {
+        layout::LoginResponse::of(&self.pdu.header).flags & LOGIN_FLAGS
+    }
+
+    /// The value of a key, which has to be there once at most.
+    #[track_caller]
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        let mut found = self.keys.iter().filter(|(name, _)| name == key).map(|(_, value)| value.as_str());
+        let value = found.next();
+        assert_eq!(found.next(), None, "{key} is there twice");
+        value
+    }
+
+    /// CHAP_R for the challenge in it.
+    #[track_caller]
+    pub(crate) fn chap_response(&self, secret: &str) -> String {
+        let algorithm = chap::choose(self.get("CHAP_A").expect("CHAP_A")).expect("a known algorithm");
+        let identifier = self.get("CHAP_I").expect("CHAP_I").parse().unwrap();
+        let challenge = decode(self.get("CHAP_C").expect("CHAP_C"), 1024).unwrap();
+        encode_hex(&algorithm.response(identifier, secret.as_bytes(), &challenge))
+    }
+}
+
+/// A connection of an initiator with this name and ISID, which numbers its commands from here on.
+pub(crate) fn connect(address: SocketAddr, name: &str, isid: [u8; 6], cmd_sn: u32) -> Initiator {
+    let mut initiator = Initiator::connect(address);
+    (initiator.name, initiator.isid, initiator.cmd_sn) = (name.into(), isid, cmd_sn);
+    initiator
+}
+
+/// Text of lines of `Key=Value`, in order.
+fn lines(keys: &[&str]) -> Vec<u8> {
+    keys.iter().flat_map(|line| [line.as_bytes(), b"\0"].concat()).collect()
+}
+
+impl Initiator {
+    /// Sends a login request with these keys, lines of `Key=Value`, in this order.
+    pub(crate) fn say(&mut self, flags: u8, keys: &[&str]) -> Heard {
+        let pdu = self.login_step(flags, &lines(keys));
+        let keys = if login_status(&pdu) == 0 { pairs(&pdu.data) } else { Vec::new() };
+        Heard { pdu, keys }
+    }
+
+    /// The last login request: the session begins as the answer says.
+    #[track_caller]
+    pub(crate) fn enter(&mut self, flags: u8, keys: &[&str]) -> Heard {
+        let heard = self.say(flags, keys);
+        assert_eq!((heard.status(), heard.flags()), (0, flags), "the session begins: {:?}", heard.keys);
+        let offers: Vec<_> = keys.iter().filter_map(|line| line.split_once('=')).collect();
+        self.settle(&heard.pdu, &offers);
+        heard
+    }
+
+    /// Repeats TEST UNIT READY until it is GOOD, as often as given at most. What the others have told.
+    #[track_caller]
+    pub(crate) fn become_ready(&mut self, lun: u8, tries: usize) -> Vec<(u8, u8, u8)> {
+        let mut told = Vec::new();
+        loop {
+            let reply = self.run(&Scsi::test_unit_ready().at(lun));
+            if reply.status == 0 {
+                return told;
+            }
+            told.push(reply.condition());
+            assert!(told.len() < tries, "it does not become ready: {told:02x?}");
+        }
+    }
+}
+
+/// A command without data, whose PDU has the read bit all the same.
+pub(crate) fn with_read_bit(cdb: &[u8], expected: u32) -> Scsi {
+    Scsi { reads: true, expected, ..Scsi::none(cdb) }
+}
+
+/// Whether a command with data ended as planned: GOOD, with what it asked for and no residual.
+#[track_caller]
+pub(crate) fn whole(reply: Reply, length: usize) -> Vec<u8> {
+    assert_eq!((reply.flags, reply.residual), (0, 0), "no residual");
+    let data = reply.good();
+    assert_eq!(data.len(), length);
+    data
+}
+
+/// A lab with one open target `disk`, and nobody to prove anything.
+pub(crate) fn open_lab() -> Lab {
+    Lab::memory(BLOCK as u64 * 4096)
+}
