@@ -3,4 +3,5 @@
 
 mod script;
 
+mod edk2;
 mod ipxe;

@@ -9,6 +9,9 @@ use timedisk_iscsi::pdu::layout;
 use crate::wire::{BLOCK, Initiator, Lab, Pdu, Reply, Scsi, TRANSIT, login_status, pairs};
 
 /// Flags of a login request: CSG, NSG and T (RFC 7143 §11.12).
+pub(crate) const SECURITY: u8 = 0;
+/// As initiators do that say where they want to go before they may: NSG without T.
+pub(crate) const SECURITY_THEN_OPERATIONAL: u8 = 1;
 pub(crate) const SECURITY_TO_OPERATIONAL: u8 = TRANSIT | 1;
 pub(crate) const OPERATIONAL_TO_FULL: u8 = TRANSIT | 1 << 2 | 3;
 
