@@ -5,3 +5,6 @@ mod script;
 
 mod edk2;
 mod ipxe;
+mod windows;
+mod windows_cluster;
+mod windows_storage;

@@ -5,8 +5,12 @@ use std::net::SocketAddr;
 use timedisk_iscsi::chap;
 use timedisk_iscsi::encoding::{decode, encode_hex};
 use timedisk_iscsi::pdu::layout;
+use timedisk_target::Disk;
+use timedisk_volume::{Durability, MemoryVolume, Volume};
 
-use crate::wire::{BLOCK, Initiator, Lab, Pdu, Reply, Scsi, TRANSIT, login_status, pairs};
+use crate::wire::{
+    BLOCK, Initiator, Lab, Pdu, Reply, Scsi, TRANSIT, block, login_status, mount, open_target, pairs, unit,
+};
 
 /// Flags of a login request: CSG, NSG and T (RFC 7143 §11.12).
 pub(crate) const SECURITY: u8 = 0;
@@ -43,6 +47,11 @@ impl Heard {
         let value = found.next();
         assert_eq!(found.next(), None, "{key} is there twice");
         value
+    }
+
+    /// The names of the keys, in order.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.keys.iter().map(|(name, _)| name.as_str()).collect()
     }
 
     /// CHAP_R for the challenge in it.
@@ -105,6 +114,31 @@ pub(crate) fn with_read_bit(cdb: &[u8], expected: u32) -> Scsi {
     Scsi { reads: true, expected, ..Scsi::none(cdb) }
 }
 
+/// A vital product data page.
+pub(crate) fn page(code: u8) -> Scsi {
+    Scsi::input(&[0x12, 1, code, 0xff, 0xff, 0], 0xffff)
+}
+
+/// The page that a logical unit has, whose code and length are right.
+#[track_caller]
+pub(crate) fn read_page(initiator: &mut Initiator, code: u8) -> Vec<u8> {
+    let page = initiator.run(&page(code)).good();
+    assert_eq!(page[1], code);
+    assert_eq!(u16::from_be_bytes([page[2], page[3]]) as usize, page.len() - 4, "page length of {code:#x}");
+    page
+}
+
+/// Designators of the device identification page: code set, association and type, bytes (SPC-4 7.8.6).
+pub(crate) fn designators(page: &[u8]) -> Vec<(u8, u8, Vec<u8>)> {
+    let (mut found, mut rest) = (Vec::new(), &page[4..]);
+    while let [code_set, kind, _, length, more @ ..] = rest {
+        let (bytes, next) = more.split_at(usize::from(*length));
+        found.push((code_set & 0x0f, kind & 0x3f, bytes.to_vec()));
+        rest = next;
+    }
+    found
+}
+
 /// Whether a command with data ended as planned: GOOD, with what it asked for and no residual.
 #[track_caller]
 pub(crate) fn whole(reply: Reply, length: usize) -> Vec<u8> {
@@ -114,7 +148,36 @@ pub(crate) fn whole(reply: Reply, length: usize) -> Vec<u8> {
     data
 }
 
+/// Big-endian numbers in a page or CDB.
+pub(crate) fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// A full capacity in blocks, as READ CAPACITY(16) tells it.
+#[track_caller]
+pub(crate) fn capacity(initiator: &mut Initiator) -> (u64, usize) {
+    let data =
+        initiator.run(&Scsi::input(&[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0], 32)).good();
+    (number(&data[..8]) + 1, number(&data[8..12]) as usize)
+}
+
 /// A lab with one open target `disk`, and nobody to prove anything.
 pub(crate) fn open_lab() -> Lab {
     Lab::memory(BLOCK as u64 * 4096)
+}
+
+/// Blocks of each of [`two_disks`].
+pub(crate) const BLOCKS: u64 = 16384;
+
+/// A lab with one open target `disk` that has two disks, of one product. The first one's blocks each begin with their
+/// number, as far as a byte goes; the second is empty.
+pub(crate) fn two_disks() -> Lab {
+    let capacity = BLOCKS * BLOCK as u64;
+    let (first, second) = (MemoryVolume::new(capacity), MemoryVolume::new(capacity));
+    let blocks: Vec<u8> = (0..BLOCKS).flat_map(|lba| block(lba as u8)).collect();
+    first.write(0, &blocks, Durability::Volatile).unwrap();
+    let disks = [Disk::new("first", unit("first", first)), Disk::new("second", unit("second", second))];
+    let mut target = open_target("disk", MemoryVolume::new(BLOCK as u64));
+    target.mounts = disks.iter().enumerate().map(|(lun, disk)| mount(lun as u16, disk, |_| true)).collect();
+    Lab::new(vec![target])
 }
