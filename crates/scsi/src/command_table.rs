@@ -119,7 +119,10 @@ const KEEPS_OUT: Traits = Traits { shut_out: Admission::Never, ..PROMPT };
 const DESCRIBES: Traits = Traits { medium: true, ..TELLS };
 /// Is about reservations.
 const RESERVES: Traits = Traits { shut_out: Admission::Own, ..PROMPT };
-/// The same, and may have to save them.
+/// Makes one, which waits for those who change blocks as one step: VMFS takes it for granted that none of them writes
+/// once another host has the disk.
+const RESERVES_ALL: Traits = Traits { wait: Wait::Long, touch: Touch::Any, ..RESERVES };
+/// Is about reservations that last, and may have to save them.
 const RESERVES_LASTING: Traits = Traits { wait: Wait::Long, ..RESERVES };
 /// May wait for the medium, if it is there.
 const MAY_WAIT: Traits = Traits { wait: Wait::Long, shut_out: Admission::Never, ..PROMPT };
@@ -246,7 +249,8 @@ pub(crate) static COMMANDS: &[Command] = &[
     row(0x15, "MODE SELECT(6)", &[0xff, 0x11, 0, 0, 0xff, 0],
         Transfer::ParameterList(mode_select::PARAMETER_LIST_LENGTH_6), MAY_WAIT.down_to(Reach::Standby),
         Handler::Unit(mode_select::mode_select_6)),
-    row(0x16, "RESERVE(6)", &[0xff, 0, 0, 0, 0, 0], Transfer::None, RESERVES, Handler::Unit(reserve::reserve)),
+    row(0x16, "RESERVE(6)", &[0xff, 0, 0, 0, 0, 0], Transfer::None, RESERVES_ALL,
+        Handler::Unit(reserve::reserve)),
     row(0x17, "RELEASE(6)", &[0xff, 0, 0, 0, 0, 0], Transfer::None, RESERVES, Handler::Unit(reserve::release)),
     row(0x1a, "MODE SENSE(6)", &[0xff, 0x08, 0xff, 0xff, 0xff, 0],
         data(mode_sense::ALLOCATION_LENGTH_6, 255), TELLS.down_to(Reach::Standby),
@@ -288,7 +292,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     row(0x55, "MODE SELECT(10)", &[0xff, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0],
         Transfer::ParameterList(mode_select::PARAMETER_LIST_LENGTH_10), MAY_WAIT.down_to(Reach::Standby),
         Handler::Unit(mode_select::mode_select_10)),
-    row(0x56, "RESERVE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Transfer::None, RESERVES,
+    row(0x56, "RESERVE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Transfer::None, RESERVES_ALL,
         Handler::Unit(reserve::reserve)),
     row(0x57, "RELEASE(10)", &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0], Transfer::None, RESERVES,
         Handler::Unit(reserve::release)),

@@ -12,7 +12,7 @@ use crate::cdb::Cdb;
 use crate::command_table::{self, Command, Handler, Transfer};
 use crate::extended_copy;
 use crate::flush_debt::{Begun, FlushDebt};
-use crate::overlap::{Touch, Turn};
+use crate::overlap::{Touch, turn};
 use crate::reservations::{self, admission};
 use crate::running::{Outcome, Patience, Running, Stop};
 use crate::sense::{
@@ -388,7 +388,8 @@ fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome 
         return Err(sense.into());
     }
     unit.access_states().check(command.server.portal_group_tag(), traits.reach)?;
-    unit.reservations().check(command.nexus, admission(traits.shut_out, command.cdb))?;
+    let is_let_in = || unit.reservations().check(command.nexus, admission(traits.shut_out, command.cdb));
+    is_let_in()?;
     if let Some(absence) = unit.medium().absence().filter(|_| traits.medium) {
         return Err(absence.condition().into());
     }
@@ -396,31 +397,17 @@ fn dispatch(row: Result<&Command, Sense>, command: &mut Running<'_>) -> Outcome 
         return Err(condition.into());
     }
     let _turn = turn(unit, traits.touch, command)?;
-    // Not before: one may begin while this waits for its turn.
+    // Not before: one may begin while this waits for its turn, and the disk may be reserved.
     unit.overhaul().check(row)?;
+    if traits.touch == Touch::Alone {
+        is_let_in()?;
+    }
     if traits.writes {
         unit.rods().revoke_for(traits.touch, command.cdb);
     }
     match handler {
         Handler::Unit(handler) => handler(unit, command),
         Handler::Any(handler) => handler(command),
-    }
-}
-
-/// The right to be at the blocks that the command touches.
-fn turn<'a>(unit: &'a LogicalUnit, touch: Touch, command: &Running<'_>) -> Result<Option<Turn<'a>>, Stop> {
-    let named = || {
-        let range = command.cdb.block_range();
-        range.lba..range.lba.saturating_add(range.blocks)
-    };
-    let shared = |blocks| unit.overlap().share(blocks, command.patience).map(Some).ok_or(Stop::WouldWait);
-    match touch {
-        Touch::Nothing => Ok(None),
-        Touch::Named => shared(named()),
-        Touch::Any => shared(0..u64::MAX),
-        // On a thread that may not wait it ends before it touches any.
-        Touch::Alone if command.patience == Patience::Now => Ok(None),
-        Touch::Alone => Ok(Some(unit.overlap().own(named()))),
     }
 }
 

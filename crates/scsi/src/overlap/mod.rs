@@ -7,7 +7,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::running::Patience;
+use crate::LogicalUnit;
+use crate::running::{Patience, Running, Stop};
 
 /// Which blocks a command touches, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,6 +132,27 @@ impl Drop for Turn<'_> {
         }
         drop(queue);
         self.overlap.changed.notify_all();
+    }
+}
+
+/// The right to be at the blocks that the command touches.
+pub(crate) fn turn<'a>(
+    unit: &'a LogicalUnit,
+    touch: Touch,
+    command: &Running<'_>,
+) -> Result<Option<Turn<'a>>, Stop> {
+    let named = || {
+        let range = command.cdb.block_range();
+        range.lba..range.lba.saturating_add(range.blocks)
+    };
+    let shared = |blocks| unit.overlap().share(blocks, command.patience).map(Some).ok_or(Stop::WouldWait);
+    match touch {
+        Touch::Nothing => Ok(None),
+        Touch::Named => shared(named()),
+        Touch::Any => shared(0..u64::MAX),
+        // On a thread that may not wait it ends before it touches any.
+        Touch::Alone if command.patience == Patience::Now => Ok(None),
+        Touch::Alone => Ok(Some(unit.overlap().own(named()))),
     }
 }
 

@@ -4,6 +4,7 @@
 mod script;
 
 mod edk2;
+mod esxi;
 mod ipxe;
 mod windows;
 mod windows_cluster;
