@@ -5,6 +5,7 @@ mod script;
 
 mod edk2;
 mod esxi;
+mod everyone;
 mod ipxe;
 mod windows;
 mod windows_cluster;
