@@ -248,6 +248,7 @@ fn ipxe_gets_in_with_another_isid_while_its_old_connection_still_hangs() {
     let mut new = boot(&lab, 10);
     new.become_ready(0, 10);
     whole(new.run(&read(0, 1)), BLOCK);
+    old.check_alive();
 }
 
 #[test]
