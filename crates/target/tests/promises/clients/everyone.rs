@@ -81,7 +81,7 @@ fn without_lun_0() -> Lab {
     Lab::new(vec![Target { mounts, ..open_target("disk", MemoryVolume::new(512)) }])
 }
 
-/// A command works and moves as much as an access through the disk proves it may.
+/// The three commands by which anybody finds out, at a disk that is there.
 #[track_caller]
 fn says_what_is_there(initiator: &mut Initiator) {
     assert_eq!(whole(initiator.run(&inquiry()), 36)[0], 0);
@@ -272,15 +272,30 @@ fn markers_are_declined_in_words_that_old_initiators_know() {
     }
 }
 
-#[test]
-fn a_challenge_is_no_longer_than_old_initiators_hash() {
+/// A target for somebody who proves it.
+fn guarded() -> Lab {
     let users = vec!["somebody".into()];
     let target = Target {
         authentication: Authentication::Chap { users, own: None },
         ..open_target("disk", MemoryVolume::new(1 << 20))
     };
     let user = User { name: "somebody".into(), secret: "somebody's secret".into() };
-    let lab = Lab::with(vec![target], vec![user], Limits::default());
+    Lab::with(vec![target], vec![user], Limits::default())
+}
+
+#[test]
+fn a_method_is_chosen_by_what_the_target_needs_in_whatever_order_it_is_offered() {
+    for (lab, method) in [(guarded(), "CHAP"), (open_lab(), "None")] {
+        for offer in ["CHAP,None", "None,CHAP", "KRB5,CHAP,SRP,None", method] {
+            let heard = somebody(&lab).say(SECURITY, &[NAME, TARGET, NORMAL, &format!("AuthMethod={offer}")]);
+            assert_eq!((heard.status(), heard.get("AuthMethod")), (0, Some(method)), "{offer}");
+        }
+    }
+}
+
+#[test]
+fn a_challenge_is_no_longer_than_old_initiators_hash() {
+    let lab = guarded();
     let mut seen = Vec::new();
     for algorithm in ["5", "6", "7", "8"] {
         let mut initiator = somebody(&lab);

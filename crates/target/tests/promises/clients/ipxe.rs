@@ -170,7 +170,10 @@ fn ipxe_with_a_secret_offers_chap_or_none_and_md5_only() {
 
 #[test]
 fn ipxe_with_a_secret_that_nobody_asks_for_still_gets_in() {
-    let lab = open_lab();
+    // Others prove who they are at other targets.
+    let user = User { name: "somebody else".into(), secret: "somebody's secret".into() };
+    let open = open_target("disk", MemoryVolume::new(1 << 20));
+    let lab = Lab::with(vec![open], vec![user], Limits::default());
     let mut ipxe = dial(&lab, 5);
     let heard = ipxe.say(SECURITY_TO_OPERATIONAL, &[NAME, TARGET, NORMAL, "AuthMethod=CHAP,None"]);
     assert_eq!(heard.get("AuthMethod"), Some("None"), "the target knows no secret of its user");
