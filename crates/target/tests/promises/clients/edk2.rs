@@ -145,7 +145,11 @@ fn edk2_logs_in_to_a_target_with_an_alias() {
     let target =
         Target { alias: Some("Boot disk".into()), ..open_target("disk", MemoryVolume::new(1 << 20)) };
     let lab = Lab::new(vec![target]);
-    let mut edk2 = boot(&lab);
+    let mut edk2 = dial(&lab);
+    let first = edk2.say(SECURITY_TO_OPERATIONAL, &with_method("AuthMethod=None"));
+    let second = negotiate(&mut edk2);
+    let aliases = [&first, &second].into_iter().filter_map(|heard| heard.get("TargetAlias"));
+    assert_eq!(aliases.collect::<Vec<_>>(), ["Boot disk"], "once, under a name that it knows");
     edk2.become_ready(0, 4);
 }
 
