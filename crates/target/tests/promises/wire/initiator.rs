@@ -39,6 +39,8 @@ pub(crate) struct Initiator {
     pub(super) inbox: VecDeque<Pdu>,
     /// Opcodes that were received.
     pub(crate) seen: HashSet<u8>,
+    /// Not those of firmware.
+    pub(crate) answers_pings: bool,
 }
 
 /// Status class and detail of a login response.
@@ -71,6 +73,7 @@ impl Initiator {
             tasks: HashMap::new(),
             inbox: VecDeque::new(),
             seen: HashSet::new(),
+            answers_pings: true,
         }
     }
 

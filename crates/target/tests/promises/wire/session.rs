@@ -208,7 +208,7 @@ impl Initiator {
 
     fn answer_ping(&mut self, pdu: &Pdu) {
         let ping = layout::TextResponse::of(&pdu.header);
-        if ping.target_transfer_tag.get() != NO_TAG {
+        if self.answers_pings && ping.target_transfer_tag.get() != NO_TAG {
             let mut answer = self.ping(b"");
             answer.header[16..20].copy_from_slice(&NO_TAG.to_be_bytes());
             answer.header[20..24].copy_from_slice(&ping.target_transfer_tag.get().to_be_bytes());
