@@ -26,6 +26,11 @@ static STAGES: &[Stage] = &[
     Stage { name: "deny", what: "licences and sources of the dependencies (cargo-deny)", run: cargo::deny },
     Stage { name: "tidy", what: "the rules of the house, and the tests of this task", run: cargo::tidy },
     Stage { name: "test", what: "unit, property and integration tests (cargo test)", run: cargo::test },
+    Stage {
+        name: "simulation",
+        what: "target and initiator in a world that fails by a seed",
+        run: simulation,
+    },
     Stage { name: "cli", what: "what a person meets at the command line, from the first start on", run: cli },
     Stage { name: "control", what: "a daemon that is looked after, is not there, or hangs", run: control },
     Stage { name: "mirror", what: "members of mirrors that fail, go missing and come back", run: mirror },
@@ -150,6 +155,15 @@ fn run_stage(stage: &Stage, workspace: &Workspace, report: &mut Report, fuzz_sec
     let Counts { passed, failed, skipped } = context.report.counts().since(before);
     println!("== {}: {passed} passed, {failed} failed, {skipped} skipped", stage.name);
     Ok(())
+}
+
+/// Runs of the simulation: half a minute.
+const SEEDS: &str = "2000";
+
+fn simulation(context: &mut Context<'_>) -> Result<()> {
+    let mut command = context.command("cargo");
+    command.args(["run", "--release", "--quiet", "--package", "timedisk-simulation", "--", SEEDS]);
+    counted(context, "simulation", command, Duration::from_secs(6 * 60))
 }
 
 fn cli(context: &mut Context<'_>) -> Result<()> {
