@@ -21,6 +21,7 @@ mod memory;
 mod mutual;
 mod overhauls;
 mod portal_groups;
+mod security;
 mod steps;
 mod stuck_disk;
 mod task_attributes;
