@@ -24,7 +24,6 @@ pub(crate) struct Registry {
 #[derive(Debug, Default)]
 struct State {
     sessions: HashMap<u16, Entry>,
-    last_tsih: u16,
     /// Connections without a session, in order of arrival; those admitted are weeded out as new ones come.
     strangers: VecDeque<Weak<Control>>,
     connections: usize,
@@ -108,6 +107,12 @@ impl Registry {
         }
     }
 
+    /// Whether this challenge went out to a connection that has not logged in yet.
+    pub(crate) fn has_issued(&self, challenge: &[u8]) -> bool {
+        let strangers = &self.state().strangers;
+        strangers.iter().filter_map(Weak::upgrade).any(|stranger| stranger.is_to_answer(challenge))
+    }
+
     /// A connection has ended.
     pub(crate) fn leave(&self) {
         let mut state = self.state();
@@ -115,26 +120,27 @@ impl Registry {
         self.changed.notify_all();
     }
 
-    /// Gives a new session its place. `None` where the house is full.
+    /// Gives a new session its place. `None` where the house is full, or the system gives no random bytes.
     pub(crate) fn admit(
         &self,
         key: Key,
         control: &Arc<Control>,
         record: &Arc<SessionRecord>,
     ) -> Option<Admission> {
+        // A handle is nobody's to guess. Without randomness there is no session.
+        let drawn = getrandom::u32().ok()? as u16;
         let mut state = self.state();
         let same = state.sessions.iter().find(|(_, entry)| entry.key == key).map(|(tsih, _)| *tsih);
         if same.is_none() && state.sessions.len() >= self.limit {
             return None;
         }
+        let mut tsihs = (0..=u16::MAX).map(|step| drawn.wrapping_add(step)).filter(|tsih| *tsih != 0);
+        let tsih = tsihs.find(|tsih| !state.sessions.contains_key(tsih))?;
         let replaced = same.and_then(|tsih| state.sessions.remove(&tsih)).map(|old| {
             old.control.replace();
             old.control.post(Message::Close("the same initiator has logged in anew"));
             old.nexus
         });
-        let tsih = (1..=u16::MAX).map(|step| state.last_tsih.wrapping_add(step));
-        let tsih = tsih.filter(|tsih| *tsih != 0).find(|tsih| !state.sessions.contains_key(tsih))?;
-        state.last_tsih = tsih;
         control.mark_admitted();
         let nexus = NexusId(self.next_nexus.fetch_add(1, Ordering::Relaxed));
         let (control, record) = (Arc::clone(control), Arc::clone(record));
