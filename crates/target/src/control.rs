@@ -74,6 +74,8 @@ pub(crate) struct Control {
     replaced: AtomicBool,
     /// A valid login request has come.
     known: AtomicBool,
+    /// What its peer is to answer (CHAP_C).
+    challenge: Mutex<Option<Vec<u8>>>,
     /// The login has succeeded.
     admitted: AtomicBool,
 }
@@ -90,6 +92,7 @@ impl Control {
             berth,
             replaced: no(),
             known: no(),
+            challenge: Mutex::default(),
             admitted: no(),
         })
     }
@@ -155,6 +158,14 @@ impl Control {
 
     pub(crate) fn mark_known(&self) {
         self.known.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_challenge(&self, challenge: &[u8]) {
+        *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = Some(challenge.to_vec());
+    }
+
+    pub(crate) fn is_to_answer(&self, challenge: &[u8]) -> bool {
+        self.challenge.lock().unwrap_or_else(PoisonError::into_inner).as_deref() == Some(challenge)
     }
 
     pub(crate) fn mark_admitted(&self) {

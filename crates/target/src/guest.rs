@@ -263,6 +263,14 @@ impl Policy for Guest {
         catalogue.authentication(target)?.is_satisfied_by(Some(user)).then(|| found.secret.clone())
     }
 
+    fn note_challenge(&self, challenge: &[u8]) {
+        self.control.note_challenge(challenge);
+    }
+
+    fn has_issued(&self, challenge: &[u8]) -> bool {
+        self.house.registry.has_issued(challenge)
+    }
+
     fn own_identity(&self, target: Option<&str>) -> Option<Identity> {
         match self.house.catalogue().authentication(target)? {
             Authentication::Chap { own: Some(own), .. } => {

@@ -26,6 +26,10 @@ impl Policy for Locked {
     fn secret(&self, _: Option<&str>, _: &str) -> Option<Vec<u8>> {
         Some(b"\xd0nobody's\xff secret".to_vec())
     }
+    fn note_challenge(&self, _: &[u8]) {}
+    fn has_issued(&self, _: &[u8]) -> bool {
+        false
+    }
     fn own_identity(&self, _: Option<&str>) -> Option<crate::chap::Identity> {
         None
     }

@@ -97,6 +97,13 @@ pub trait Policy {
     /// Names have to be compared in full.
     fn secret(&self, target: Option<&str>, user: &str) -> Option<Vec<u8>>;
 
+    /// A challenge goes out to this peer, who is to answer it.
+    fn note_challenge(&self, challenge: &[u8]);
+
+    /// Whether this is a challenge that went out to any peer whose login has not ended: no other peer may have it
+    /// answered (RFC 7143 §9.2.1).
+    fn has_issued(&self, challenge: &[u8]) -> bool;
+
     /// With what the target shows who it is, to initiators that ask for it; `None` stands for discovery. Its secret
     /// may be no user's (RFC 7143 §9.2.1).
     fn own_identity(&self, target: Option<&str>) -> Option<Identity>;

@@ -128,6 +128,7 @@ fn challenge(mut keys: Credentials, door: &mut Door<'_>, out: &mut Writer) -> Re
     let algorithm = chap::choose(&offer)
         .ok_or_else(|| failure(format!("none of CHAP_A={} is supported", text::shown(&offer))))?;
     let challenge = Challenge::issue(algorithm, door.random);
+    door.policy.note_challenge(&challenge.bytes);
     out.pair("CHAP_A", &algorithm.number.to_string());
     out.pair("CHAP_I", &challenge.identifier.to_string());
     out.pair("CHAP_C", &encoding::encode_hex(&challenge.bytes));
@@ -168,9 +169,8 @@ fn answer(
     door: &Door<'_>,
     out: &mut Writer,
 ) -> Result<(), Refusal> {
-    // One that we have issued on another connection needs no look: whoever sends it has shown that he knows a user's
-    // secret, and gets an answer made with another one.
-    if ours.is_reflected_by(&counter.challenge) {
+    // On this connection, or on another one, for which an answer is wanted here.
+    if ours.is_reflected_by(&counter.challenge) || door.policy.has_issued(&counter.challenge) {
         return Err(failure("the initiator sent a challenge of ours back to us"));
     }
     let own = door.policy.own_identity(door.target);

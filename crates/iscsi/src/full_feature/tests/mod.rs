@@ -49,6 +49,10 @@ impl Policy for Promises {
     fn secret(&self, _: Option<&str>, _: &str) -> Option<Vec<u8>> {
         None
     }
+    fn note_challenge(&self, _: &[u8]) {}
+    fn has_issued(&self, _: &[u8]) -> bool {
+        false
+    }
     fn own_identity(&self, _: Option<&str>) -> Option<crate::chap::Identity> {
         None
     }

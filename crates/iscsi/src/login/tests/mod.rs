@@ -52,6 +52,10 @@ impl Policy for House {
         self.asked.borrow_mut().push((target.map(str::to_owned), user.to_owned()));
         (user == USER).then(|| SECRET.to_vec())
     }
+    fn note_challenge(&self, _: &[u8]) {}
+    fn has_issued(&self, _: &[u8]) -> bool {
+        false
+    }
     fn own_identity(&self, _: Option<&str>) -> Option<Identity> {
         self.own.clone()
     }

@@ -1,5 +1,7 @@
 //! What has gone wrong in other targets and initiators, a file for each theme (docs/security.md has the table).
 
+mod chap;
+mod randomness;
 mod tenants;
 
 use timedisk_target::{Authentication, Target, User};
