@@ -66,7 +66,7 @@ impl Asked {
         (login_status(&response), response.data)
     }
 
-    fn is_let_in(mut self) {
+    fn goes_on(mut self) {
         let response = self.initiator.login_step(TRANSIT | 1 << 2 | 3, b"");
         self.initiator.settle(&response, &[]);
         self.initiator.run(&Scsi::inquiry()).good();
@@ -99,7 +99,7 @@ fn a_challenge_of_ours_is_answered_on_no_connection_rfc_7143_9_2_1() {
         let expected = encode_hex(&victim.hash.response(1, OWN_SECRET.as_bytes(), &[0x5a; 32]));
         assert_eq!(status, 0);
         assert!(pairs(&said).contains(&("CHAP_R".into(), expected)));
-        victim.is_let_in();
+        victim.goes_on();
     }
 }
 
@@ -131,7 +131,7 @@ fn a_user_name_is_compared_to_its_end_and_as_it_stands() {
     let mut asked = Asked::at(&lab, "7");
     let response = encode_hex(&asked.right(ANN.secret));
     assert_eq!(asked.answer("ann", &response, &[]).0, 0);
-    asked.is_let_in();
+    asked.goes_on();
 }
 
 #[test]

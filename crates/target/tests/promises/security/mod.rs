@@ -1,7 +1,9 @@
 //! What has gone wrong in other targets and initiators, a file for each theme (docs/security.md has the table).
 
 mod chap;
+mod keys;
 mod randomness;
+mod strangers;
 mod tenants;
 
 use timedisk_target::{Authentication, Target, User};
