@@ -97,7 +97,7 @@ fn text_without_equals_signs_or_zero_bytes_is_refused_or_read_to_its_end_cve_201
     }
     for (more, status) in [
         (&b"X-a=1\0X-b=2"[..], 0),
-        (b"X-a=1\02\0", 0x0200),
+        (b"X-a=1\x002\0", 0x0200),
         (b"X-a=\0", 0),
         (b"=\0", 0x0200),
         (b"=X-a\0", 0x0200),

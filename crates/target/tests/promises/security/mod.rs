@@ -1,9 +1,13 @@
 //! What has gone wrong in other targets and initiators, a file for each theme (docs/security.md has the table).
 
 mod chap;
+mod crowd;
 mod keys;
+mod log_lines;
 mod randomness;
+mod space;
 mod strangers;
+mod teardown;
 mod tenants;
 
 use timedisk_target::{Authentication, Target, User};
