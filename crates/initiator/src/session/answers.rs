@@ -91,8 +91,7 @@ impl Session {
         self.window.open(header.exp_cmd_sn.get(), header.max_cmd_sn.get());
         let tag = header.initiator_task_tag.get();
         let moved = self.slot(tag, "SCSI Response")?.moved;
-        // The length of the sense data stands before them (§11.4.7).
-        let sense = self.inbox.kept.get(2..).and_then(Sense::of);
+        let sense = sense_data(&self.inbox.kept).and_then(Sense::of);
         let residual = residual(header.flags, header.residual_count.get());
         let outcome = Outcome { response: header.response, status: header.status, moved, residual, sense };
         self.complete(Tag(tag), outcome);
@@ -208,6 +207,12 @@ impl Session {
         self.terms.exp_stat_sn = expected.wrapping_add(1);
         Ok(())
     }
+}
+
+/// Their length stands before them (§11.4.7.2). Of a length that is greater than the segment, the segment's part.
+fn sense_data(segment: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = segment.split_first_chunk::<2>()?;
+    Some(rest.get(..u16::from_be_bytes(*length).into()).unwrap_or(rest))
 }
 
 fn residual(flags: u8, count: u32) -> Residual {

@@ -3,6 +3,7 @@
 
 mod hostile;
 mod reads;
+mod security;
 mod writes;
 
 use std::io::IoSlice;

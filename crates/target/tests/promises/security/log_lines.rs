@@ -1,4 +1,4 @@
-//! Whatever a peer calls itself or asks for: no line of the log is broken by it, none obeys a terminal, none is endless.
+//! Whatever a peer says it is or wants: no line of the log is broken by it, none obeys a terminal, none is endless.
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, Once, PoisonError};
