@@ -14,6 +14,7 @@ mod descriptors;
 mod hints;
 mod image;
 mod inventory;
+mod openness;
 mod plan;
 mod portals;
 mod progress;

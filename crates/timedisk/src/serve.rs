@@ -21,6 +21,7 @@ use crate::control::{self, Claim, Endpoint};
 use crate::daemon::Daemon;
 use crate::hints::{Shown, next_steps, url};
 use crate::inventory::Inventory;
+use crate::openness;
 use crate::plan::{self, Disk, Plan, Unplanned};
 use crate::portals;
 use crate::service::{activation, notify};
@@ -68,6 +69,7 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     let starting = stop_at_once_while_starting()?;
     let shown: Vec<Shown> = gathered.plan.disks.iter().map(shown).collect();
     let netbsd = gathered.plan.netbsd.clone();
+    let open_doors = openness::notices(&gathered.plan);
     let daemon = Daemon::start(
         listening,
         gathered.plan,
@@ -81,6 +83,7 @@ pub(crate) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
             None
         }
     };
+    say(&open_doors);
     match &netbsd {
         Some(netbsd) => announce_as_netbsd(&daemon, netbsd, options)?,
         None => announce(daemon.server(), &shown)?,
