@@ -12,7 +12,9 @@ pub(crate) fn notices(plan: &Plan) -> Vec<String> {
 fn lines(open: &[&str], discovery: bool) -> Vec<String> {
     let disks = (!open.is_empty()).then(|| {
         let names = open.join(", ");
-        format!("open: {names}: whoever reaches this server from an address let in needs no secret (auth=chap)")
+        format!(
+            "open: {names}: whoever reaches this server from an address let in needs no secret (auth=chap)"
+        )
     });
     let discovery = discovery.then(|| {
         "open: discovery: whoever asks is shown the targets for his address (discovery auth=chap)".to_owned()

@@ -3,6 +3,7 @@
 mod chap;
 mod crowd;
 mod keys;
+mod leaks;
 mod log_lines;
 mod randomness;
 mod space;
