@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod dependencies;
+mod named_tests;
 mod planted;
 mod purity;
 mod rust_text;
@@ -103,4 +104,11 @@ fn every_dependency_is_explained() {
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
     let unexplained = dependencies::unexplained(&read("Cargo.toml"), &read("docs/dependencies.md"));
     assert_eq!(unexplained, [""; 0], "not in docs/dependencies.md");
+}
+
+#[test]
+fn every_test_that_the_security_table_names_exists() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).ok();
+    let missing = named_tests::missing(&read(named_tests::DOCUMENT).unwrap(), read);
+    assert_eq!(missing, [""; 0], "in {}", named_tests::DOCUMENT);
 }

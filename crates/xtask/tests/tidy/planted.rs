@@ -1,6 +1,6 @@
 //! Each rule catches what it is there for, and leaves alone what it is not.
 
-use crate::{dependencies, purity, rust_text, shape};
+use crate::{dependencies, named_tests, purity, rust_text, shape};
 
 #[test]
 fn a_file_one_line_too_long_is_caught() {
@@ -120,6 +120,45 @@ fn a_dependency_that_reaches_outside_is_caught() {
 fn a_dependency_without_an_explanation_is_caught() {
     let manifest = "[workspace.dependencies]\nours = { path = \"x\" }\na = \"1\"\nb = \"1\"\n[x]\nc = \"1\"";
     assert_eq!(dependencies::unexplained(manifest, "| a | for | x |\nb"), ["b"]);
+}
+
+#[test]
+fn a_test_that_is_named_and_not_there_is_caught() {
+    let read = |path: &str| {
+        let text = match path {
+            "a/b.rs" => {
+                "#[test]\nfn one() {}\nfn two() {}\n// #[test]\n// fn three() {}\n#[test]\nfn fourth() {}"
+            }
+            "tests/run" => "t_five() {\n}\n# t_six() {\n",
+            "fuzz/a.rs" => "",
+            _ => return None,
+        };
+        Some(text.to_owned())
+    };
+    let of =
+        |rows: &str| named_tests::missing(&format!("# A\n\n| a | b | c |\n|---|---|---|\n{rows}\n"), read);
+    for good in [
+        "| x | y | `a/b.rs`: `one`, `fourth`; `tests/run`: `five` |",
+        "| x | y | `fuzz/a.rs` |",
+        "| x | no test: there is nothing | – |",
+    ] {
+        assert_eq!(of(good), [""; 0], "{good}");
+    }
+    for bad in [
+        "| x | y | `a/b.rs`: `two` |",
+        "| x | y | `a/b.rs`: `three` |",
+        "| x | y | `a/b.rs`: `four` |",
+        "| x | y | `a/b.rs`: `one`; `tests/run`: `six` |",
+        "| x | y | `tests/run`: `one` |",
+        "| x | y | `a/c.rs`: `one` |",
+        "| x | y | `one` |",
+        "| x | y | `a/b.rs` |",
+        "| x | y | none |",
+        "| x | y |",
+        "",
+    ] {
+        assert!(!of(bad).is_empty(), "{bad}");
+    }
 }
 
 #[test]
