@@ -276,6 +276,12 @@ impl Policy for Guest {
         None
     }
 
+    fn note_challenge(&self, _: &[u8]) {}
+
+    fn has_issued(&self, _: &[u8]) -> bool {
+        false
+    }
+
     fn own_identity(&self, _: Option<&str>) -> Option<Identity> {
         None
     }
