@@ -28,8 +28,8 @@ mod state;
 mod volume;
 
 pub use calls::{
-    Access, FileCalls, FileIdentity, FileKind, FileStatus, Lock, OpenFile, SpaceChange, SystemCalls,
-    available_space,
+    Access, FileCalls, FileIdentity, FileKind, FileStatus, Lock, OpenFile, Partition, SpaceChange,
+    SystemCalls, available_space,
 };
 pub use concatenated::ConcatenatedVolume;
 pub use error::{ErrorKind, VolumeError};

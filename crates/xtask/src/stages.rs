@@ -34,6 +34,7 @@ static STAGES: &[Stage] = &[
     Stage { name: "cli", what: "what a person meets at the command line, from the first start on", run: cli },
     Stage { name: "control", what: "a daemon that is looked after, is not there, or hangs", run: control },
     Stage { name: "mirror", what: "members of mirrors that fail, go missing and come back", run: mirror },
+    Stage { name: "forms", what: "all that a disk can be made of: devices, large files, memory", run: forms },
     Stage { name: "image", what: "the tools for images: copied, compacted, checked, resized", run: image },
     Stage { name: "service", what: "as a service: files, readiness, watchdog, passed sockets", run: service },
     Stage {
@@ -176,6 +177,10 @@ fn control(context: &mut Context<'_>) -> Result<()> {
 
 fn mirror(context: &mut Context<'_>) -> Result<()> {
     script(context, "tests/mirror/run", Duration::from_secs(6 * 60))
+}
+
+fn forms(context: &mut Context<'_>) -> Result<()> {
+    script(context, "tests/forms/run", Duration::from_secs(5 * 60))
 }
 
 fn image(context: &mut Context<'_>) -> Result<()> {

@@ -9,8 +9,8 @@ use timedisk_volume::{DiskState, VolumeError};
 /// began with.
 const IDENTITY: &str = "identity";
 
-/// Names that are one file's own: who it is to its mirror, and to its disk.
-const OWN: [&str; 2] = ["mirror", "layout"];
+/// Names that are one file's own: who it is to its mirror, and to its disk, and what device it is.
+const OWN: [&str; 3] = ["mirror", "layout", "device"];
 
 /// State files that say the same, the one that is up to date first.
 #[derive(Clone, Debug)]

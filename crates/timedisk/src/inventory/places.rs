@@ -93,6 +93,31 @@ struct Claim<'a> {
     start: u64,
     end: u64,
     disk: &'a Disk,
+    path: &'a Path,
+}
+
+impl<'a> Claim<'a> {
+    /// With where they are. Of a partition that is on its device, so that both can't be had.
+    fn of(disk: &'a Disk, part: &'a Part) -> (Place, Claim<'a>) {
+        let place = Place::of(&part.path);
+        let partition = match place {
+            Place::There(identity) => identity.partition(),
+            Place::Path(_) => None,
+        };
+        let (place, offset, end) = match partition {
+            Some(partition) => {
+                let end = partition.start.saturating_add(partition.length);
+                (Place::There(partition.whole), partition.start, end)
+            }
+            None => (place, 0, u64::MAX),
+        };
+        let start = part.start.saturating_add(offset);
+        let end = match part.length {
+            Length::Bytes(bytes) => start.saturating_add(bytes),
+            Length::WholeFile => end,
+        };
+        (place, Claim { start, end, disk, path: &part.path })
+    }
 }
 
 /// Refuses bytes that a writer would share with anybody, whatever paths lead to them.
@@ -100,11 +125,8 @@ pub(super) fn check_overlaps(disks: &[Disk]) -> anyhow::Result<()> {
     let mut places: HashMap<Place, Vec<Claim<'_>>> = HashMap::new();
     for disk in disks {
         for part in &disk.parts {
-            let end = match part.length {
-                Length::Bytes(bytes) => part.start.saturating_add(bytes),
-                Length::WholeFile => u64::MAX,
-            };
-            places.entry(Place::of(&part.path)).or_default().push(Claim { start: part.start, end, disk });
+            let (place, claim) = Claim::of(disk, part);
+            places.entry(place).or_default().push(claim);
         }
     }
     for claims in places.values_mut().filter(|claims| claims.len() > 1) {
@@ -114,13 +136,17 @@ pub(super) fn check_overlaps(disks: &[Disk]) -> anyhow::Result<()> {
         for claim in claims.iter() {
             let before = if claim.disk.read_only { furthest_writer } else { furthest };
             if let Some(before) = before.filter(|before| before.end > claim.start) {
+                let shown = claim.path.display();
+                let of_what = match before.path == claim.path {
+                    true => shown.to_string(),
+                    false => format!("what {} and {shown} lead to", before.path.display()),
+                };
                 anyhow::bail!(
-                    "{} and {} would both have byte {} of {}: disks must not overlap, unless all of them are \
+                    "{} and {} would both have byte {} of {of_what}: disks must not overlap, unless all of them are \
                      read-only. Give each an extent of its own",
                     before.disk.name,
                     claim.disk.name,
                     claim.start,
-                    claim.disk.path().display()
                 );
             }
             let reaches_further = |other: Option<&Claim<'_>>| other.is_none_or(|other| claim.end > other.end);

@@ -38,6 +38,7 @@ struct Plan {
     held: Option<Call>,
     waiting: usize,
     most: Option<usize>,
+    device_name: Option<String>,
 }
 
 /// Real calls, written down. Clones share one log.
@@ -75,6 +76,11 @@ impl RecordingCalls {
         self.plan.0.lock().unwrap().most = Some(most);
     }
 
+    /// Every file is said to be the device of that name.
+    pub(crate) fn name_device(&self, name: &str) {
+        self.plan.0.lock().unwrap().device_name = Some(name.into());
+    }
+
     /// What was called so far, and on which file.
     pub(crate) fn log(&self) -> Vec<(Call, PathBuf)> {
         self.plan.0.lock().unwrap().log.clone()
@@ -106,6 +112,10 @@ impl RecordingCalls {
         }
     }
 
+    fn named(&self) -> Option<String> {
+        self.plan.0.lock().unwrap().device_name.clone()
+    }
+
     fn most(&self, length: usize) -> usize {
         self.plan.0.lock().unwrap().most.map_or(length, |most| most.min(length))
     }
@@ -114,6 +124,10 @@ impl RecordingCalls {
 impl FileCalls for RecordingCalls {
     fn identify(&self, path: &Path) -> Result<FileIdentity, Errno> {
         SystemCalls.identify(path)
+    }
+
+    fn device_name(&self, _: FileIdentity) -> Option<String> {
+        self.named()
     }
 
     fn open(&self, path: &Path, access: Access) -> Result<Box<dyn OpenFile>, Errno> {

@@ -1,6 +1,7 @@
 //! The system calls under a volume, as an interface: whatever touches a file goes through here, in order,
 //! so that a test can count the calls, make them fail, and replay what a power cut would have left.
 
+mod device;
 mod space;
 mod system;
 
@@ -17,6 +18,7 @@ use rustix::io::Errno;
 
 use crate::Space;
 
+pub use device::Partition;
 pub use space::available_space;
 pub use system::SystemCalls;
 
@@ -24,6 +26,18 @@ pub use system::SystemCalls;
 pub trait FileCalls: Send + Sync + Debug {
     /// What is at `path`, symbolic links followed, and which of its kind.
     fn identify(&self, path: &Path) -> Result<FileIdentity, Errno>;
+
+    /// The name that stays with a block device, whatever path leads to it, if it has one.
+    fn device_name(&self, identity: FileIdentity) -> Option<String> {
+        let _ = identity;
+        None
+    }
+
+    /// Whether it is a block device that takes no writes, even if it can be opened for them.
+    fn is_read_only_device(&self, identity: FileIdentity) -> bool {
+        let _ = identity;
+        false
+    }
 
     /// Opens a file.
     fn open(&self, path: &Path, access: Access) -> Result<Box<dyn OpenFile>, Errno>;

@@ -59,6 +59,14 @@ impl FileCalls for SystemCalls {
         Ok((&status).into())
     }
 
+    fn device_name(&self, identity: FileIdentity) -> Option<String> {
+        identity.device_name()
+    }
+
+    fn is_read_only_device(&self, identity: FileIdentity) -> bool {
+        identity.is_read_only_device()
+    }
+
     fn open(&self, path: &Path, access: Access) -> Result<Box<dyn OpenFile>, Errno> {
         let mode = Mode::RUSR | Mode::WUSR;
         let file = uninterrupted(|| rustix::fs::open(path, access.flags(), mode))?;

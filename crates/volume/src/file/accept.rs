@@ -85,9 +85,9 @@ pub fn accept_loss_offline_with(
 fn open_alone(calls: &dyn FileCalls, image: &Path) -> Result<Box<dyn OpenFile>> {
     let writing = OpenOptions { create: false, ..OpenOptions::new(image, Length::WholeFile) };
     let reading = OpenOptions { read_only: true, ..writing.clone() };
-    let kind = calls.identify(image).map_err(|errno| open::system(image, "can't look at", errno))?.kind;
-    let file = match open::open_file(calls, &writing, kind) {
-        Err(error) if error.kind == ErrorKind::CannotOpen => open::open_file(calls, &reading, kind),
+    let identity = calls.identify(image).map_err(|errno| open::system(image, "can't look at", errno))?;
+    let file = match open::open_file(calls, &writing, identity) {
+        Err(error) if error.kind == ErrorKind::CannotOpen => open::open_file(calls, &reading, identity),
         result => result,
     }?;
     open::lock(image, &*file, Lock::Exclusive)?;

@@ -13,6 +13,9 @@ use crate::calls::{Access, FileCalls, FileIdentity, FileKind, FileStatus, Lock, 
 use crate::redo::RedoRecord;
 use crate::{DiskState, ErrorKind, Result, VolumeError};
 
+/// Under this name in a state file: which device the disk is on, by the name that its maker gave it.
+const DEVICE: &str = "device";
+
 /// The last position that a file can have (off_t).
 const LAST_POSITION: u64 = i64::MAX as u64;
 
@@ -35,6 +38,8 @@ pub(super) fn volume(
     let fitted = fit(&**calls, options, &shared, made).and_then(|(capacity, end)| {
         let fallback = options.state_directory.as_deref();
         let state = DiskState::open_with(Arc::clone(calls), path, options.start, fallback)?;
+        // Before anything is written to a device that may be another one.
+        check_device(&**calls, path, shared.identity(), &state)?;
         let record = RedoRecord::open(Arc::clone(calls), &state, options.read_only);
         if record.is_err() && state.is_new() {
             let _ = calls.remove(state.path());
@@ -108,6 +113,24 @@ fn remove(calls: &dyn FileCalls, path: &Path, identity: FileIdentity) {
     }
 }
 
+/// Refuses a device that has taken the path of another: the state file, which knows a device by its path, is not its.
+fn check_device(calls: &dyn FileCalls, path: &Path, identity: FileIdentity, state: &DiskState) -> Result<()> {
+    let Some(name) = calls.device_name(identity) else { return Ok(()) };
+    match state.setting(DEVICE) {
+        None => state.set_setting(DEVICE, &name),
+        Some(before) if before == name => Ok(()),
+        Some(before) => {
+            let sentence = format!(
+                "is another device now ({name}, not {before}), as devices change their names when others come and go: \
+                 give the link in /dev/disk/by-id that leads to the one that is meant. If this one shall be a disk of \
+                 its own, move {} away",
+                state.path().display()
+            );
+            Err(refusal(path, &sentence))
+        }
+    }
+}
+
 fn check_options(options: &OpenOptions) -> Result<()> {
     let length = match options.length {
         Length::Bytes(length) => length,
@@ -140,14 +163,14 @@ fn existing(
         }
         return Ok(shared);
     }
-    let file: Arc<dyn OpenFile> = open_file(calls, options, identity.kind)?.into();
+    let file: Arc<dyn OpenFile> = open_file(calls, options, identity)?.into();
     locked_file(calls, options, file)
 }
 
 /// Opens for writing what only readers have had so far.
 fn add_writer(calls: &dyn FileCalls, options: &OpenOptions, shared: &SharedFile) -> Result<()> {
     let path = options.path.as_path();
-    let file = open_file(calls, options, shared.identity().kind)?;
+    let file = open_file(calls, options, shared.identity())?;
     let status = file.status().map_err(|errno| system(path, "can't look at", errno))?;
     if status.identity != shared.identity() {
         return Err(refusal(path, "was replaced by another file just now: try again"));
@@ -165,10 +188,14 @@ fn add_writer(calls: &dyn FileCalls, options: &OpenOptions, shared: &SharedFile)
 pub(super) fn open_file(
     calls: &dyn FileCalls,
     options: &OpenOptions,
-    kind: FileKind,
+    identity: FileIdentity,
 ) -> Result<Box<dyn OpenFile>> {
     let path = options.path.as_path();
-    let access = match (kind, options.read_only) {
+    let unwritable = "can't be written: allow it to this user, or serve it read-only";
+    if !options.read_only && calls.is_read_only_device(identity) {
+        return Err(refusal(path, unwritable));
+    }
+    let access = match (identity.kind, options.read_only) {
         (FileKind::Directory, _) => return Err(refusal(path, "is a directory: name a file in it")),
         (FileKind::Other, _) => return Err(refusal(path, "is neither a file nor a block device")),
         (_, true) => Access::Read,
@@ -178,7 +205,7 @@ pub(super) fn open_file(
     calls.open(path, access).map_err(|errno| match errno {
         Errno::BUSY => locked(path, "is mounted or otherwise in use: unmount it, or stop what uses it"),
         Errno::ACCESS | Errno::PERM | Errno::ROFS if !options.read_only => {
-            refusal(path, "can't be written: allow it to this user, or serve it read-only").caused_by(errno)
+            refusal(path, unwritable).caused_by(errno)
         }
         _ => system(path, "can't open", errno),
     })
@@ -192,6 +219,9 @@ fn make(calls: &dyn FileCalls, options: &OpenOptions) -> Result<Box<dyn OpenFile
     if options.length == Length::WholeFile {
         return Err(refusal(path, "does not exist: say how long the new disk is to be"));
     }
+    if is_among_devices(path) {
+        return Err(refusal(path, "does not exist, and no file is made among the devices: is it attached?"));
+    }
     if options.create_parents {
         make_directories(calls, directory_of(path))?;
     }
@@ -203,6 +233,12 @@ fn make(calls: &dyn FileCalls, options: &OpenOptions) -> Result<Box<dyn OpenFile
         Errno::EXIST => refusal(path, "is a link that leads nowhere, or was made by another just now"),
         _ => system(path, "can't make", errno),
     })
+}
+
+/// Whether a name in the directory is a device's. What is in /dev/shm are files.
+fn is_among_devices(path: &Path) -> bool {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.starts_with("/dev") && !absolute.starts_with("/dev/shm")
 }
 
 fn make_directories(calls: &dyn FileCalls, directory: &Path) -> Result<()> {

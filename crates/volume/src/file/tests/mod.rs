@@ -2,6 +2,7 @@
 
 mod accepting;
 mod atomic;
+mod devices;
 mod extents;
 mod flushing;
 mod growing;
