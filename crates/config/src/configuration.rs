@@ -100,6 +100,20 @@ pub struct Extent {
     pub length_span: Range<usize>,
 }
 
+impl Extent {
+    /// Whether it is in memory and not in a file: its path is `memory:/NAME`. Never in NetBSD's reading, where that is
+    /// a path like any other.
+    #[must_use]
+    pub fn is_in_memory(&self) -> bool {
+        is_in_memory(&self.path)
+    }
+}
+
+/// Whether a path stands for memory.
+pub(crate) fn is_in_memory(path: &str) -> bool {
+    path.starts_with("memory:")
+}
+
 /// The length of an extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {

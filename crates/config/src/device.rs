@@ -1,6 +1,6 @@
 //! `deviceN level member…`.
 
-use crate::configuration::{Device, Length, Level, Storage};
+use crate::configuration::{Device, Extent, Length, Level, Storage};
 use crate::keys::{Holder, Keys};
 use crate::lines::{Field, Line};
 use crate::nearest::nearest;
@@ -42,7 +42,9 @@ impl Reader<'_, '_> {
         let mut complete = true;
         for field in names {
             match self.storage(field, "a device") {
-                Some(member) if self.is_free(member, &members, field) => members.push(member),
+                Some(member) if self.is_free(member, &members, field) && self.lasts(member, field) => {
+                    members.push(member);
+                }
                 _ => complete = false,
             }
         }
@@ -70,6 +72,20 @@ impl Reader<'_, '_> {
         let name = first.text.clone();
         self.configuration.devices.push(Device { name, level, members, span: line.span.clone() });
         Some(Storage::Device(index))
+    }
+
+    /// Whether a member is there tomorrow; else it is a mistake: the others would be left with a part of a disk.
+    fn lasts(&mut self, member: Storage, field: &Field) -> bool {
+        let Storage::Extent(index) = member else { return true };
+        let in_memory = self.configuration.extents.get(index).is_some_and(Extent::is_in_memory);
+        if in_memory {
+            self.journal.mistake(
+                field.span.clone(),
+                format!("{} is in memory, and can't be a part of a device", quoted(&field.text)),
+                "let a target name the extent itself, or put it into a file",
+            );
+        }
+        !in_memory
     }
 
     /// What a member says for the targets that name it is not what the device says.

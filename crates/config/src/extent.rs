@@ -1,6 +1,6 @@
 //! `extentN path start length`.
 
-use crate::configuration::{Extent, Length, Storage};
+use crate::configuration::{Extent, Length, Storage, is_in_memory};
 use crate::keys::{Holder, Keys};
 use crate::lines::{Field, Line};
 use crate::reader::{Defaults, Reader};
@@ -37,6 +37,9 @@ impl Reader<'_, '_> {
         let (start_at, bytes) = (self.start(start), self.length(length));
         let (start_at, bytes) = (start_at?, bytes?);
         self.range_fits(start_at, bytes, start, length);
+        if is_in_memory(&path.text) {
+            self.memory(path, bytes, length);
+        }
         if self.journal.mistakes.len() > mistakes_before {
             return None;
         }
@@ -53,6 +56,22 @@ impl Reader<'_, '_> {
             length_span: length.span.clone(),
         });
         Some(storage)
+    }
+
+    /// Checks an extent in memory.
+    fn memory(&mut self, path: &Field, bytes: Length, length: &Field) {
+        let name = path.text.strip_prefix("memory:/").unwrap_or_default();
+        if name.is_empty() || name.contains('/') {
+            let help = format!(
+                "write `memory:/NAME` for a disk in memory, without another `/`, or {} for a file",
+                quoted(&format!("./{}", path.text))
+            );
+            self.journal.mistake(path.span.clone(), "this is no name of a disk in memory", help);
+        }
+        if bytes == Length::WholeFile {
+            let help = "write a length such as `100MB`: there is nothing in memory yet";
+            self.journal.mistake(length.span.clone(), "a disk in memory has no size of its own", help);
+        }
     }
 
     /// Whether the path is in quotes, which mean nothing here: a mistake.

@@ -1,7 +1,7 @@
 //! `targetN[=iqn] flags storage [mask] [key=value]…`, and the old form `targetN storage mask`.
 
 use crate::access::AccessList;
-use crate::configuration::{Authentication, Target};
+use crate::configuration::{Authentication, Extent, Storage, Target};
 use crate::demands::{Demand, Party};
 use crate::keys::{Holder, Keys, Said};
 use crate::lines::{Field, Line};
@@ -67,6 +67,16 @@ impl Reader<'_, '_> {
             return None;
         }
         let storage = storage?;
+        if let (Storage::Extent(index), Some(true)) = (storage, read_only)
+            && self.configuration.extents.get(index).is_some_and(Extent::is_in_memory)
+        {
+            self.journal.mistake(
+                parts.storage.span.clone(),
+                format!("{} is in memory, and nobody could write to it", quoted(&parts.storage.text)),
+                "write `rw`",
+            );
+            return None;
+        }
         let given = self.defaults.get(&storage).cloned().unwrap_or_default();
         let block_length = own.block_length.or(given.block_length);
         Some(Target {

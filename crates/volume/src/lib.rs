@@ -38,7 +38,7 @@ pub use file::{
     FileVolume, Growth, ImageFiles, Length, OpenOptions, Recovery, accept_loss_offline,
     accept_loss_offline_with,
 };
-pub use memory::MemoryVolume;
+pub use memory::{MemoryFiles, MemoryVolume, half_of_memory};
 pub use mirror::{
     Bits, FileRecord, Header, Listed, MemberRecord, MemberReport, MirrorMember, MirrorOptions, MirrorReport,
     MirrorVolume, Resynced, Role, Tell, Witness,

@@ -226,3 +226,27 @@ fn discovery_asks_for_what_its_line_says() {
         assert!(only_mistake(&outcome).contains(message), "{line}: {}", only_mistake(&outcome));
     }
 }
+
+#[test]
+fn an_extent_can_be_in_memory() {
+    let configuration = good("extent0 memory:/scratch 0 1GB serial=a\ntarget0 rw extent0 any\n");
+    assert!(configuration.extents[0].is_in_memory());
+    assert!(!good(&format!("{EXTENTS}target0 rw extent0 any\n")).extents[0].is_in_memory());
+    for (lines, place, help) in [
+        ("extent0 memory: 0 1GB", "1:9 memory:", "`memory:/NAME`"),
+        ("extent0 memory:scratch 0 1GB", "1:9 memory:scratch", "`./memory:scratch`"),
+        ("extent0 memory:/a/b 0 1GB", "1:9 memory:/a/b", "without another"),
+        ("extent0 memory:/a 0 size", "1:21 size", "`100MB`"),
+        ("extent0 memory:/a 0 1GB\ntarget0 ro extent0 any", "2:12 extent0", "`rw`"),
+        ("extent0 memory:/a 0 1GB\ndevice0 RAID0 extent0", "2:15 extent0", "itself"),
+        (
+            "extent0 memory:/a 0 1GB\nextent1 /b 0 1GB\ndevice0 RAID1 extent1 extent0",
+            "3:23 extent0",
+            "itself",
+        ),
+    ] {
+        let text = format!("{lines}\n{}", super::TARGET);
+        assert_eq!(mistakes(&text), [place], "{lines}");
+        assert!(only_mistake(&read(&text)).contains(help), "{lines}");
+    }
+}

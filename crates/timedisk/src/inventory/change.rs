@@ -360,6 +360,7 @@ impl Inventory {
         let before = std::mem::replace(&mut self.plan, plan);
         changes.note_readers(&before, &readers, self);
         changes.configure_access(self);
+        self.forget_memory();
         changes
     }
 }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use timedisk_target::{Authentication, Catalogue, Disk as Served, Mount, Target, User};
-use timedisk_volume::{FileVolume, ImageFiles};
+use timedisk_volume::{FileVolume, ImageFiles, MemoryFiles, half_of_memory};
 
 use crate::plan::{Chap, Disk, Plan};
 pub(crate) use heal::check_path;
@@ -28,6 +28,9 @@ use memory::identity_of;
 pub(crate) use mirrors::Mirror;
 use opened::{Opener, Saved, Stack};
 use places::is_same_file;
+
+/// Bytes that disks in memory may hold where the system does not tell how much memory there is.
+const MEMORY_WHERE_UNKNOWN: u64 = 256 << 20;
 
 /// The disks that are open.
 #[derive(Debug)]
@@ -87,7 +90,9 @@ impl Unit {
 impl Inventory {
     /// With no disk. `state` is where state goes that can't be beside an image.
     pub(crate) fn new(state: Option<PathBuf>) -> Inventory {
-        let opener = Opener { files: ImageFiles::new(), state, allow_shrink: false };
+        let memory = MemoryFiles::with_limit(half_of_memory().unwrap_or(MEMORY_WHERE_UNKNOWN));
+        let files = ImageFiles::with_calls(Arc::new(memory.clone()));
+        let opener = Opener { files, memory, state, allow_shrink: false };
         Inventory { opener, plan: Plan::default(), units: Vec::new(), unit_of: Vec::new() }
     }
 

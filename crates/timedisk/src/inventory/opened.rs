@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
-use timedisk_config::Length;
+use timedisk_config::{Length, format_size};
 use timedisk_scsi::{BlockFormat, Identity, LogicalUnit, SettingsStore};
 use timedisk_target::Disk as Served;
 use timedisk_volume::{
-    ConcatenatedVolume, DiskState, FileVolume, Health, ImageFiles, OpenOptions, Recovery, Volume,
+    ConcatenatedVolume, DiskState, FileVolume, Health, ImageFiles, MemoryFiles, OpenOptions, Recovery, Volume,
 };
 
 use super::memory::{Memory, identity_of};
@@ -24,6 +24,8 @@ const PHYSICAL_BLOCK: u32 = 4096;
 #[derive(Clone, Debug)]
 pub(super) struct Opener {
     pub(super) files: ImageFiles,
+    /// Those of the files that are in memory.
+    pub(super) memory: MemoryFiles,
     /// Where state goes that can't be beside an image.
     pub(super) state: Option<PathBuf>,
     /// Whether a disk may have fewer bytes than it had before.
@@ -77,7 +79,7 @@ impl Opener {
             return stack.with_context(|| format!("the disk of {}", disk.name));
         }
         let mut files = Vec::new();
-        let result = self.open(disk, served, &mut files).and_then(|()| self.stack_up(disk, &files));
+        let result = self.open(disk, served, &mut files).and_then(|()| self.stack_up(disk, served, &files));
         if result.is_err() {
             files.iter().for_each(|file| file.take_back());
         }
@@ -100,7 +102,7 @@ impl Opener {
         Ok(())
     }
 
-    fn stack_up(&self, disk: &Disk, files: &[Arc<FileVolume>]) -> anyhow::Result<Stack> {
+    fn stack_up(&self, disk: &Disk, served: &[Part], files: &[Arc<FileVolume>]) -> anyhow::Result<Stack> {
         let volumes = files.iter().map(|file| Arc::clone(file) as Arc<dyn Volume>);
         let mut volumes: Vec<Arc<dyn Volume>> = volumes.collect();
         let volume = match volumes.len() {
@@ -119,6 +121,9 @@ impl Opener {
         self.tell_of_failure(disk, &stack);
         tell_of_recovery(disk, &stack);
         tell_of_surplus(disk, &stack);
+        if disk.is_in_memory() && served.is_empty() {
+            tell_of_memory(disk, &stack);
+        }
         Ok(stack)
     }
 
@@ -236,6 +241,25 @@ fn tell_of_surplus(disk: &Disk, stack: &Stack) {
                 file.path().display()
             );
         }
+    }
+}
+
+/// The most important thing about a disk in memory.
+fn tell_of_memory(disk: &Disk, stack: &Stack) {
+    let capacity = stack.volume.capacity();
+    let space = stack.volume.space().ok().flatten();
+    let room = space.map_or(capacity, |space| space.used + space.available);
+    tracing::warn!(
+        "{} IS IN MEMORY: all that is written to it is gone when timedisk ends, or is restarted, or crashes",
+        disk.name
+    );
+    if room < capacity {
+        tracing::warn!(
+            "no space for all of it: {} has {}, and disks in memory may take {} together; after that, writes fail",
+            disk.name,
+            format_size(capacity),
+            format_size(room)
+        );
     }
 }
 

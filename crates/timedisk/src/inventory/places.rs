@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use timedisk_config::Length;
-use timedisk_volume::{FileCalls, FileIdentity, SystemCalls, Volume};
+use timedisk_volume::{FileCalls, FileIdentity, MemoryFiles, SystemCalls, Volume};
 
 use super::Unit;
 use crate::plan::{Disk, Part};
@@ -20,6 +20,9 @@ pub(super) enum Place {
 
 impl Place {
     pub(super) fn of(path: &Path) -> Place {
+        if let Some(identity) = MemoryFiles::identity_of(path) {
+            return Place::There(identity);
+        }
         match SystemCalls.identify(path) {
             Ok(identity) => Place::There(identity),
             Err(_) => Place::Path(made_at(path).unwrap_or_else(|| path.to_owned())),

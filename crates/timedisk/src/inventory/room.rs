@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use timedisk_config::format_size;
 use timedisk_volume::{Volume, available_space};
 
-use super::Unit;
+use super::{Inventory, Unit};
+use crate::plan::Part;
 
 /// What the disks of one file system could take.
 struct Growth {
@@ -42,5 +43,16 @@ pub(super) fn warn<'a>(units: impl Iterator<Item = &'a Unit>) {
                 format_size(free)
             );
         }
+    }
+}
+
+impl Inventory {
+    /// Lets go of memory that no disk is in any more.
+    pub(super) fn forget_memory(&self) {
+        let parts = || self.plan.disks.iter().flat_map(|disk| &disk.parts);
+        let begins = |path: &Path, part: &Part| {
+            path.as_os_str().as_encoded_bytes().starts_with(part.path.as_os_str().as_encoded_bytes())
+        };
+        self.opener.memory.keep_only(|path| parts().any(|part| begins(path, part)));
     }
 }

@@ -1,5 +1,6 @@
 //! What is to be served, from whichever place it was described in.
 
+mod in_memory;
 mod layout;
 mod typed;
 
@@ -166,7 +167,7 @@ pub(crate) fn gather(typed: &ServeOptions) -> Result<Gathered, Unplanned> {
                 let unserved: Vec<_> =
                     configuration.targets.iter().filter_map(|t| t.unserved.clone()).collect();
                 notices.extend(files.render(&unserved, Level::ERROR));
-                plan.take(&files, &configuration);
+                plan.take(&files, &configuration, typed.netbsd_compat);
                 plan.netbsd =
                     typed.netbsd_compat.then(|| Box::new((files.targets_name().to_owned(), configuration)));
             }
@@ -195,6 +196,7 @@ pub(crate) fn gather(typed: &ServeOptions) -> Result<Gathered, Unplanned> {
         plan.disks.push(default_disk(&state, &options));
     }
     plan.check_names()?;
+    plan.name_disks_in_memory(typed.state.as_ref())?;
     Ok(Gathered { plan, notices })
 }
 
@@ -219,11 +221,16 @@ fn default_disk(state: &Path, options: &timedisk_config::Options) -> Disk {
 }
 
 impl Plan {
-    fn take(&mut self, files: &Files, configuration: &Configuration) {
+    /// With `plain_paths` all paths are of files, as NetBSD has them.
+    fn take(&mut self, files: &Files, configuration: &Configuration, plain_paths: bool) {
         for target in configuration.targets.iter().filter(|target| target.unserved.is_none()) {
             let extents = target.extents.iter().filter_map(|index| configuration.extents.get(*index));
+            let path = |extent: &timedisk_config::Extent| match plain_paths && extent.is_in_memory() {
+                true => Path::new(".").join(&extent.path),
+                false => PathBuf::from(&extent.path),
+            };
             let parts = extents.map(|extent| Part {
-                path: extent.path.clone().into(),
+                path: path(extent),
                 start: extent.start,
                 length: extent.length,
                 written: Some(Written {

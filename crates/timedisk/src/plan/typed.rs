@@ -26,6 +26,7 @@ impl Plan {
         if path.is_empty() {
             bail!("there is no path; write PATH or PATH:SIZE");
         }
+        check_memory(path, length)?;
         if length == Length::WholeFile && !Path::new(path).exists() {
             bail!("{path} does not exist; to have it made, say how large: {path}:100GB");
         }
@@ -91,6 +92,22 @@ impl Plan {
     }
 }
 
+/// A disk in memory is `memory:/NAME:SIZE`. What is nearly that is no file by mistake.
+fn check_memory(path: &str, length: Length) -> anyhow::Result<()> {
+    let name = path.strip_prefix("memory:/").unwrap_or_default();
+    match path {
+        "memory" => {
+            bail!("write memory:/NAME:SIZE for a disk in memory, or ./memory for a file of that name")
+        }
+        _ if !path.starts_with("memory:") => Ok(()),
+        _ if name.is_empty() || name.contains('/') || name.contains(':') => {
+            bail!("write memory:/NAME:SIZE for a disk in memory, or ./{path} for a file of that name")
+        }
+        _ if length == Length::WholeFile => bail!("say how large the disk in memory is to be: {path}:1GB"),
+        _ => Ok(()),
+    }
+}
+
 /// So many bytes, or the whole of a file that is longer: no size that is typed ever cuts one.
 pub(super) fn at_least(path: &Path, bytes: u64) -> Length {
     let longer = |metadata: std::fs::Metadata| metadata.is_file() && metadata.len() > bytes;
@@ -142,6 +159,22 @@ mod tests {
         let whole = typed("/dev/null").unwrap();
         assert_eq!((whole.parts[0].length, whole.iqn.as_str()), (Length::WholeFile, "iqn.x:target0"));
         assert!(typed("/no/such/file").is_err());
+    }
+
+    #[test]
+    fn a_disk_in_memory_has_a_name_and_a_size() {
+        let disk = typed("memory:/scratch:1GB,iqn=iqn.2026-01.org:z").unwrap();
+        assert_eq!(
+            (disk.path(), disk.parts[0].length),
+            (Path::new("memory:/scratch"), Length::Bytes(1 << 30))
+        );
+        assert!(disk.is_in_memory());
+        for text in
+            ["memory:1GB", "memory::1GB", "memory:/:1GB", "memory:/a", "memory:/a/b:1GB", "memory:a:1GB"]
+        {
+            assert!(format!("{:#}", typed(text).unwrap_err()).contains("in memory"), "{text}");
+        }
+        assert!(!typed("./memory:1GB").unwrap().is_in_memory());
     }
 
     #[test]

@@ -1,14 +1,20 @@
 //! A volume in memory, as sparse as a file: only pages that were written take space.
 
+mod files;
+mod room;
+
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::range;
 use crate::{Allocation, Durability, ErrorKind, Health, Mapping, Result, Space, Volume, VolumeError};
+pub use files::MemoryFiles;
+use room::Room;
+pub use room::half_of_memory;
 
 /// Bytes in a page.
 const PAGE: u64 = 4096;
@@ -24,7 +30,7 @@ type Pages = BTreeMap<u64, Box<Page>>;
 #[derive(Debug)]
 pub struct MemoryVolume {
     capacity: u64,
-    most_pages: u64,
+    room: Arc<Room>,
     pages: RwLock<Pages>,
 }
 
@@ -39,14 +45,19 @@ impl MemoryVolume {
     /// A volume of `capacity` bytes, all of it a hole.
     #[must_use]
     pub fn new(capacity: u64) -> Self {
-        Self { capacity, most_pages: u64::MAX, pages: RwLock::default() }
+        Self::in_room(capacity, Arc::new(Room::new(u64::MAX)))
     }
 
     /// A volume of `capacity` bytes of which only `limit` bytes, rounded up to pages of 4096, can hold data
     /// at one time: further writes fail with [`ErrorKind::NoSpace`].
     #[must_use]
     pub fn with_limit(capacity: u64, limit: u64) -> Self {
-        Self { capacity, most_pages: limit.div_ceil(PAGE), pages: RwLock::default() }
+        Self::in_room(capacity, Arc::new(Room::new(limit.div_ceil(PAGE))))
+    }
+
+    /// A volume that shares the room for its pages with others.
+    fn in_room(capacity: u64, room: Arc<Room>) -> Self {
+        Self { capacity, room, pages: RwLock::default() }
     }
 
     /// Bytes of memory that hold data, in pages of 4096.
@@ -64,16 +75,15 @@ impl MemoryVolume {
     }
 
     fn page<'pages>(&self, pages: &'pages mut Pages, number: u64) -> Result<&'pages mut Page> {
-        let full = count(pages) >= self.most_pages;
         match pages.entry(number) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(_) if full => Err(self.full()),
+            Entry::Vacant(_) if !self.room.take(1) => Err(self.full()),
             Entry::Vacant(entry) => Ok(entry.insert(Box::new([0; PAGE as usize]))),
         }
     }
 
     fn full(&self) -> VolumeError {
-        let message = format!("the memory disk may hold no more than {} pages of data", self.most_pages);
+        let message = format!("there is no room in memory for more than {} pages of data", self.room.most());
         VolumeError::new(ErrorKind::NoSpace, message)
     }
 
@@ -167,9 +177,11 @@ impl Volume for MemoryVolume {
         range::check(self.capacity, offset, range::length_of(data))?;
         let mut pages = self.writing();
         let missing = pieces(offset, range::length_of(data)).filter(|piece| !pages.contains_key(&piece.page));
-        if count(&pages) + missing.count() as u64 > self.most_pages {
+        let missing: Vec<u64> = missing.map(|piece| piece.page).collect();
+        if !self.room.take(missing.len() as u64) {
             return Err(self.full());
         }
+        pages.extend(missing.into_iter().map(|page| (page, Box::new([0; PAGE as usize]))));
         self.fill(&mut pages, offset, data)
     }
 
@@ -194,6 +206,7 @@ impl Volume for MemoryVolume {
             // A page at the end of the disk may be whole with fewer bytes.
             if from == first && to == self.capacity.min(first.saturating_add(PAGE)) {
                 pages.remove(&number);
+                self.room.give_back(1);
             } else if let Some(page) = pages.get_mut(&number) {
                 page[(from - first) as usize..(to - first) as usize].fill(0);
             }
@@ -238,7 +251,14 @@ impl Volume for MemoryVolume {
     fn space(&self) -> Result<Option<Space>> {
         let used = self.allocated();
         // More than the whole disk takes nobody could use.
-        let most = self.most_pages.min(self.capacity.div_ceil(PAGE)).saturating_mul(PAGE);
-        Ok(Some(Space { used, available: most.saturating_sub(used) }))
+        let whole = self.capacity.div_ceil(PAGE).saturating_mul(PAGE);
+        let available = self.room.left().saturating_mul(PAGE).min(whole.saturating_sub(used));
+        Ok(Some(Space { used, available }))
+    }
+}
+
+impl Drop for MemoryVolume {
+    fn drop(&mut self) {
+        self.room.give_back(count(&self.reading()));
     }
 }

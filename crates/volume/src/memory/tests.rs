@@ -1,7 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::MemoryVolume;
-use crate::{Allocation, Durability, ErrorKind, Mapping, Space, Volume};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{MemoryFiles, MemoryVolume};
+use crate::{
+    Allocation, Durability, ErrorKind, FileCalls, FileVolume, ImageFiles, Length, Mapping, OpenOptions,
+    Space, Volume,
+};
 
 #[test]
 fn a_new_memory_disk_is_one_hole_however_large() {
@@ -60,4 +66,65 @@ fn the_space_that_pages_take_is_told() {
     assert_eq!(volume.space().unwrap(), Some(Space { used: 8192, available: 14 * 4096 }));
     let roomy = MemoryVolume::new(10_000);
     assert_eq!(roomy.space().unwrap(), Some(Space { used: 0, available: 3 * 4096 }));
+}
+
+const MIB: u64 = 1 << 20;
+
+fn in_memory(files: &MemoryFiles, name: &str, length: u64) -> crate::Result<FileVolume> {
+    ImageFiles::with_calls(Arc::new(files.clone())).open(OpenOptions::new(name, Length::Bytes(length)))
+}
+
+#[test]
+fn a_file_in_memory_is_a_disk_like_any_other() {
+    let files = MemoryFiles::with_limit(8 * MIB);
+    let volume = in_memory(&files, "memory:/a", 64 * MIB).unwrap();
+    assert_eq!((volume.capacity(), volume.atomic_limit()), (64 * MIB, 1 << 20));
+    assert_eq!(volume.mapping(0).unwrap(), Mapping { allocated: false, length: 64 * MIB });
+    volume.write(5 * MIB + 1, &[7; 8192], Durability::Durable).unwrap();
+    volume.write_atomic(9 * MIB, &[8; 4096]).unwrap();
+    volume.flush().unwrap();
+    assert_eq!(volume.mapping(0).unwrap(), Mapping { allocated: false, length: 5 * MIB });
+    assert_eq!(volume.mapping(5 * MIB).unwrap(), Mapping { allocated: true, length: 3 * 4096 });
+    let mut read = [0; 3];
+    assert!(volume.read_cached(5 * MIB, &mut read).unwrap());
+    assert_eq!(read, [0, 7, 7]);
+    volume.deallocate(5 * MIB, MIB).unwrap();
+    volume.read(5 * MIB, &mut read).unwrap();
+    assert_eq!(read, [0; 3]);
+    assert!(!Path::new("memory:").exists());
+}
+
+#[test]
+fn disks_in_memory_share_their_room_and_give_it_back() {
+    let files = MemoryFiles::with_limit(MIB);
+    let (one, other) =
+        (in_memory(&files, "memory:/a", MIB).unwrap(), in_memory(&files, "memory:/b", MIB).unwrap());
+    one.write(0, &[1; 600 << 10], Durability::Volatile).unwrap();
+    let written = other.write(0, &[1; 600 << 10], Durability::Volatile);
+    assert_eq!(written.unwrap_err().kind, ErrorKind::NoSpace);
+    other.deallocate(0, MIB).unwrap();
+    drop(one);
+    assert_eq!(other.write(0, &[1; 600 << 10], Durability::Volatile).unwrap_err().kind, ErrorKind::NoSpace);
+    files.keep_only(|path| path.starts_with("memory:/b"));
+    other.write(0, &[1; 600 << 10], Durability::Volatile).unwrap();
+}
+
+#[test]
+fn a_disk_in_memory_is_there_as_long_as_its_files() {
+    let files = MemoryFiles::with_limit(MIB);
+    let volume = in_memory(&files, "memory:/a", 4096).unwrap();
+    let serial = volume.state().serial().to_owned();
+    volume.write(0, &[1; 512], Durability::Volatile).unwrap();
+    drop(volume);
+    let volume = in_memory(&files, "memory:/a", 8192).unwrap();
+    let mut read = [0; 513];
+    volume.read(0, &mut read).unwrap();
+    assert_eq!((read[0], read[511], read[512]), (1, 1, 0));
+    assert_eq!((volume.state().serial(), volume.capacity()), (serial.as_str(), 8192));
+    assert!(volume.is_at(Path::new("memory:/a")));
+    assert_eq!(files.identify(Path::new("memory:/b")), Err(rustix::io::Errno::NOENT));
+    assert_eq!(
+        in_memory(&MemoryFiles::with_limit(MIB), "memory:/a", 0).unwrap_err().kind,
+        ErrorKind::CannotOpen
+    );
 }
