@@ -90,6 +90,8 @@ pub struct Extent {
     pub start: u64,
     /// How long it is.
     pub length: Length,
+    /// Whether it is read and written past the system's cache (`direct=yes`). The same for all extents of a path.
+    pub direct: bool,
     /// Where the record is in the `targets` file, in bytes.
     pub span: Range<usize>,
     /// Where its path is.

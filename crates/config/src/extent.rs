@@ -40,6 +40,8 @@ impl Reader<'_, '_> {
         if is_in_memory(&path.text) {
             self.memory(path, bytes, length);
         }
+        let direct = keys.direct.as_ref().is_some_and(|said| said.0);
+        self.same_way(path, direct);
         if self.journal.mistakes.len() > mistakes_before {
             return None;
         }
@@ -50,12 +52,33 @@ impl Reader<'_, '_> {
             path: path.text.clone(),
             start: start_at,
             length: bytes,
+            direct,
             span: line.span.clone(),
             path_span: path.span.clone(),
             start_span: start.span.clone(),
             length_span: length.span.clone(),
         });
         Some(storage)
+    }
+
+    /// All extents of a file are read and written in the same way: past the system's cache, or through it.
+    fn same_way(&mut self, path: &Field, direct: bool) {
+        let extents = &self.configuration.extents;
+        let other = extents.iter().find(|other| other.path == path.text && other.direct != direct);
+        if let Some(name) = other.map(|other| quoted(&other.name)) {
+            self.journal.mistake(
+                path.span.clone(),
+                format!(
+                    "only some extents of {} have `direct=yes`, and {name} is of the same file",
+                    quoted(&path.text)
+                ),
+                "give `direct=yes` to all of them or to none",
+            );
+        }
+        if direct && is_in_memory(&path.text) {
+            let help = "leave `direct=yes` out";
+            self.journal.mistake(path.span.clone(), "memory has no cache to read and write past", help);
+        }
     }
 
     /// Checks an extent in memory.

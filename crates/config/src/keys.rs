@@ -48,9 +48,10 @@ const fn key(holder: Holder, name: &'static str, take: Take) -> Key {
 
 /// Every key that both readings take. What an extent or a device says holds for the targets that name it and say
 /// nothing themselves.
-const KEYS: [Key; 13] = [
+const KEYS: [Key; 14] = [
     key(Holder::Extent, "serial", |keys, value, journal| keys.serial(value, journal)),
     key(Holder::Extent, "block", |keys, value, journal| keys.block(value, journal)),
+    key(Holder::Extent, "direct", |keys, value, journal| keys.direct(value, journal)),
     key(Holder::Device, "serial", |keys, value, journal| keys.serial(value, journal)),
     key(Holder::Device, "block", |keys, value, journal| keys.block(value, journal)),
     key(Holder::Target, "auth", |keys, value, journal| keys.auth(value, journal)),
@@ -133,6 +134,8 @@ pub(crate) struct Keys<'a> {
     pub(crate) lun: Said<u16>,
     pub(crate) serial: Said<String>,
     pub(crate) block: Said<u32>,
+    /// Whether an extent is read and written past the system's cache.
+    pub(crate) direct: Said<bool>,
     /// Tags, in ascending order.
     pub(crate) portals: Said<Vec<u16>>,
     /// Whether initiators may change access states.
@@ -149,10 +152,22 @@ impl<'a> Keys<'a> {
         people: Option<&'a People>,
         journal: &mut Journal<'_>,
     ) -> Self {
-        let (auth, users, mutual, lun, serial, block) = (None, None, None, None, None, None);
+        let (auth, users, mutual, lun, serial, block, direct) = (None, None, None, None, None, None, None);
         let (portals, explicit, state, preferred) = (None, None, None, None);
-        let mut keys =
-            Self { people, auth, users, mutual, lun, serial, block, portals, explicit, state, preferred };
+        let mut keys = Self {
+            people,
+            auth,
+            users,
+            mutual,
+            lun,
+            serial,
+            block,
+            direct,
+            portals,
+            explicit,
+            state,
+            preferred,
+        };
         let mut seen: Vec<&str> = Vec::new();
         for field in fields {
             let Some((name, value)) = field.text.split_once('=') else {
@@ -243,6 +258,10 @@ impl<'a> Keys<'a> {
                 );
             }
         }
+    }
+
+    fn direct(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
+        self.direct = either(value, ["no", "yes"], "is neither `yes` nor `no`", journal);
     }
 
     fn portals(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {

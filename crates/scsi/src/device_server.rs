@@ -433,6 +433,7 @@ fn wait(command: &Command, unit: Option<&LogicalUnit>, cdb: Cdb<'_>) -> Wait {
             Wait::Cache
         }
         (Wait::Cache, Some(unit)) if unit.durability(force_unit_access) == Durability::Durable => Wait::Flush,
+        (Wait::Cache, Some(unit)) if unit.volume().is_ok_and(|volume| volume.writes_wait()) => Wait::Long,
         (wait, _) => wait,
     }
 }

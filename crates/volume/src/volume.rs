@@ -40,6 +40,11 @@ pub trait Volume: Send + Sync + std::fmt::Debug {
         true
     }
 
+    /// Whether a [`write`](Volume::write) mostly waits for the device, as it does past the system's cache.
+    fn writes_wait(&self) -> bool {
+        false
+    }
+
     /// Lends the file under a range to who wants to copy it without taking it through memory
     /// ([`copy_from`](Volume::copy_from)). `None` where it is not a range of one file; then it is to be read.
     fn lend(&self, offset: u64, length: u64) -> Result<Option<Lent>> {
@@ -195,6 +200,10 @@ impl<V: Volume + ?Sized> Volume for Arc<V> {
 
     fn tells_what_is_cached(&self) -> bool {
         (**self).tells_what_is_cached()
+    }
+
+    fn writes_wait(&self) -> bool {
+        (**self).writes_wait()
     }
 
     fn lend(&self, offset: u64, length: u64) -> Result<Option<Lent>> {

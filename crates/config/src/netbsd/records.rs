@@ -160,6 +160,7 @@ impl<'a, 'b> Reader<'a, 'b> {
             path: path.text.clone(),
             start: numbers::start(&start.text),
             length: Length::Bytes(bytes),
+            direct: keys.direct.as_ref().is_some_and(|said| said.0),
             span: entry.line.span.clone(),
             path_span: path.span.clone(),
             start_span: start.span.clone(),

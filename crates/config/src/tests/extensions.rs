@@ -250,3 +250,23 @@ fn an_extent_can_be_in_memory() {
         assert!(only_mistake(&read(&text)).contains(help), "{lines}");
     }
 }
+
+#[test]
+fn an_extent_can_be_read_and_written_past_the_cache() {
+    let configuration = good(
+        "extent0 /a 0 1MB direct=yes\nextent1 /a 1048576 1MB block=512 direct=yes\nextent2 /b 0 1MB direct=no\n\
+         target0 rw extent0 any\ntarget1 rw extent1 any\ntarget2 rw extent2 any\n",
+    );
+    let direct: Vec<bool> = configuration.extents.iter().map(|extent| extent.direct).collect();
+    assert_eq!(direct, [true, true, false]);
+    for (lines, place, help) in [
+        ("extent0 /a 0 1MB direct=maybe", "1:25 maybe", "yes"),
+        ("extent0 /a 0 1MB direct=yes\nextent1 /a 1048576 1MB", "2:9 /a", "to all of them"),
+        ("extent0 memory:/a 0 1MB direct=yes", "1:9 memory:/a", "out"),
+        ("extent0 /a 0 1MB\ntarget0 rw extent0 any direct=yes", "2:24 direct", "lun"),
+    ] {
+        let text = format!("{lines}\n{}", super::TARGET);
+        assert_eq!(mistakes(&text), [place], "{lines}");
+        assert!(only_mistake(&read(&text)).contains(help), "{lines}: {}", only_mistake(&read(&text)));
+    }
+}

@@ -46,6 +46,10 @@ fn the_plan_says_how_much_moves() {
     for (code, expected) in [(0x28, crate::Wait::Long), (0x2a, crate::Wait::Flush)] {
         assert_eq!(bench.server.plan(LUN, &block_cdb(code, 0x08, 0, 3)).wait, expected, "with FUA");
     }
+    bench.volume.writes_wait.store(true, SeqCst);
+    for (fua, expected) in [(0, crate::Wait::Long), (0x08, crate::Wait::Flush)] {
+        assert_eq!(bench.server.plan(LUN, &block_cdb(0x2a, fua, 0, 3)).wait, expected, "past the cache");
+    }
     let six = bench.server.plan(LUN, &block_cdb(0x08, 0, 0, 0));
     assert_eq!(six.data_in as usize, 256 * BLOCK);
     for (flags, expected) in [(0, 0), (2, 1536), (6, 512), (4, 0)] {

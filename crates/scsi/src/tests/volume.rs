@@ -32,6 +32,7 @@ pub(super) struct Probe {
     pub(super) lies_at: AtomicUsize,
     /// Reads are at hand.
     pub(super) cached: AtomicBool,
+    pub(super) writes_wait: AtomicBool,
     pub(super) read_only: AtomicBool,
     /// A flush has failed some time.
     pub(super) is_failed: AtomicBool,
@@ -60,6 +61,7 @@ impl Probe {
             bytes_read: AtomicUsize::new(0),
             lies_at: AtomicUsize::new(usize::MAX),
             cached: AtomicBool::new(false),
+            writes_wait: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
             is_failed: AtomicBool::new(false),
             error: Mutex::new(None),
@@ -122,6 +124,10 @@ impl Volume for Probe {
             *byte ^= 0x01;
         }
         Ok(())
+    }
+
+    fn writes_wait(&self) -> bool {
+        self.writes_wait.load(SeqCst)
     }
 
     fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool> {

@@ -12,7 +12,7 @@ use timedisk_volume::{ErrorKind, Growth, Health, Volume};
 use super::healing::Healing;
 use super::memory::identity_of;
 use super::opened::{Opener, Saved, Stack, length};
-use super::places::{Place, Placement, Present, as_open, check_overlaps, placement, same_places};
+use super::places::{Place, Placement, Present, as_open, check_overlaps, placement, same_places, same_way};
 use super::{Inventory, Unit, mirrors, remembered};
 use crate::plan::{Disk, Plan};
 
@@ -168,7 +168,7 @@ impl Inventory {
         if unit.disk.layout.has_mirror() || disk.layout.has_mirror() {
             mirrors::check_same(&unit.disk, disk)?;
             let opened_for_reading = unit.files.iter().any(|file| file.is_read_only());
-            let reopens = opened_for_reading && !disk.read_only;
+            let reopens = (opened_for_reading && !disk.read_only) || !same_way(&unit.disk, disk);
             return Ok(if reopens { Action::Reopen(position) } else { Action::Keep(position) });
         }
         match placement(unit, disk) {
@@ -184,7 +184,8 @@ impl Inventory {
             Placement::Same => {}
         }
         let opened_for_reading = unit.files.iter().any(|file| file.is_read_only());
-        if !same_places(&unit.disk, disk) || (opened_for_reading && !disk.read_only) {
+        let reopens = (opened_for_reading && !disk.read_only) || !same_way(&unit.disk, disk);
+        if !same_places(&unit.disk, disk) || reopens {
             return Ok(Action::Reopen(position));
         }
         let (Some(last), Some(part)) = (unit.files.last(), disk.parts.last()) else {

@@ -150,6 +150,7 @@ impl Opener {
         OpenOptions {
             start: part.start,
             read_only: disk.read_only,
+            direct: part.direct,
             create_parents: disk.origin == Origin::Default,
             block_length: disk.block_length,
             state_directory: self.state.clone(),

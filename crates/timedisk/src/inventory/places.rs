@@ -86,6 +86,11 @@ pub(super) fn same_places(one: &Disk, other: &Disk) -> bool {
     one.parts.iter().map(place).eq(other.parts.iter().map(place))
 }
 
+/// Whether the places of two disks are read and written alike, past the system's cache or through it.
+pub(super) fn same_way(one: &Disk, other: &Disk) -> bool {
+    one.parts.iter().map(|part| part.direct).eq(other.parts.iter().map(|part| part.direct))
+}
+
 /// Whether two paths lead to one file.
 pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
     one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)

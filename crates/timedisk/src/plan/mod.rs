@@ -55,6 +55,8 @@ pub(crate) struct Part {
     /// Bytes into the file.
     pub(crate) start: u64,
     pub(crate) length: Length,
+    /// Whether it is read and written past the system's cache.
+    pub(crate) direct: bool,
     /// Where it is described, for a part of a file of targets.
     pub(crate) written: Option<Written>,
 }
@@ -207,7 +209,7 @@ fn default_disk(state: &Path, options: &timedisk_config::Options) -> Disk {
         name: "target0".into(),
         iqn: format!("{}:target0", options.iqn_base),
         lun: 0,
-        parts: vec![Part { path, start: 0, length, written: None }],
+        parts: vec![Part { path, start: 0, length, direct: false, written: None }],
         layout: Layout::Part(0),
         read_only: false,
         access: AccessList::everyone(),
@@ -233,6 +235,7 @@ impl Plan {
                 path: path(extent),
                 start: extent.start,
                 length: extent.length,
+                direct: extent.direct,
                 written: Some(Written {
                     file: files.targets_name().to_owned(),
                     line: files.line_of(extent.span.start),

@@ -35,7 +35,7 @@ impl Plan {
             iqn: format!("{}:{name}", options.iqn_base),
             name,
             lun: 0,
-            parts: vec![Part { path: PathBuf::from(path), start: 0, length, written: None }],
+            parts: vec![Part { path: PathBuf::from(path), start: 0, length, direct: false, written: None }],
             layout: Layout::Part(0),
             read_only: false,
             access: AccessList::everyone(),
@@ -51,6 +51,9 @@ impl Plan {
             match (key, value) {
                 ("ro", "yes") => disk.read_only = true,
                 ("ro", "no") => disk.read_only = false,
+                ("direct", "yes" | "no") => {
+                    disk.parts.iter_mut().for_each(|part| part.direct = value == "yes");
+                }
                 ("auth", "chap") => asks_for_chap = Some(true),
                 ("auth", "none") => asks_for_chap = Some(false),
                 ("users", names) => {
@@ -58,8 +61,9 @@ impl Plan {
                 }
                 ("iqn", iqn) => disk.iqn = timedisk_config::iscsi_name(iqn)?,
                 ("ro", _) => bail!("ro={value}: write ro=yes or ro=no"),
+                ("direct", _) => bail!("direct={value}: write direct=yes or direct=no"),
                 ("auth", _) => bail!("auth={value}: write auth=chap or auth=none"),
-                _ => bail!("there is no key {key:?}; known are ro, auth, users, iqn"),
+                _ => bail!("there is no key {key:?}; known are ro, auth, users, iqn, direct"),
             }
         }
         disk.chap = self.typed_chap(asks_for_chap, users)?;

@@ -136,6 +136,12 @@ impl FileCalls for RecordingCalls {
         Ok(Box::new(RecordingFile { calls: self.clone(), path: path.to_owned(), file }))
     }
 
+    fn open_direct(&self, path: &Path, access: Access) -> Result<Box<dyn OpenFile>, Errno> {
+        self.note(Call::Open, path)?;
+        let file = SystemCalls.open_direct(path, access)?;
+        Ok(Box::new(RecordingFile { calls: self.clone(), path: path.to_owned(), file }))
+    }
+
     fn create_directory(&self, path: &Path) -> Result<(), Errno> {
         self.note(Call::CreateDirectory, path)?;
         SystemCalls.create_directory(path)
@@ -177,6 +183,10 @@ impl RecordingFile {
 impl OpenFile for RecordingFile {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.file.descriptor()
+    }
+
+    fn block(&self) -> Option<u64> {
+        self.file.block()
     }
 
     fn copy_range(&self, offset: u64, to: &dyn OpenFile, position: u64, length: u64) -> Result<u64, Errno> {

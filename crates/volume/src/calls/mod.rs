@@ -2,6 +2,7 @@
 //! so that a test can count the calls, make them fail, and replay what a power cut would have left.
 
 mod device;
+mod direct;
 mod space;
 mod system;
 
@@ -42,6 +43,13 @@ pub trait FileCalls: Send + Sync + Debug {
     /// Opens a file.
     fn open(&self, path: &Path, access: Access) -> Result<Box<dyn OpenFile>, Errno>;
 
+    /// Opens a file that is read and written past the system's cache; `INVAL` or `OPNOTSUPP` where its file system does
+    /// not take that.
+    fn open_direct(&self, path: &Path, access: Access) -> Result<Box<dyn OpenFile>, Errno> {
+        let _ = (path, access);
+        Err(Errno::OPNOTSUPP)
+    }
+
     /// Makes one directory, with mode 0700.
     fn create_directory(&self, path: &Path) -> Result<(), Errno>;
 
@@ -66,6 +74,11 @@ pub trait OpenFile: Send + Sync + Debug {
 
     /// Takes a lock that lasts as long as the file is open; `WOULDBLOCK` where another opener holds it.
     fn lock(&self, lock: Lock) -> Result<(), Errno>;
+
+    /// Of a file that is read and written past the system's cache, the bytes that its length is to be a multiple of.
+    fn block(&self) -> Option<u64> {
+        None
+    }
 
     /// pread(2): at most `buffer.len()` bytes from `offset`; 0 at the end of the file.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno>;

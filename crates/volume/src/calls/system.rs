@@ -5,14 +5,20 @@ use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Advice, FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom, Stat};
+use rustix::fs::{
+    Advice, AtFlags, FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom, Stat, StatxFlags,
+};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::Space;
 
+use super::direct::DirectFile;
 use super::{
     Access, FileCalls, FileIdentity, FileKind, FileStatus, Lock, OpenFile, SpaceChange, uninterrupted,
 };
+
+/// What direct reads and writes are multiples of where the system does not tell, in bytes.
+const PAGE: u32 = 4096;
 
 /// The operating system's own files.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,6 +79,21 @@ impl FileCalls for SystemCalls {
         Ok(Box::new(SystemFile(file)))
     }
 
+    fn open_direct(&self, path: &Path, access: Access) -> Result<Box<dyn OpenFile>, Errno> {
+        let mode = Mode::RUSR | Mode::WUSR;
+        let file = uninterrupted(|| rustix::fs::open(path, access.flags(), mode))?;
+        match past_the_cache(&file) {
+            Ok((block, memory)) => Ok(Box::new(DirectFile::new(Box::new(SystemFile(file)), block, memory))),
+            Err(errno) => {
+                if access == Access::CreateNew {
+                    // What can't be removed is of no harm: it is empty.
+                    let _ = self.remove(path);
+                }
+                Err(errno)
+            }
+        }
+    }
+
     fn create_directory(&self, path: &Path) -> Result<(), Errno> {
         rustix::fs::mkdir(path, Mode::RWXU)
     }
@@ -93,6 +114,20 @@ impl FileCalls for SystemCalls {
 
     fn takes_files(&self, directory: &Path) -> bool {
         rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_ok()
+    }
+}
+
+/// From now on the file is read and written past the cache, in multiples of so many bytes, from memory at multiples of
+/// so many.
+fn past_the_cache(file: &OwnedFd) -> Result<(u32, u32), Errno> {
+    // An open with O_CREAT and O_DIRECT may make a file and fail.
+    rustix::fs::fcntl_setfl(file, rustix::fs::fcntl_getfl(file)? | OFlags::DIRECT)?;
+    let told = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).ok();
+    let told = told.filter(|told| told.stx_mask & StatxFlags::DIOALIGN.bits() != 0);
+    match told.map(|told| (told.stx_dio_offset_align, told.stx_dio_mem_align)) {
+        Some((0, _)) => Err(Errno::INVAL),
+        Some((block, memory)) => Ok((block, memory.max(1))),
+        None => Ok((rustix::fs::ioctl_blksszget(file).unwrap_or(PAGE), PAGE)),
     }
 }
 

@@ -151,6 +151,10 @@ impl Volume for ConcatenatedVolume {
         self.members.iter().all(|member| member.volume.tells_what_is_cached())
     }
 
+    fn writes_wait(&self) -> bool {
+        self.members.iter().any(|member| member.volume.writes_wait())
+    }
+
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
         let mut rest = data;
         self.change(offset, range::length_of(data), |piece| {

@@ -118,6 +118,10 @@ impl<V: Volume> Volume for FailingVolume<V> {
         self.inner.tells_what_is_cached()
     }
 
+    fn writes_wait(&self) -> bool {
+        self.inner.writes_wait()
+    }
+
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
         self.pass(Operation::Write)?;
         self.pass_flush_of(durability)?;

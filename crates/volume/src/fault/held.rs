@@ -125,6 +125,10 @@ impl<V: Volume> Volume for HeldVolume<V> {
         self.inner.tells_what_is_cached()
     }
 
+    fn writes_wait(&self) -> bool {
+        self.inner.writes_wait()
+    }
+
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
         self.pass_write(durability);
         self.inner.write(offset, data, durability)

@@ -55,6 +55,9 @@ impl FileVolume {
                 format!("to end at byte {end}: it has {} bytes, and {why} not extended", status.length);
             return Err(self.cannot_grow(&sentence));
         }
+        if let Some(sentence) = open::ends_within_a_block(&self.shared, status.length.max(end)) {
+            return Err(self.cannot_grow(&sentence));
+        }
         let growth = self.reserve(capacity, end)?;
         if end > status.length {
             open::lengthen(self.path(), &self.shared, end, ErrorKind::CannotGrow)?;

@@ -47,6 +47,8 @@ pub struct OpenOptions {
     pub create: bool,
     /// Whether to make the directories above it too.
     pub create_parents: bool,
+    /// Whether it is read and written past the system's cache (O_DIRECT). The same for all extents of a file.
+    pub direct: bool,
     /// The capacity is rounded down to a multiple of so many bytes.
     pub block_length: u32,
     /// Where the state file goes if it can't be beside the image; see [`DiskState::open`].
@@ -73,6 +75,7 @@ impl OpenOptions {
             read_only: false,
             create: true,
             create_parents: false,
+            direct: false,
             block_length: 512,
             state_directory: None,
         }
@@ -222,6 +225,10 @@ impl Volume for FileVolume {
 
     fn tells_what_is_cached(&self) -> bool {
         self.extent.tells_what_is_cached()
+    }
+
+    fn writes_wait(&self) -> bool {
+        self.shared.block().is_some()
     }
 
     fn lend(&self, offset: u64, length: u64) -> Result<Option<Lent>> {

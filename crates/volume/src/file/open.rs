@@ -158,6 +158,11 @@ fn existing(
 ) -> Result<Arc<SharedFile>> {
     let known = |identity| open.get(&identity).and_then(Weak::upgrade);
     if let Some(shared) = known(identity) {
+        if options.direct != shared.block().is_some() {
+            let sentence =
+                "has several extents, and only some with direct=yes: give it to all of them or to none";
+            return Err(refusal(&options.path, sentence));
+        }
         if !options.read_only && !shared.is_writable() {
             add_writer(calls, options, &shared)?;
         }
@@ -202,13 +207,27 @@ pub(super) fn open_file(
         (FileKind::Regular, false) => Access::ReadWrite,
         (FileKind::BlockDevice, false) => Access::ReadWriteDevice,
     };
-    calls.open(path, access).map_err(|errno| match errno {
+    open_as(calls, options, access).map_err(|errno| match errno {
+        Errno::INVAL | Errno::OPNOTSUPP if options.direct => not_direct(path, errno),
         Errno::BUSY => locked(path, "is mounted or otherwise in use: unmount it, or stop what uses it"),
         Errno::ACCESS | Errno::PERM | Errno::ROFS if !options.read_only => {
             refusal(path, unwritable).caused_by(errno)
         }
         _ => system(path, "can't open", errno),
     })
+}
+
+fn open_as(
+    calls: &dyn FileCalls,
+    options: &OpenOptions,
+    access: Access,
+) -> std::result::Result<Box<dyn OpenFile>, Errno> {
+    if options.direct { calls.open_direct(&options.path, access) } else { calls.open(&options.path, access) }
+}
+
+fn not_direct(path: &Path, errno: Errno) -> VolumeError {
+    refusal(path, "can't be used with direct=yes: its file system has no direct I/O. Leave that out")
+        .caused_by(errno)
 }
 
 fn make(calls: &dyn FileCalls, options: &OpenOptions) -> Result<Box<dyn OpenFile>> {
@@ -225,7 +244,8 @@ fn make(calls: &dyn FileCalls, options: &OpenOptions) -> Result<Box<dyn OpenFile
     if options.create_parents {
         make_directories(calls, directory_of(path))?;
     }
-    calls.open(path, Access::CreateNew).map_err(|errno| match errno {
+    open_as(calls, options, Access::CreateNew).map_err(|errno| match errno {
+        Errno::INVAL | Errno::OPNOTSUPP if options.direct => not_direct(path, errno),
         Errno::NOENT => {
             let directory = directory_of(path).display();
             refusal(path, &format!("can't be made: its directory {directory} does not exist; make it first"))
@@ -307,6 +327,9 @@ fn fit(calls: &dyn FileCalls, options: &OpenOptions, shared: &SharedFile, made: 
     if let Some(other) = shared.claims().against(range, None) {
         return Err(overlap(path, range, other));
     }
+    if let Some(sentence) = ends_within_a_block(shared, status.length.max(range.end)) {
+        return Err(refusal(path, &format!("can't be served {sentence}")));
+    }
     extend(options, shared, status, range.end)?;
     if made || status.length < range.end {
         let directory = directory_of(path);
@@ -315,6 +338,15 @@ fn fit(calls: &dyn FileCalls, options: &OpenOptions, shared: &SharedFile, made: 
             .map_err(|errno| system(directory, "can't synchronize", errno))?;
     }
     Ok((capacity, range.end))
+}
+
+/// Why a file can't have that length, if it is read and written past the cache, where there are whole blocks only.
+pub(super) fn ends_within_a_block(shared: &SharedFile, length: u64) -> Option<String> {
+    let block = shared.block().filter(|block| !length.is_multiple_of(*block))?;
+    Some(format!(
+        "with direct=yes: it would have {length} bytes, and the length has to be a multiple of {block}. Make it so, or \
+         leave direct=yes out"
+    ))
 }
 
 /// What of `length` bytes is whole blocks.

@@ -34,6 +34,11 @@ impl SharedFile {
         self.identity
     }
 
+    /// The bytes that the file's length has to be a multiple of, if it is read and written past the system's cache.
+    pub(super) fn block(&self) -> Option<u64> {
+        self.first.block()
+    }
+
     /// The open file that has the lock; not all can write through it.
     pub(super) fn first(&self) -> &Arc<dyn OpenFile> {
         &self.first

@@ -105,6 +105,10 @@ impl FileCalls for MemoryFiles {
         Ok(Box::new(MemoryFile(content)))
     }
 
+    fn open_direct(&self, path: &Path, access: Access) -> Result<Box<dyn OpenFile>, Errno> {
+        if Self::is_in_memory(path) { Err(Errno::OPNOTSUPP) } else { SystemCalls.open_direct(path, access) }
+    }
+
     fn create_directory(&self, path: &Path) -> Result<(), Errno> {
         if Self::is_in_memory(path) { Err(Errno::EXIST) } else { SystemCalls.create_directory(path) }
     }

@@ -141,6 +141,10 @@ impl Volume for MirrorVolume {
             .all(|v| v.tells_what_is_cached())
     }
 
+    fn writes_wait(&self) -> bool {
+        self.shared().members.iter().filter_map(|member| member.volume.as_ref()).any(|v| v.writes_wait())
+    }
+
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
         self.change(offset, range::length_of(data), &|volume| volume.write(offset, data, durability))
     }

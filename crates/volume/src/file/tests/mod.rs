@@ -3,6 +3,7 @@
 mod accepting;
 mod atomic;
 mod devices;
+mod direct;
 mod extents;
 mod flushing;
 mod growing;
