@@ -1,13 +1,15 @@
-//! The two ends of a copy: a file, a block device or a disk of an iSCSI target.
+//! The two ends of a copy: a file, a block device or a disk of an iSCSI target; a qcow2 image, to be copied from.
 
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use timedisk_initiator::Url;
 use timedisk_volume::Lock;
 
+use super::header;
+use super::qcow2::Qcow2Image;
 use super::remote::RemoteDisk;
 use crate::sparse::SparseFile;
 
@@ -17,11 +19,24 @@ const FILE_GRAIN: u64 = 4096;
 /// Over the network, a command of its own has to pay for itself.
 const REMOTE_GRAIN: u64 = 64 * 1024;
 
+/// Nothing is ever written in QEMU's format.
+const ONLY_READ: &str = "a qcow2 image is only copied from";
+
 /// One end.
 #[derive(Debug)]
 pub(super) enum End {
     File(SparseFile),
     Disk(Box<RemoteDisk>),
+    Qcow2(Box<Qcow2Image>),
+}
+
+/// What the bytes of a file are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// The disk's own.
+    Raw,
+    /// An image in QEMU's format.
+    Qcow2,
 }
 
 /// Where an end is, as it was typed.
@@ -54,24 +69,36 @@ impl std::fmt::Display for Place {
 
 impl End {
     /// Opens what is to be copied. No timedisk can write to it meanwhile.
-    pub(super) fn source(place: &Place) -> anyhow::Result<End> {
-        match place {
-            Place::Path(path) => Ok(End::File(SparseFile::open(path, false, Some(Lock::Shared))?)),
-            Place::Url(url) => Ok(End::Disk(Box::new(RemoteDisk::open(url)?))),
+    pub(super) fn source(place: &Place, format: Format) -> anyhow::Result<End> {
+        match (place, format) {
+            (Place::Path(path), Format::Raw) => {
+                Ok(End::File(SparseFile::open(path, false, Some(Lock::Shared))?))
+            }
+            (Place::Path(path), Format::Qcow2) => Ok(End::Qcow2(Box::new(Qcow2Image::open(path)?))),
+            (Place::Url(url), Format::Raw) => Ok(End::Disk(Box::new(RemoteDisk::open(url)?))),
+            (Place::Url(_), Format::Qcow2) => {
+                bail!("what a disk of a target has are its own bytes: --from qcow2 is for files")
+            }
         }
+    }
+
+    /// Whether this is a file whose bytes are copied as they are, and which begins as a qcow2 image does.
+    pub(super) fn may_be_qcow2(&self) -> bool {
+        matches!(self, End::File(file) if header::begins_as_one(file))
     }
 
     pub(super) fn length(&self) -> u64 {
         match self {
             End::File(file) => file.length(),
             End::Disk(disk) => disk.length(),
+            End::Qcow2(image) => image.length(),
         }
     }
 
     /// What reads and writes have to be multiples of.
     pub(super) fn block_length(&self) -> u64 {
         match self {
-            End::File(_) => FILE_GRAIN,
+            End::File(_) | End::Qcow2(_) => FILE_GRAIN,
             End::Disk(disk) => disk.block_length(),
         }
     }
@@ -79,7 +106,7 @@ impl End {
     /// Runs of zeros that are looked for in data.
     pub(super) fn grain(&self) -> u64 {
         match self {
-            End::File(_) => FILE_GRAIN,
+            End::File(_) | End::Qcow2(_) => FILE_GRAIN,
             End::Disk(disk) => disk.block_length().max(REMOTE_GRAIN),
         }
     }
@@ -88,6 +115,7 @@ impl End {
     pub(super) fn stamp(&self) -> anyhow::Result<String> {
         match self {
             End::File(file) => file_stamp(file),
+            End::Qcow2(image) => Ok(format!("qcow2 {}", file_stamp(image.file())?)),
             End::Disk(disk) => Ok(format!("disk {:?} of {} bytes", disk.name(), disk.length())),
         }
     }
@@ -96,20 +124,24 @@ impl End {
         match self {
             End::File(file) => file.next_data(at),
             End::Disk(disk) => disk.next_data(at),
+            End::Qcow2(image) => image.next_data(at),
         }
     }
 
     /// Reads ranges, one after the other, into a buffer that has room for all of them.
     pub(super) fn read(&mut self, ranges: &[Range<u64>], buffer: &mut [u8]) -> anyhow::Result<()> {
-        let file = match self {
-            End::File(file) => file,
-            End::Disk(disk) => return disk.read(ranges, buffer),
-        };
+        if let End::Disk(disk) = self {
+            return disk.read(ranges, buffer);
+        }
         let mut rest = buffer;
         for range in ranges {
             let length = (range.end - range.start) as usize;
             let (part, after) = rest.split_at_mut_checked(length).context("a buffer is too short")?;
-            file.read(range.start, part)?;
+            match self {
+                End::File(file) => file.read(range.start, part)?,
+                End::Qcow2(image) => image.read(range.start, part)?,
+                End::Disk(_) => {}
+            }
             rest = after;
         }
         Ok(())
@@ -122,6 +154,7 @@ impl End {
                 file.write(*offset, buffer.get(bytes.clone()).context("a buffer is too short")?)
             }),
             End::Disk(disk) => disk.write(parts, buffer),
+            End::Qcow2(_) => bail!(ONLY_READ),
         }
     }
 
@@ -129,6 +162,7 @@ impl End {
         match self {
             End::File(file) => file.clear(range),
             End::Disk(disk) => disk.clear(range),
+            End::Qcow2(_) => bail!(ONLY_READ),
         }
     }
 
@@ -136,13 +170,14 @@ impl End {
         match self {
             End::File(file) => file.flush(),
             End::Disk(disk) => disk.flush(),
+            End::Qcow2(_) => bail!(ONLY_READ),
         }
     }
 
     /// Keeps a session alive while nothing is wanted of it.
     pub(super) fn tend(&mut self) -> anyhow::Result<()> {
         match self {
-            End::File(_) => Ok(()),
+            End::File(_) | End::Qcow2(_) => Ok(()),
             End::Disk(disk) => disk.tend(),
         }
     }
@@ -181,5 +216,10 @@ fn last_written(metadata: &std::fs::Metadata) -> String {
 /// Whether two names are of one file.
 pub(super) fn is_same_file(end: &End, path: &Path) -> bool {
     use timedisk_volume::{FileCalls, SystemCalls};
-    matches!(end, End::File(file) if SystemCalls.identify(path) == Ok(file.identity()))
+    let file = match end {
+        End::File(file) => file,
+        End::Qcow2(image) => image.file(),
+        End::Disk(_) => return false,
+    };
+    SystemCalls.identify(path) == Ok(file.identity())
 }

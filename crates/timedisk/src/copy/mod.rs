@@ -2,8 +2,10 @@
 
 mod destination;
 mod end;
+mod header;
 mod journal;
 mod pipeline;
+mod qcow2;
 mod remote;
 mod scale;
 mod verify;
@@ -22,7 +24,7 @@ use crate::commands::{DaemonOptions, say, short};
 use crate::image::{check_whole, in_use};
 use crate::progress::stop_on_signals;
 use destination::Destination;
-use end::{End, Place};
+use end::{End, Format, Place};
 
 /// Ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -43,6 +45,10 @@ pub(crate) struct CopyOptions {
     source: String,
     /// Another one.
     destination: String,
+    /// What the bytes of SOURCE are. The disk in a qcow2 image is copied as it is now; an image that needs another file
+    /// is refused.
+    #[arg(long, value_name = "FORMAT", default_value = "raw")]
+    from: Format,
     /// Replace a file, or what is on a device or disk.
     #[arg(long)]
     overwrite: bool,
@@ -94,7 +100,7 @@ pub(crate) fn run(options: &CopyOptions) -> anyhow::Result<ExitCode> {
         destination: options.destination.parse().context("the destination")?,
         typed: options,
     };
-    let mut source = End::source(&task.source).map_err(|error| {
+    let mut source = End::source(&task.source, options.from).map_err(|error| {
         in_use(error, &options.daemon, |disk| {
             let (name, url) = (&disk.name, &disk.url);
             format!(
@@ -103,7 +109,14 @@ pub(crate) fn run(options: &CopyOptions) -> anyhow::Result<ExitCode> {
             )
         })
     })?;
-    if let Place::Path(path) = &task.source {
+    if source.may_be_qcow2() {
+        eprintln!(
+            "timedisk: {} begins as a qcow2 image does, and is copied byte for byte. If you know that it is one, and \
+             want the disk in it: --from qcow2",
+            task.source
+        );
+    }
+    if let (Place::Path(path), Format::Raw) = (&task.source, options.from) {
         check_whole(path, options.daemon.directory().ok().as_deref())?;
     }
     let stop = stop_on_signals()?;
