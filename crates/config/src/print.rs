@@ -90,10 +90,12 @@ impl Printer<'_> {
         if extent.length == Length::WholeFile && extent.start > 0 {
             self.note(&extent.name, "goes to the end of its file; NetBSD adds the start to that");
         }
-        self.line(
-            &extent.name,
-            &[extent.name.clone(), extent.path.clone(), extent.start.to_string(), length],
-        );
+        if extent.is_in_memory() {
+            self.note(&extent.name, "is in memory, and NetBSD takes that for a path");
+        }
+        let mut fields = vec![extent.name.clone(), extent.path.clone(), extent.start.to_string(), length];
+        fields.extend(extent.direct.then(|| "direct=yes".to_owned()));
+        self.line(&extent.name, &fields);
     }
 
     fn device(&mut self, device: &Device) {

@@ -258,3 +258,17 @@ fn what_cannot_be_served_or_written_is_a_comment() {
     assert!(matches!(chap, Authentication::Chap { users } if users.len() == 4));
     assert!(read_as(Reading::Strict, &text, None).configuration.is_some());
 }
+
+#[test]
+fn extents_keep_how_they_are_used() {
+    let text = "extent0 /a 0 1MB direct=yes\nextent1 /b 0 1MB direct=no\nextent2 memory:/c 0 1MB\n\
+                target0 rw extent0 any\ntarget1 rw extent1 any\ntarget2 rw extent2 any\n";
+    let first = read_as(Reading::Strict, text, None).configuration.unwrap();
+    let printed = printed(&first);
+    assert!(
+        printed.text.contains("extent0 /a 0 1MB direct=yes\nextent1 /b 0 1MB\nextent2 memory:/c 0 1MB\n")
+    );
+    assert!(printed.notices.iter().any(|notice| notice.contains("`extent2` is in memory")), "{printed:?}");
+    assert_equal(&first, &read_as(Reading::Strict, &printed.text, None).configuration.unwrap());
+    assert!(read_as(Reading::NetBsd, &printed.text, None).configuration.unwrap().extents[0].direct);
+}

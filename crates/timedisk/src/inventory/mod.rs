@@ -29,9 +29,6 @@ pub(crate) use mirrors::Mirror;
 use opened::{Opener, Saved, Stack};
 use places::is_same_file;
 
-/// Bytes that disks in memory may hold where the system does not tell how much memory there is.
-const MEMORY_WHERE_UNKNOWN: u64 = 256 << 20;
-
 /// The disks that are open.
 #[derive(Debug)]
 pub(crate) struct Inventory {
@@ -90,7 +87,7 @@ impl Unit {
 impl Inventory {
     /// With no disk. `state` is where state goes that can't be beside an image.
     pub(crate) fn new(state: Option<PathBuf>) -> Inventory {
-        let memory = MemoryFiles::with_limit(half_of_memory().unwrap_or(MEMORY_WHERE_UNKNOWN));
+        let memory = MemoryFiles::with_limit(half_of_memory());
         let files = ImageFiles::with_calls(Arc::new(memory.clone()));
         let opener = Opener { files, memory, state, allow_shrink: false };
         Inventory { opener, plan: Plan::default(), units: Vec::new(), unit_of: Vec::new() }

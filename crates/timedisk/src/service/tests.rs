@@ -101,6 +101,13 @@ fn an_image_that_the_service_could_not_open_is_remarked() {
 }
 
 #[test]
+fn a_disk_in_memory_needs_no_directory() {
+    let unit = Place::with("extent0 memory:/a 0 8MB\ntarget0 rw extent0 any\n").unit();
+    assert!(has(&unit, "#ReadWritePaths=/srv"));
+    assert!(!Kind::Systemd.text(&unit).contains("memory:"));
+}
+
+#[test]
 fn a_block_device_is_waited_for_and_allowed() {
     let unit = Place::with("extent0 /dev/no-such/a\\ b%c 0 8MB\ntarget0 rw extent0 any\n").unit();
     assert!(has(&unit, "DeviceAllow=\"/dev/no-such/a b%%c\" rw"));

@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use timedisk_config::{Options, Reading};
+use timedisk_config::{Extent, Options, Reading};
 
 use crate::check::Files;
 
@@ -149,5 +149,7 @@ fn images(typed: &Typed<'_>) -> anyhow::Result<Vec<PathBuf>> {
     let configuration = outcome
         .configuration
         .with_context(|| format!("there are mistakes (see `timedisk check -f {}`)", targets.display()))?;
-    Ok(configuration.extents.iter().map(|extent| Path::new("/").join(&extent.path)).collect())
+    let in_files = |extent: &&Extent| typed.netbsd_compat || !extent.is_in_memory();
+    let extents = configuration.extents.iter().filter(in_files);
+    Ok(extents.map(|extent| Path::new("/").join(&extent.path)).collect())
 }

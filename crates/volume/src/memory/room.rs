@@ -1,13 +1,14 @@
 //! How much memory disks may take.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Where the system tells how much memory there is, in KiB.
-const MACHINE: &str = "/proc/meminfo";
+/// Where the groups of processes are whose memory has limits.
+const GROUPS: &str = "/sys/fs/cgroup";
 
-/// Where it tells how much of that is for this container or service, in bytes.
-const OWN_SHARE: &str = "/sys/fs/cgroup/memory.max";
+/// Where it stands in which of them this process is.
+const OWN_GROUP: &str = "/proc/self/cgroup";
 
 /// Room for pages that several disks share.
 #[derive(Debug)]
@@ -42,17 +43,24 @@ impl Room {
 }
 
 /// Half of the memory that the system lets this process have, in bytes: what disks in memory may take together, so that
-/// they fail before the system ends the process. `None` where the system does not tell.
-pub fn half_of_memory() -> Option<u64> {
-    let machine = machine(&fs::read_to_string(MACHINE).ok()?)?;
-    let share = fs::read_to_string(OWN_SHARE).ok().and_then(|text| text.trim().parse::<u64>().ok());
-    Some(share.map_or(machine, |share| share.min(machine)) / 2)
+/// they fail before the system ends the process.
+pub fn half_of_memory() -> u64 {
+    let system = rustix::system::sysinfo();
+    #[allow(clippy::useless_conversion, reason = "the field has 32 bits on some machines")]
+    let machine = u64::from(system.totalram).saturating_mul(u64::from(system.mem_unit.max(1)));
+    let own = fs::read_to_string(OWN_GROUP).unwrap_or_default();
+    let limits = groups(&own).filter_map(|group| fs::read_to_string(group.join("memory.max")).ok());
+    limits.filter_map(|limit| limit.trim().parse().ok()).fold(machine, u64::min) / 2
 }
 
-/// The memory of the machine in bytes, as `/proc/meminfo` has it.
-fn machine(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+/// The directories of the groups that a process is in, from its own to the one of all. In a container that is also the
+/// container's own.
+fn groups(text: &str) -> impl Iterator<Item = PathBuf> {
+    let own = text.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default().to_owned();
+    let depths = (0..=Path::new(&own).components().count()).rev();
+    depths.map(move |depth| {
+        Path::new(GROUPS).join(Path::new(&own).components().take(depth).collect::<PathBuf>())
+    })
 }
 
 #[cfg(test)]
@@ -60,9 +68,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_read_as_the_system_tells_it() {
-        assert_eq!(machine("MemTotal:       24669236 kB\nMemFree: 1 kB\n"), Some(24_669_236 << 10));
-        assert_eq!(machine("MemFree: 1 kB\n"), None);
-        assert!(half_of_memory().is_some_and(|half| half > 1 << 20));
+    fn a_limit_of_any_group_around_counts() {
+        let shown = |text| groups(text).map(|path| path.display().to_string()).collect::<Vec<_>>();
+        let root = format!("{GROUPS}/");
+        let (slice, own) = (format!("{root}system.slice"), format!("{root}system.slice/timedisk.service"));
+        assert_eq!(shown("0::/\n"), [root.as_str()]);
+        assert_eq!(shown("5:memory:/x\n"), [root.as_str()]);
+        assert_eq!(shown("0::/system.slice/timedisk.service\n"), [own, slice, root]);
+        assert!(half_of_memory() > 1 << 20);
     }
 }
