@@ -32,10 +32,10 @@ impl FileIdentity {
         self.partition_below(Path::new(SYSTEM))
     }
 
-    /// The name that stays with a block device, whatever path leads to it; of a partition, its device's and its number.
-    /// `None` where the device has none, as a loop device, and for what is no block device.
-    pub(crate) fn device_name(&self) -> Option<String> {
-        self.device_name_below(Path::new(SYSTEM))
+    /// The names that stay with a block device, whatever path leads to it; of a partition, its device's with its
+    /// number. None where the device has none, as a loop device, and for what is no block device.
+    pub(crate) fn device_names(&self) -> Vec<String> {
+        self.device_names_below(Path::new(SYSTEM))
     }
 
     /// Whether a block device can be opened for writing and then takes no writes.
@@ -56,12 +56,16 @@ impl FileIdentity {
         })
     }
 
-    fn device_name_below(&self, system: &Path) -> Option<String> {
-        let directory = self.directory(system)?;
+    fn device_names_below(&self, system: &Path) -> Vec<String> {
+        let Some(directory) = self.directory(system) else { return Vec::new() };
         let part = number(&directory.join("partition"));
         let whole = if part.is_some() { directory.join("..") } else { directory };
-        let name = NAMES.iter().find_map(|file| word(&whole.join(file)))?;
-        Some(part.map_or_else(|| name.clone(), |part| format!("{name} partition {part}")))
+        let names = NAMES.iter().filter_map(|file| word(&whole.join(file)));
+        let mut names: Vec<String> = names
+            .map(|name| part.map_or_else(|| name.clone(), |part| format!("{name} partition {part}")))
+            .collect();
+        names.dedup();
+        names
     }
 
     fn directory(&self, system: &Path) -> Option<PathBuf> {
@@ -104,6 +108,7 @@ mod tests {
         };
         write("devices/sda/dev", "8:0\n");
         write("devices/sda/device/wwid", "t10.ATA     QEMU HARDDISK    QM0001 \n");
+        write("devices/sda/serial", "QM0001\n");
         write("devices/sda/sda2/partition", "2\n");
         write("devices/sda/sda2/start", "2048\n");
         write("devices/sda/sda2/size", "100\n");
@@ -130,13 +135,13 @@ mod tests {
     }
 
     #[test]
-    fn a_device_has_the_name_that_its_maker_gave_it() {
+    fn a_device_has_the_names_that_its_maker_gave_it() {
         let root = system();
         let system = root.path().join("block");
         let name = "t10.ATA QEMU HARDDISK QM0001";
-        assert_eq!(device(8, 0).device_name_below(&system).as_deref(), Some(name));
-        let partition = device(8, 2).device_name_below(&system);
-        assert_eq!(partition, Some(format!("{name} partition 2")));
-        assert_eq!(device(7, 0).device_name_below(&system), None);
+        assert_eq!(device(8, 0).device_names_below(&system), [name, "QM0001"]);
+        let partition = device(8, 2).device_names_below(&system);
+        assert_eq!(partition, [format!("{name} partition 2"), "QM0001 partition 2".into()]);
+        assert_eq!(device(7, 0).device_names_below(&system), [""; 0]);
     }
 }

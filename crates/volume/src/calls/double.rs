@@ -38,7 +38,7 @@ struct Plan {
     held: Option<Call>,
     waiting: usize,
     most: Option<usize>,
-    device_name: Option<String>,
+    device_names: Vec<String>,
 }
 
 /// Real calls, written down. Clones share one log.
@@ -76,9 +76,9 @@ impl RecordingCalls {
         self.plan.0.lock().unwrap().most = Some(most);
     }
 
-    /// Every file is said to be the device of that name.
-    pub(crate) fn name_device(&self, name: &str) {
-        self.plan.0.lock().unwrap().device_name = Some(name.into());
+    /// Every file is said to be the device of these names.
+    pub(crate) fn name_device(&self, names: &[&str]) {
+        self.plan.0.lock().unwrap().device_names = names.iter().map(|name| (*name).into()).collect();
     }
 
     /// What was called so far, and on which file.
@@ -112,8 +112,8 @@ impl RecordingCalls {
         }
     }
 
-    fn named(&self) -> Option<String> {
-        self.plan.0.lock().unwrap().device_name.clone()
+    fn named(&self) -> Vec<String> {
+        self.plan.0.lock().unwrap().device_names.clone()
     }
 
     fn most(&self, length: usize) -> usize {
@@ -126,7 +126,7 @@ impl FileCalls for RecordingCalls {
         SystemCalls.identify(path)
     }
 
-    fn device_name(&self, _: FileIdentity) -> Option<String> {
+    fn device_names(&self, _: FileIdentity) -> Vec<String> {
         self.named()
     }
 

@@ -28,10 +28,10 @@ pub trait FileCalls: Send + Sync + Debug {
     /// What is at `path`, symbolic links followed, and which of its kind.
     fn identify(&self, path: &Path) -> Result<FileIdentity, Errno>;
 
-    /// The name that stays with a block device, whatever path leads to it, if it has one.
-    fn device_name(&self, identity: FileIdentity) -> Option<String> {
+    /// The names that stay with a block device, whatever path leads to it.
+    fn device_names(&self, identity: FileIdentity) -> Vec<String> {
         let _ = identity;
-        None
+        Vec::new()
     }
 
     /// Whether it is a block device that takes no writes, even if it can be opened for them.

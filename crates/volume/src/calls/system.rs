@@ -65,8 +65,8 @@ impl FileCalls for SystemCalls {
         Ok((&status).into())
     }
 
-    fn device_name(&self, identity: FileIdentity) -> Option<String> {
-        identity.device_name()
+    fn device_names(&self, identity: FileIdentity) -> Vec<String> {
+        identity.device_names()
     }
 
     fn is_read_only_device(&self, identity: FileIdentity) -> bool {

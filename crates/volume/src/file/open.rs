@@ -13,8 +13,11 @@ use crate::calls::{Access, FileCalls, FileIdentity, FileKind, FileStatus, Lock, 
 use crate::redo::RedoRecord;
 use crate::{DiskState, ErrorKind, Result, VolumeError};
 
-/// Under this name in a state file: which device the disk is on, by the name that its maker gave it.
+/// Under this name in a state file: which device the disk is on, by the names that its maker gave it.
 const DEVICE: &str = "device";
+
+/// One name in common is enough: another release of the system may tell fewer, or others.
+const BETWEEN_NAMES: &str = "; ";
 
 /// The last position that a file can have (off_t).
 const LAST_POSITION: u64 = i64::MAX as u64;
@@ -115,13 +118,18 @@ fn remove(calls: &dyn FileCalls, path: &Path, identity: FileIdentity) {
 
 /// Refuses a device that has taken the path of another: the state file, which knows a device by its path, is not its.
 fn check_device(calls: &dyn FileCalls, path: &Path, identity: FileIdentity, state: &DiskState) -> Result<()> {
-    let Some(name) = calls.device_name(identity) else { return Ok(()) };
-    match state.setting(DEVICE) {
-        None => state.set_setting(DEVICE, &name),
-        Some(before) if before == name => Ok(()),
+    let names = calls.device_names(identity);
+    let now = names.join(BETWEEN_NAMES);
+    let before = state.setting(DEVICE);
+    let is_same = |before: &str| before.split(BETWEEN_NAMES).any(|name| names.iter().any(|now| now == name));
+    match before.filter(|before| !is_same(before)) {
+        // A system that tells more of it than the last one did.
+        None if !names.is_empty() => state.set_setting(DEVICE, &now),
+        None => Ok(()),
+        Some(_) if names.is_empty() => Ok(()),
         Some(before) => {
             let sentence = format!(
-                "is another device now ({name}, not {before}), as devices change their names when others come and go: \
+                "is another device now ({now}, not {before}), as devices change their names when others come and go: \
                  give the link in /dev/disk/by-id that leads to the one that is meant. If this one shall be a disk of \
                  its own, move {} away",
                 state.path().display()

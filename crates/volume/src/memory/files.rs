@@ -79,8 +79,8 @@ impl FileCalls for MemoryFiles {
         }
     }
 
-    fn device_name(&self, identity: FileIdentity) -> Option<String> {
-        SystemCalls.device_name(identity)
+    fn device_names(&self, identity: FileIdentity) -> Vec<String> {
+        SystemCalls.device_names(identity)
     }
 
     fn is_read_only_device(&self, identity: FileIdentity) -> bool {
