@@ -13,7 +13,9 @@
 
 #![forbid(unsafe_code)]
 
+mod bits;
 mod calls;
+mod checksum;
 mod concatenated;
 mod error;
 mod fault;
@@ -23,14 +25,17 @@ mod mirror;
 #[cfg(test)]
 mod model;
 mod range;
+mod ranges;
 mod redo;
 mod state;
 mod volume;
 
+pub use bits::Bits;
 pub use calls::{
     Access, FileCalls, FileIdentity, FileKind, FileStatus, Lock, OpenFile, Partition, SpaceChange,
     SystemCalls, available_space,
 };
+pub use checksum::{ChecksummedVolume, Found, SumsOptions};
 pub use concatenated::ConcatenatedVolume;
 pub use error::{ErrorKind, VolumeError};
 pub use fault::{FailingVolume, HeldVolume, Operation};
@@ -40,7 +45,7 @@ pub use file::{
 };
 pub use memory::{MemoryFiles, MemoryVolume, half_of_memory};
 pub use mirror::{
-    Bits, FileRecord, Header, Listed, MemberRecord, MemberReport, MirrorMember, MirrorOptions, MirrorReport,
+    FileRecord, Header, Listed, MemberRecord, MemberReport, MirrorMember, MirrorOptions, MirrorReport,
     MirrorVolume, Resynced, Role, Tell, Witness,
 };
 pub use state::{DiskState, FileWitness};

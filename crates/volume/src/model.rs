@@ -7,7 +7,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::{
-    Allocation, ConcatenatedVolume, Durability, FileVolume, Length, MemoryVolume, OpenOptions, Volume,
+    Allocation, ChecksummedVolume, ConcatenatedVolume, Durability, FileVolume, Length, MemoryVolume,
+    OpenOptions, SumsOptions, Volume,
 };
 
 const CAPACITY: u64 = 48 * 1024;
@@ -127,6 +128,18 @@ proptest! {
     #[test]
     fn a_memory_disk_reads_as_plain_bytes_would(steps in proptest::collection::vec(steps(), 1..80)) {
         follow(&MemoryVolume::new(CAPACITY), &steps);
+    }
+
+    #[test]
+    fn a_disk_with_sums_reads_as_plain_bytes_would(
+        steps in proptest::collection::vec(steps(), 1..60),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let inner = Arc::new(MemoryVolume::new(CAPACITY));
+        let options = SumsOptions::new(directory.path().join("sums"), "disk");
+        let volume = ChecksummedVolume::open(inner, options).unwrap().0;
+        follow(&volume, &steps);
+        prop_assert_eq!(volume.verify(|_| true).unwrap(), [0; 0]);
     }
 
     #[test]

@@ -8,13 +8,11 @@
 //!   told that the write went well. While somebody is out, marks stay, so that he gets what he misses when he is back.
 //! - Who may be believed when a mirror is opened is for [`resolve`] to say.
 
-mod bits;
 mod commit;
 mod header;
 mod io;
 mod member;
 mod open;
-mod ranges;
 mod record;
 mod report;
 mod resolve;
@@ -28,12 +26,12 @@ mod tests;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use bits::Bits;
+use crate::bits::Bits;
+use crate::ranges::Ranges;
 use commit::Journal;
 pub use header::{Header, Listed, Role};
 use member::Shared;
 pub use open::{MirrorMember, MirrorOptions, Tell};
-use ranges::Ranges;
 pub use record::{FileRecord, MemberRecord, Witness};
 pub use report::{MemberReport, MirrorReport};
 pub use resync::Resynced;

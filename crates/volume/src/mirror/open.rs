@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use super::commit::Journal;
 use super::header::{Header, Role};
 use super::member::{Member, Shared};
-use super::ranges::Ranges;
 use super::resolve::{self, Decision, File, Found, Part};
 use super::{Bits, MemberRecord, MirrorVolume, USUAL_REGIONS, Witness};
+use crate::ranges::Ranges;
 use crate::{ErrorKind, Health, Result, Volume, VolumeError};
 
 /// Tells people what happens to a mirror, in a sentence.

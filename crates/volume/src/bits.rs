@@ -1,6 +1,6 @@
-//! A bit for each region of a mirror.
+//! A bit for each region of a volume.
 
-/// Which regions of a mirror its members may differ in.
+/// Regions of a volume: of a mirror, those that its members may differ in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bits {
     bytes: Vec<u8>,
@@ -44,44 +44,44 @@ impl Bits {
     }
 
     /// Where the bit of a region is written down: the byte.
-    pub(super) fn byte_of(region: u64) -> usize {
+    pub(crate) fn byte_of(region: u64) -> usize {
         usize::try_from(region / 8).unwrap_or(usize::MAX)
     }
 
-    pub(super) fn get(&self, region: u64) -> bool {
+    pub(crate) fn get(&self, region: u64) -> bool {
         self.bytes.get(Self::byte_of(region)).is_some_and(|byte| byte & bit(region) != 0)
     }
 
-    pub(super) fn set(&mut self, region: u64) {
+    pub(crate) fn set(&mut self, region: u64) {
         if let Some(byte) = self.bytes.get_mut(Self::byte_of(region)).filter(|_| region < self.count) {
             *byte |= bit(region);
         }
     }
 
-    pub(super) fn clear(&mut self, region: u64) {
+    pub(crate) fn clear(&mut self, region: u64) {
         if let Some(byte) = self.bytes.get_mut(Self::byte_of(region)) {
             *byte &= !bit(region);
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.bytes.iter().all(|byte| *byte == 0)
     }
 
     /// Adds those of another.
-    pub(super) fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.bytes.iter_mut().zip(&other.bytes).for_each(|(byte, other)| *byte |= other);
     }
 
     /// Those that are set, from the region `from` on.
-    pub(super) fn set_from(&self, from: u64) -> impl Iterator<Item = u64> + '_ {
+    pub(crate) fn set_from(&self, from: u64) -> impl Iterator<Item = u64> + '_ {
         let bytes = self.bytes.iter().enumerate().skip(Self::byte_of(from)).filter(|(_, byte)| **byte != 0);
         let regions = bytes.flat_map(|(index, _)| (0..8).map(move |bit| index as u64 * 8 + bit));
         regions.filter(move |region| *region >= from && self.get(*region))
     }
 
     /// How many are set.
-    pub(super) fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.bytes.iter().map(|byte| u64::from(byte.count_ones())).sum()
     }
 }

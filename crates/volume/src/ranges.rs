@@ -4,7 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Ranges that somebody has for himself.
 #[derive(Debug, Default)]
-pub(super) struct Ranges {
+pub(crate) struct Ranges {
     held: Mutex<Held>,
     freed: Condvar,
 }
@@ -19,14 +19,14 @@ struct Held {
 
 /// A range, for as long as this lives.
 #[derive(Debug)]
-pub(super) struct Range<'all> {
+pub(crate) struct Range<'all> {
     all: &'all Ranges,
     number: u64,
 }
 
 impl Ranges {
     /// Waits until nobody has any byte of the range.
-    pub(super) fn take(&self, offset: u64, length: u64) -> Range<'_> {
+    pub(crate) fn take(&self, offset: u64, length: u64) -> Range<'_> {
         let end = offset.saturating_add(length);
         let mut held = self.held();
         while held.overlaps(offset, end) {
@@ -34,14 +34,21 @@ impl Ranges {
             held = self.freed.wait(held).unwrap_or_else(PoisonError::into_inner);
             held.waiting -= 1;
         }
-        let number = held.next;
-        held.next += 1;
-        held.ranges.push((number, offset, end));
-        Range { all: self, number }
+        Range { all: self, number: held.add(offset, end) }
+    }
+
+    /// The range, if nobody has any byte of it now.
+    pub(crate) fn try_take(&self, offset: u64, length: u64) -> Option<Range<'_>> {
+        let end = offset.saturating_add(length);
+        let mut held = self.held();
+        if held.overlaps(offset, end) {
+            return None;
+        }
+        Some(Range { all: self, number: held.add(offset, end) })
     }
 
     /// Whether somebody has a byte of the range now.
-    pub(super) fn is_taken(&self, offset: u64, length: u64) -> bool {
+    pub(crate) fn is_taken(&self, offset: u64, length: u64) -> bool {
         self.held().overlaps(offset, offset.saturating_add(length))
     }
 
@@ -51,6 +58,13 @@ impl Ranges {
 }
 
 impl Held {
+    fn add(&mut self, start: u64, end: u64) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.ranges.push((number, start, end));
+        number
+    }
+
     fn overlaps(&self, start: u64, end: u64) -> bool {
         self.ranges.iter().any(|(_, first, last)| *first < end && start < *last)
     }
