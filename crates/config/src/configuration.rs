@@ -92,6 +92,8 @@ pub struct Extent {
     pub length: Length,
     /// Whether it is read and written past the system's cache (`direct=yes`). The same for all extents of a path.
     pub direct: bool,
+    /// Whether a sum of each block is kept beside it (`checksum=yes`, of its own or of a device that it is part of).
+    pub checksum: bool,
     /// Where the record is in the `targets` file, in bytes.
     pub span: Range<usize>,
     /// Where its path is.

@@ -65,6 +65,9 @@ impl Reader<'_, '_> {
         if self.journal.mistakes.len() > mistakes_before {
             return None;
         }
+        if keys.checksum.as_ref().is_some_and(|said| said.0) {
+            members.iter().for_each(|member| self.keep_sums(*member));
+        }
         let index = self.configuration.devices.len();
         self.owners.extend(members.iter().map(|member| (*member, index)));
         self.measures.push(measure);
@@ -72,6 +75,24 @@ impl Reader<'_, '_> {
         let name = first.text.clone();
         self.configuration.devices.push(Device { name, level, members, span: line.span.clone() });
         Some(Storage::Device(index))
+    }
+
+    /// A sum is kept of each block of all extents of a member.
+    fn keep_sums(&mut self, member: Storage) {
+        match member {
+            Storage::Extent(index) => {
+                self.configuration
+                    .extents
+                    .get_mut(index)
+                    .into_iter()
+                    .for_each(|extent| extent.checksum = true);
+            }
+            Storage::Device(index) => {
+                let device = self.configuration.devices.get(index);
+                let members = device.map(|device| device.members.clone()).unwrap_or_default();
+                members.into_iter().for_each(|member| self.keep_sums(member));
+            }
+        }
     }
 
     /// Whether a member is there tomorrow; else it is a mistake: the others would be left with a part of a disk.

@@ -42,6 +42,15 @@ impl Reader<'_, '_> {
         }
         let direct = keys.direct.as_ref().is_some_and(|said| said.0);
         self.same_way(path, direct);
+        let checksum = keys.checksum.as_ref().is_some_and(|said| said.0);
+        if checksum && is_in_memory(&path.text) {
+            let help = "leave `checksum=yes` out";
+            self.journal.mistake(
+                path.span.clone(),
+                "what is in memory is gone before sums of it are of use",
+                help,
+            );
+        }
         if self.journal.mistakes.len() > mistakes_before {
             return None;
         }
@@ -53,6 +62,7 @@ impl Reader<'_, '_> {
             start: start_at,
             length: bytes,
             direct,
+            checksum,
             span: line.span.clone(),
             path_span: path.span.clone(),
             start_span: start.span.clone(),

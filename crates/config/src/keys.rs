@@ -66,7 +66,9 @@ const KEYS: [Key; 14] = [
 ];
 
 /// Keys that NetBSD's reading passes over.
-const STRICT_KEYS: [Key; 4] = [
+const STRICT_KEYS: [Key; 6] = [
+    key(Holder::Extent, "checksum", |keys, value, journal| keys.checksum(value, journal)),
+    key(Holder::Device, "checksum", |keys, value, journal| keys.checksum(value, journal)),
     key(Holder::Target, "portals", |keys, value, journal| keys.portals(value, journal)),
     key(Holder::Target, "alua", |keys, value, journal| keys.alua(value, journal)),
     key(Holder::Portal, "state", |keys, value, journal| keys.state(value, journal)),
@@ -136,6 +138,8 @@ pub(crate) struct Keys<'a> {
     pub(crate) block: Said<u32>,
     /// Whether an extent is read and written past the system's cache.
     pub(crate) direct: Said<bool>,
+    /// Whether a sum of each block is kept.
+    pub(crate) checksum: Said<bool>,
     /// Tags, in ascending order.
     pub(crate) portals: Said<Vec<u16>>,
     /// Whether initiators may change access states.
@@ -153,7 +157,7 @@ impl<'a> Keys<'a> {
         journal: &mut Journal<'_>,
     ) -> Self {
         let (auth, users, mutual, lun, serial, block, direct) = (None, None, None, None, None, None, None);
-        let (portals, explicit, state, preferred) = (None, None, None, None);
+        let (portals, explicit, state, preferred, checksum) = (None, None, None, None, None);
         let mut keys = Self {
             people,
             auth,
@@ -163,6 +167,7 @@ impl<'a> Keys<'a> {
             serial,
             block,
             direct,
+            checksum,
             portals,
             explicit,
             state,
@@ -262,6 +267,10 @@ impl<'a> Keys<'a> {
 
     fn direct(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
         self.direct = either(value, ["no", "yes"], "is neither `yes` nor `no`", journal);
+    }
+
+    fn checksum(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
+        self.checksum = either(value, ["no", "yes"], "is neither `yes` nor `no`", journal);
     }
 
     fn portals(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {

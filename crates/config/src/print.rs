@@ -95,6 +95,7 @@ impl Printer<'_> {
         }
         let mut fields = vec![extent.name.clone(), extent.path.clone(), extent.start.to_string(), length];
         fields.extend(extent.direct.then(|| "direct=yes".to_owned()));
+        fields.extend(extent.checksum.then(|| "checksum=yes".to_owned()));
         self.line(&extent.name, &fields);
     }
 

@@ -177,7 +177,7 @@ impl Daemon {
         if stopped.is_ok()
             && let Ok(mut inventory) = lock(&self.inventory, Instant::now() + FOR_A_TURN)
         {
-            inventory.close_mirrors();
+            inventory.close_all();
         }
         stopped
     }

@@ -161,6 +161,7 @@ impl<'a, 'b> Reader<'a, 'b> {
             start: numbers::start(&start.text),
             length: Length::Bytes(bytes),
             direct: keys.direct.as_ref().is_some_and(|said| said.0),
+            checksum: false,
             span: entry.line.span.clone(),
             path_span: path.span.clone(),
             start_span: start.span.clone(),

@@ -270,3 +270,21 @@ fn an_extent_can_be_read_and_written_past_the_cache() {
         assert!(only_mistake(&read(&text)).contains(help), "{lines}: {}", only_mistake(&read(&text)));
     }
 }
+
+#[test]
+fn sums_are_kept_of_an_extent_or_of_all_extents_of_a_device() {
+    let text = "extent0 /a 0 1MB checksum=yes\nextent1 /b 0 1MB\nextent2 /c 0 1MB\nextent3 /e 0 1MB checksum=no\n\
+                device0 RAID1 extent1 extent2\ndevice1 RAID0 device0 extent3 checksum=yes\nextent4 /f 0 1MB\n\
+                target0 rw extent0 any\ntarget1 rw device1 any\ntarget2 rw extent4 any\n";
+    let configuration = good(text);
+    let sums: Vec<bool> = configuration.extents.iter().map(|extent| extent.checksum).collect();
+    assert_eq!(sums, [true, true, true, true, false]);
+    for (line, place, help) in [
+        ("extent0 /a 0 1MB checksum=crc", "1:27 crc", "yes"),
+        ("extent0 memory:/a 0 1MB checksum=yes", "1:9 memory:/a", "out"),
+    ] {
+        let text = format!("{line}\n{}", super::TARGET);
+        assert_eq!(mistakes(&text), [place], "{line}");
+        assert!(only_mistake(&read(&text)).contains(help), "{line}");
+    }
+}

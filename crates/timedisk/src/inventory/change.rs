@@ -196,6 +196,9 @@ impl Inventory {
         if is_same || (last.health() != Health::Good && part.length == Length::WholeFile) {
             return Ok(Action::Keep(position));
         }
+        if unit.disk.parts.iter().any(|part| part.checksum) {
+            return Ok(Action::Reopen(position));
+        }
         match last.grow(length(part.length)) {
             Ok(growth) if growth.capacity() == last.capacity() => Ok(Action::Keep(position)),
             Ok(growth) => Ok(Action::Grow(position, growth)),

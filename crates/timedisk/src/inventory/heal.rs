@@ -98,9 +98,14 @@ impl Inventory {
         Ok(())
     }
 
-    /// At the end: puts all mirrors in order, so that the next start need not compare anything. What takes too long is
-    /// left, as after a crash.
-    pub(crate) fn close_mirrors(&mut self) {
+    /// At the end: puts all mirrors and sums in order, so that the next start need not compare anything. What takes too
+    /// long is left, as after a crash.
+    pub(crate) fn close_all(&mut self) {
+        self.close_mirrors();
+        self.opener.sums.close();
+    }
+
+    fn close_mirrors(&mut self) {
         let deadline = Instant::now() + TO_CLOSE;
         let mut volumes = Vec::new();
         for healing in self.units.iter_mut().filter_map(|unit| unit.healing.as_mut()) {

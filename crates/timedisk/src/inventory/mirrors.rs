@@ -171,7 +171,7 @@ impl<'a> Builder<'a> {
         let file = Arc::new(file);
         self.opened.push(Arc::clone(&file));
         Ok(Leg {
-            volume: Arc::clone(&file) as Arc<dyn Volume>,
+            volume: self.opener.sums.over(&self.disk.name, &file, part).map_err(Trouble::Fatal)?,
             states: vec![Arc::clone(&state)],
             trusted: state,
             born: born(&part.path),

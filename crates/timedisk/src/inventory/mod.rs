@@ -11,6 +11,7 @@ mod operation;
 mod places;
 mod remembered;
 mod room;
+mod sums;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use memory::identity_of;
 pub(crate) use mirrors::Mirror;
 use opened::{Opener, Saved, Stack};
 use places::is_same_file;
+use sums::AllSums;
 
 /// The disks that are open.
 #[derive(Debug)]
@@ -89,7 +91,7 @@ impl Inventory {
     pub(crate) fn new(state: Option<PathBuf>) -> Inventory {
         let memory = MemoryFiles::with_limit(half_of_memory());
         let files = ImageFiles::with_calls(Arc::new(memory.clone()));
-        let opener = Opener { files, memory, state, allow_shrink: false };
+        let opener = Opener { files, memory, state, sums: AllSums::default(), allow_shrink: false };
         Inventory { opener, plan: Plan::default(), units: Vec::new(), unit_of: Vec::new() }
     }
 

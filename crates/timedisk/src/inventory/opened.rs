@@ -15,6 +15,7 @@ use timedisk_volume::{
 use super::memory::{Memory, identity_of};
 use super::mirrors::{Builder, Leg, Mirror, remove_all};
 use super::remembered;
+use super::sums::AllSums;
 use crate::plan::{Disk, Origin, Part};
 
 /// Bytes of a block below the logical ones: reads and writes of less cost the file system a detour.
@@ -28,6 +29,8 @@ pub(super) struct Opener {
     pub(super) memory: MemoryFiles,
     /// Where state goes that can't be beside an image.
     pub(super) state: Option<PathBuf>,
+    /// Of the files that have sums.
+    pub(super) sums: AllSums,
     /// Whether a disk may have fewer bytes than it had before.
     pub(super) allow_shrink: bool,
 }
@@ -103,8 +106,9 @@ impl Opener {
     }
 
     fn stack_up(&self, disk: &Disk, served: &[Part], files: &[Arc<FileVolume>]) -> anyhow::Result<Stack> {
-        let volumes = files.iter().map(|file| Arc::clone(file) as Arc<dyn Volume>);
-        let mut volumes: Vec<Arc<dyn Volume>> = volumes.collect();
+        let volumes =
+            files.iter().zip(&disk.parts).map(|(file, part)| self.sums.over(&disk.name, file, part));
+        let mut volumes: Vec<Arc<dyn Volume>> = volumes.collect::<anyhow::Result<_>>()?;
         let volume = match volumes.len() {
             1 => volumes.remove(0),
             _ => Arc::new(ConcatenatedVolume::new(volumes)?) as Arc<dyn Volume>,

@@ -75,6 +75,12 @@ impl Unit {
                 format_size(bytes)
             );
         }
+        ensure!(
+            !part.checksum,
+            "{0} is kept with sums of its blocks (checksum=yes), and can't be made longer while it is served: \
+             `timedisk offline {0}`, `timedisk image resize`, `timedisk online {0}`",
+            disk.name
+        );
         let block = u64::from(disk.block_length);
         ensure!(
             bytes.is_multiple_of(block),

@@ -86,9 +86,11 @@ pub(super) fn same_places(one: &Disk, other: &Disk) -> bool {
     one.parts.iter().map(place).eq(other.parts.iter().map(place))
 }
 
-/// Whether the places of two disks are read and written alike, past the system's cache or through it.
+/// Whether the places of two disks are read and written alike: past the system's cache or through it, with sums or
+/// without.
 pub(super) fn same_way(one: &Disk, other: &Disk) -> bool {
-    one.parts.iter().map(|part| part.direct).eq(other.parts.iter().map(|part| part.direct))
+    let how = |part: &Part| (part.direct, part.checksum);
+    one.parts.iter().map(how).eq(other.parts.iter().map(how))
 }
 
 /// Whether two paths lead to one file.

@@ -57,6 +57,8 @@ pub(crate) struct Part {
     pub(crate) length: Length,
     /// Whether it is read and written past the system's cache.
     pub(crate) direct: bool,
+    /// Whether a sum of each block is kept beside it.
+    pub(crate) checksum: bool,
     /// Where it is described, for a part of a file of targets.
     pub(crate) written: Option<Written>,
 }
@@ -209,7 +211,7 @@ fn default_disk(state: &Path, options: &timedisk_config::Options) -> Disk {
         name: "target0".into(),
         iqn: format!("{}:target0", options.iqn_base),
         lun: 0,
-        parts: vec![Part { path, start: 0, length, direct: false, written: None }],
+        parts: vec![Part { path, start: 0, length, direct: false, checksum: false, written: None }],
         layout: Layout::Part(0),
         read_only: false,
         access: AccessList::everyone(),
@@ -236,6 +238,7 @@ impl Plan {
                 start: extent.start,
                 length: extent.length,
                 direct: extent.direct,
+                checksum: extent.checksum,
                 written: Some(Written {
                     file: files.targets_name().to_owned(),
                     line: files.line_of(extent.span.start),

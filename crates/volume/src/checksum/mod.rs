@@ -5,11 +5,13 @@
 //! written, and loses its mark only when its data and its sums are durable and nobody writes there. So
 //!
 //! - a region without a mark has the sums of its data: a block that differs was changed by something else;
-//! - of a marked region nothing is known after a crash. Its sums are made anew from its data when it is first used. The
-//!   data are what the volume below has promised: what was flushed is there, so sums of it are as good as the old ones.
+//! - of a marked region nothing is known after a crash. Its sums are made anew from its data when it is first used.
+//!   The data are what the volume below has promised: what was flushed is there, so sums of it are as good as the old
+//!   ones.
 //!
-//! Sums need no flush of their own for a write or a flush to last, only the marks do, once for each region. While timedisk
-//! runs, the sums of marked regions count as well: they are written with the data, block by block, under one exclusion.
+//! Sums need no flush of their own for a write or a flush to last, only the marks do, once for each region. While
+//! timedisk runs, the sums of marked regions count as well: they are written with the data, block by block, under one
+//! exclusion.
 //!
 //! What it can't tell: which data a block had that was damaged in a region that was marked when the power went; and
 //! whether somebody else has changed the image while timedisk did not run, but for the stamp ([`SumsOptions::stamp`])
@@ -103,8 +105,8 @@ impl ChecksummedVolume {
         (marks.unknown.total(), marks.unknown.count())
     }
 
-    /// Reads all, and says at which bytes blocks begin that are not what was written. `progress` gets the bytes that were
-    /// read, and says whether to go on.
+    /// Reads all, and says at which bytes blocks begin that are not what was written. `progress` gets the bytes that
+    /// were read, and says whether to go on.
     ///
     /// # Errors
     /// The volume below can't be read, or the sums can't.
@@ -400,8 +402,9 @@ impl Drop for ChecksummedVolume {
 }
 
 impl Volume for ChecksummedVolume {
+    /// As it was when this was opened: what grows below it is opened anew.
     fn capacity(&self) -> u64 {
-        self.inner.capacity()
+        self.sums.capacity()
     }
 
     fn is_read_only(&self) -> bool {

@@ -277,6 +277,11 @@ impl Sums {
         &self.path
     }
 
+    /// Of the volume, in bytes.
+    pub(super) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
     /// Bytes of a region.
     pub(super) fn region(&self) -> u64 {
         self.region

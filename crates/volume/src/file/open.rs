@@ -90,6 +90,11 @@ impl FileVolume {
         self.shared.identity()
     }
 
+    /// Whether its file was made when it was opened, so that there is nothing in it.
+    pub fn is_new(&self) -> bool {
+        self.made.image
+    }
+
     /// Whether `path` leads to the file that is open.
     pub fn is_at(&self, path: &Path) -> bool {
         self.calls.identify(path).is_ok_and(|identity| identity == self.identity())

@@ -180,7 +180,19 @@ impl MirrorVolume {
                 }
             }
         }
-        Err(first.unwrap_or_else(|| VolumeError::new(ErrorKind::ReadFailed, "the mirror has no member")))
+        match halfway(offset, buffer.len()) {
+            // No member has all of it. Perhaps each part of it is on some member.
+            Some(half) if bad.len() > 1 => {
+                let (front, back) = buffer.split_at_mut(half);
+                let middle = offset + range::length_of(front);
+                self.read_somewhere(offset, front)?;
+                self.read_somewhere(middle, back)
+            }
+            _ => {
+                Err(first
+                    .unwrap_or_else(|| VolumeError::new(ErrorKind::ReadFailed, "the mirror has no member")))
+            }
+        }
     }
 
     fn note_bad_read(&self, active: &Active, error: &VolumeError) {
@@ -287,6 +299,15 @@ impl MirrorVolume {
         }
         Err(first.unwrap_or_else(|| VolumeError::new(ErrorKind::ReadFailed, "the mirror has no member")))
     }
+}
+
+/// Where to part a range that no member has whole; `None` if it is not worth it any more.
+pub(super) fn halfway(offset: u64, length: usize) -> Option<usize> {
+    const LEAST: u64 = 4096;
+    let end = offset + length as u64;
+    let middle = (offset + length as u64 / 2).next_multiple_of(LEAST);
+    let middle = if middle < end { middle } else { middle.saturating_sub(LEAST) };
+    usize::try_from(middle.checked_sub(offset)?).ok().filter(|half| *half > 0)
 }
 
 /// A member that has lost what was written to it has failed, whoever flushed it, and even if that was accepted since.

@@ -1,11 +1,11 @@
-//! Comparing the members, and making those like the first that differ. Nobody has checksums, so the first member that
-//! can be read is taken to be right.
+//! Comparing the members, and making those like the first that differ. The first member that can be read is taken to be
+//! right; one that is kept with sums can only be read where it is.
 
 use std::sync::{MutexGuard, PoisonError};
 
-use super::MirrorVolume;
 use super::member::Active;
 use super::resync::CHUNK;
+use super::{MirrorVolume, io};
 use crate::{Health, Result, Volume};
 
 /// How far a comparison is.
@@ -71,6 +71,10 @@ impl MirrorVolume {
             // What is to be resynced anyway need not be compared.
             if shared.readers_differ(self.regions(offset, length)) { Vec::new() } else { shared.readable() }
         };
+        self.compare_members(offset, length, &readers)
+    }
+
+    fn compare_members(&self, offset: u64, length: u64, readers: &[Active]) -> Result<u64> {
         let mut right: Option<Vec<u8>> = None;
         let mut wrong: Vec<Active> = Vec::new();
         for active in readers {
@@ -78,10 +82,23 @@ impl MirrorVolume {
             match (active.volume.read(offset, &mut data), &right) {
                 (Ok(()), None) => right = Some(data),
                 (Ok(()), Some(right)) if *right == data => {}
-                _ => wrong.push(active),
+                _ => wrong.push(active.clone()),
             }
         }
-        let Some(right) = right.filter(|_| !wrong.is_empty()) else { return Ok(0) };
+        if wrong.is_empty() {
+            return Ok(0);
+        }
+        let Some(right) = right else {
+            // No member has all of it. Perhaps each part of it is on some member.
+            let half =
+                io::halfway(offset, usize::try_from(length).unwrap_or(0)).filter(|_| readers.len() > 1);
+            let Some(half) = half.map(|half| half as u64) else {
+                self.tell(&format!("no member can be read at byte {offset}"));
+                return Ok(0);
+            };
+            let front = self.compare_members(offset, half, readers)?;
+            return Ok(front + self.compare_members(offset + half, length - half, readers)?);
+        };
         let names: Vec<String> = {
             let shared = self.shared();
             wrong.iter().filter_map(|a| Some(shared.members.get(a.index)?.name.clone())).collect()

@@ -13,7 +13,7 @@ fn shop() -> Shop {
 
 /// A daemon that ends and one that begins.
 fn again(shop: &mut Shop) {
-    shop.inventory.close_mirrors();
+    shop.inventory.close_all();
     shop.inventory = Inventory::new(Some(shop.path("state")));
 }
 
