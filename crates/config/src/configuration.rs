@@ -193,6 +193,9 @@ pub struct Target {
     pub extents: Vec<usize>,
     /// The block length in bytes: of its line, of its storage's line, or else of [`Options`].
     pub block_length: u32,
+    /// The length of the blocks below that clients are told of, in bytes, if it is not said that it is 4096
+    /// (`physical=`): they begin and end their writes at such blocks where they can. No less than `block_length`.
+    pub physical: Option<u32>,
     /// The serial number that its line, or its storage's line, gives it: 1 to 20 ASCII characters from `!` to
     /// `~`, of no other disk.
     pub serial: Option<String>,

@@ -66,7 +66,10 @@ const KEYS: [Key; 14] = [
 ];
 
 /// Keys that NetBSD's reading passes over.
-const STRICT_KEYS: [Key; 6] = [
+const STRICT_KEYS: [Key; 9] = [
+    key(Holder::Extent, "physical", |keys, value, journal| keys.physical(value, journal)),
+    key(Holder::Device, "physical", |keys, value, journal| keys.physical(value, journal)),
+    key(Holder::Target, "physical", |keys, value, journal| keys.physical(value, journal)),
     key(Holder::Extent, "checksum", |keys, value, journal| keys.checksum(value, journal)),
     key(Holder::Device, "checksum", |keys, value, journal| keys.checksum(value, journal)),
     key(Holder::Target, "portals", |keys, value, journal| keys.portals(value, journal)),
@@ -136,6 +139,8 @@ pub(crate) struct Keys<'a> {
     pub(crate) lun: Said<u16>,
     pub(crate) serial: Said<String>,
     pub(crate) block: Said<u32>,
+    /// Bytes of a physical block.
+    pub(crate) physical: Said<u32>,
     /// Whether an extent is read and written past the system's cache.
     pub(crate) direct: Said<bool>,
     /// Whether a sum of each block is kept.
@@ -157,7 +162,7 @@ impl<'a> Keys<'a> {
         journal: &mut Journal<'_>,
     ) -> Self {
         let (auth, users, mutual, lun, serial, block, direct) = (None, None, None, None, None, None, None);
-        let (portals, explicit, state, preferred, checksum) = (None, None, None, None, None);
+        let (portals, explicit, state, preferred, checksum, physical) = (None, None, None, None, None, None);
         let mut keys = Self {
             people,
             auth,
@@ -166,6 +171,7 @@ impl<'a> Keys<'a> {
             lun,
             serial,
             block,
+            physical,
             direct,
             checksum,
             portals,
@@ -252,17 +258,11 @@ impl<'a> Keys<'a> {
     }
 
     fn block(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
-        match BLOCK_LENGTHS.iter().find(|row| row.0 == value.text) {
-            Some((_, bytes)) => self.block = Some((*bytes, value.field.span.clone())),
-            None => {
-                let known = BLOCK_LENGTHS.map(|row| row.0);
-                value.mistake(
-                    "is not a block length in bytes",
-                    format!("write `block={}`", known.join("` or `block=")),
-                    journal,
-                );
-            }
-        }
+        self.block = block_length("block", value, journal);
+    }
+
+    fn physical(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
+        self.physical = block_length("physical", value, journal);
     }
 
     fn direct(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
@@ -342,6 +342,15 @@ impl<'a> Keys<'a> {
 }
 
 /// Whether the value is the second of two words.
+fn block_length(key: &str, value: &Value<'_>, journal: &mut Journal<'_>) -> Said<u32> {
+    let found = BLOCK_LENGTHS.iter().find(|row| row.0 == value.text);
+    if found.is_none() {
+        let known = BLOCK_LENGTHS.map(|row| format!("`{key}={}`", row.0)).join(" or ");
+        value.mistake("is not a block length in bytes", format!("write {known}"), journal);
+    }
+    found.map(|(_, bytes)| (*bytes, value.field.span.clone()))
+}
+
 fn either(
     value: &Value<'_>,
     words: [&'static str; 2],

@@ -168,6 +168,7 @@ impl Printer<'_> {
                 self.note(&target.name, "has a block length that only an option can say");
             }
         }
+        fields.extend(target.physical.map(|physical| format!("physical={physical}")));
         fields.extend(target.serial.iter().map(|serial| format!("serial={serial}")));
         fields.extend(self.login(&target.authentication, target.mutual.as_deref()));
         if !target.portals.is_empty() {

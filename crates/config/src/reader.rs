@@ -41,6 +41,7 @@ pub(crate) const DISCOVERY: &str = "discovery";
 pub(crate) struct Defaults {
     pub(crate) serial: Option<String>,
     pub(crate) block_length: Option<u32>,
+    pub(crate) physical: Option<u32>,
 }
 
 impl Defaults {
@@ -48,11 +49,12 @@ impl Defaults {
         Self {
             serial: keys.serial.as_ref().map(|said| said.0.clone()),
             block_length: keys.block.as_ref().map(|said| said.0),
+            physical: keys.physical.as_ref().map(|said| said.0),
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.serial.is_none() && self.block_length.is_none()
+        self.serial.is_none() && self.block_length.is_none() && self.physical.is_none()
     }
 }
 

@@ -79,6 +79,8 @@ impl Reader<'_, '_> {
         }
         let given = self.defaults.get(&storage).cloned().unwrap_or_default();
         let block_length = own.block_length.or(given.block_length);
+        let physical = own.physical.or(given.physical);
+        self.fits_below(first, block_length.unwrap_or(self.options.block_length), physical);
         Some(Target {
             name: name.to_owned(),
             iqn: iqn?,
@@ -87,6 +89,7 @@ impl Reader<'_, '_> {
             storage,
             extents: Vec::new(),
             block_length: block_length.unwrap_or(self.options.block_length),
+            physical,
             serial: own.serial.or(given.serial),
             access: access?,
             authentication: Authentication::None,
@@ -97,6 +100,20 @@ impl Reader<'_, '_> {
             span: line.span.clone(),
             storage_span: parts.storage.span.clone(),
         })
+    }
+
+    /// Whether a logical block lies in one physical one.
+    fn fits_below(&mut self, first: &Field, logical: u32, physical: Option<u32>) {
+        if let Some(physical) = physical.filter(|physical| *physical < logical) {
+            self.journal.mistake(
+                first.span.clone(),
+                format!(
+                    "{} has physical blocks of {physical} bytes below blocks of {logical}",
+                    quoted(&first.text)
+                ),
+                "leave `physical=` out",
+            );
+        }
     }
 
     /// Splits fields into those that come first and those that are `key=value`. What is known as storage is

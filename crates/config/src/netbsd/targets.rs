@@ -113,6 +113,7 @@ impl Reader<'_, '_> {
             storage,
             extents: Vec::new(),
             block_length: block_length.unwrap_or(self.options.block_length),
+            physical: None,
             serial: own.serial.or(given.serial),
             access,
             authentication: Authentication::None,

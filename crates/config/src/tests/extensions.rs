@@ -288,3 +288,21 @@ fn sums_are_kept_of_an_extent_or_of_all_extents_of_a_device() {
         assert!(only_mistake(&read(&text)).contains(help), "{line}");
     }
 }
+
+#[test]
+fn the_length_of_physical_blocks_is_that_of_the_target_or_its_storage() {
+    let configuration = good(
+        "extent0 /a 0 1MB physical=512\nextent1 /b 0 1MB\ntarget0 rw extent0 any\n\
+         target1 rw extent1 any physical=4096\nextent2 /c 0 1MB\ntarget2 rw extent2 any\n",
+    );
+    let physical: Vec<Option<u32>> = configuration.targets.iter().map(|target| target.physical).collect();
+    assert_eq!(physical, [Some(512), Some(4096), None]);
+    for (lines, place, help) in [
+        ("extent0 /a 0 1MB physical=513", "1:27 513", "physical=4096"),
+        ("extent0 /a 0 1MB block=4096\ntarget0 rw extent0 any physical=512", "2:1 target0", "out"),
+    ] {
+        let text = format!("{lines}\n{}", super::TARGET);
+        assert_eq!(mistakes(&text), [place], "{lines}");
+        assert!(only_mistake(&read(&text)).contains(help), "{lines}: {}", only_mistake(&read(&text)));
+    }
+}

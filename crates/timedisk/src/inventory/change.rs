@@ -459,7 +459,8 @@ fn without_doubles(disks: &[Disk]) -> (Vec<Disk>, Vec<usize>) {
             other.read_only
                 && disk.read_only
                 && same_places(other, disk)
-                && (other.block_length, &other.serial) == (disk.block_length, &disk.serial)
+                && (other.block_length, other.physical_block_length, &other.serial)
+                    == (disk.block_length, disk.physical_block_length, &disk.serial)
         };
         let position = wanted.iter().position(is_same);
         unit_of.push(position.unwrap_or(wanted.len()));

@@ -18,9 +18,6 @@ use super::remembered;
 use super::sums::AllSums;
 use crate::plan::{Disk, Origin, Part};
 
-/// Bytes of a block below the logical ones: reads and writes of less cost the file system a detour.
-const PHYSICAL_BLOCK: u32 = 4096;
-
 /// Opens files for disks.
 #[derive(Clone, Debug)]
 pub(super) struct Opener {
@@ -187,7 +184,7 @@ impl Opener {
             naa: disk.serial.as_deref().map_or(identity_of(state).1, naa_of),
         };
         let block = disk.block_length;
-        let format = BlockFormat { logical_length: block, physical_length: PHYSICAL_BLOCK.max(block) };
+        let format = BlockFormat { logical_length: block, physical_length: disk.physical_block_length };
         let saved = Arc::new(Saved(Mutex::new(Some(stack.memory()))));
         let store: Arc<dyn SettingsStore> = Arc::<Saved>::clone(&saved);
         let unit = LogicalUnit::new(Arc::clone(&stack.volume), identity, format, Some(store));

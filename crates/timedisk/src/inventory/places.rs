@@ -41,13 +41,15 @@ fn made_at(path: &Path) -> Option<PathBuf> {
 struct Identity {
     start: u64,
     block_length: u32,
+    physical_block_length: u32,
     serial: Option<String>,
 }
 
 impl Identity {
     fn of(disk: &Disk) -> Identity {
         let start = disk.parts.first().map_or(0, |part| part.start);
-        Identity { start, block_length: disk.block_length, serial: disk.serial.clone() }
+        let Disk { block_length, physical_block_length, ref serial, .. } = *disk;
+        Identity { start, block_length, physical_block_length, serial: serial.clone() }
     }
 }
 

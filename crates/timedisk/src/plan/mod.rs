@@ -39,6 +39,8 @@ pub(crate) struct Disk {
     pub(crate) chap: Option<Chap>,
     /// Bytes of a logical block.
     pub(crate) block_length: u32,
+    /// The length of the blocks below that clients are told of; no less.
+    pub(crate) physical_block_length: u32,
     /// Instead of the one in its state file.
     pub(crate) serial: Option<String>,
     pub(crate) origin: Origin,
@@ -47,6 +49,9 @@ pub(crate) struct Disk {
     /// Whether initiators may change the groups' access states.
     pub(crate) explicit: bool,
 }
+
+/// Bytes of a block below the logical ones: reads and writes of less cost the file system a detour.
+pub(crate) const USUAL_PHYSICAL_BLOCK: u32 = 4096;
 
 /// A part of a file, or of a block device.
 #[derive(Clone, Debug)]
@@ -217,6 +222,7 @@ fn default_disk(state: &Path, options: &timedisk_config::Options) -> Disk {
         access: AccessList::everyone(),
         chap: None,
         block_length: options.block_length,
+        physical_block_length: options.block_length.max(USUAL_PHYSICAL_BLOCK),
         serial: None,
         origin: Origin::Default,
         portals: Vec::new(),
@@ -255,6 +261,10 @@ impl Plan {
                 access: target.access.clone(),
                 chap: chap(&target.authentication, target.mutual.as_ref()),
                 block_length: target.block_length,
+                physical_block_length: target
+                    .physical
+                    .unwrap_or(USUAL_PHYSICAL_BLOCK)
+                    .max(target.block_length),
                 serial: target.serial.clone(),
                 origin: Origin::File,
                 portals: target.portals.clone(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use timedisk_config::{AccessList, Length, Options};
 
-use super::{Chap, Disk, Layout, Origin, Part, Plan};
+use super::{Chap, Disk, Layout, Origin, Part, Plan, USUAL_PHYSICAL_BLOCK};
 
 impl Plan {
     /// Adds a disk as it was typed.
@@ -48,6 +48,7 @@ impl Plan {
             access: AccessList::everyone(),
             chap: None,
             block_length: options.block_length,
+            physical_block_length: options.block_length.max(USUAL_PHYSICAL_BLOCK),
             serial: None,
             origin: Origin::Typed,
             portals: Vec::new(),
@@ -61,6 +62,11 @@ impl Plan {
                 ("direct", "yes" | "no") => {
                     disk.parts.iter_mut().for_each(|part| part.direct = value == "yes");
                 }
+                ("checksum", "yes" | "no") => {
+                    disk.parts.iter_mut().for_each(|part| part.checksum = value == "yes");
+                }
+                ("physical", "512") if disk.block_length == 512 => disk.physical_block_length = 512,
+                ("physical", "4096") => disk.physical_block_length = disk.block_length.max(4096),
                 ("auth", "chap") => asks_for_chap = Some(true),
                 ("auth", "none") => asks_for_chap = Some(false),
                 ("users", names) => {
@@ -70,8 +76,17 @@ impl Plan {
                 ("ro", _) => bail!("ro={value}: write ro=yes or ro=no"),
                 ("direct", _) => bail!("direct={value}: write direct=yes or direct=no"),
                 ("auth", _) => bail!("auth={value}: write auth=chap or auth=none"),
-                _ => bail!("there is no key {key:?}; known are ro, auth, users, iqn, direct"),
+                ("checksum", _) => bail!("checksum={value}: write checksum=yes or checksum=no"),
+                ("physical", _) => {
+                    bail!("physical={value}: write physical=4096, or physical=512 for blocks of 512")
+                }
+                _ => bail!(
+                    "there is no key {key:?}; known are ro, auth, users, iqn, direct, checksum, physical"
+                ),
             }
+        }
+        if disk.is_in_memory() && disk.parts.iter().any(|part| part.checksum) {
+            bail!("what is in memory is gone before sums of it are of use; leave checksum=yes out");
         }
         disk.chap = self.typed_chap(asks_for_chap, users)?;
         Ok(disk)

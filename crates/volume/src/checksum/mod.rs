@@ -436,6 +436,10 @@ impl Volume for ChecksummedVolume {
         Ok(())
     }
 
+    fn writes_wait(&self) -> bool {
+        self.inner.writes_wait()
+    }
+
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
         range::check(self.capacity(), offset, range::length_of(data))?;
         self.change(offset, range::length_of(data), Some(data), || self.inner.write(offset, data, durability))
