@@ -1,9 +1,11 @@
 //! Writing down who is what.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::lane::Call;
 use super::member::{Active, Shared};
-use super::{Bits, Header, Listed, MemberRecord, MirrorVolume, Role, Witness};
+use super::{Bits, Header, Listed, MemberRecord, MirrorVolume, Role, Witness, lane};
 use crate::{ErrorKind, Result, Volume, VolumeError};
 
 /// What is written down, and where.
@@ -13,7 +15,7 @@ pub(super) struct Journal {
     pub(super) generation: u64,
     pub(super) settled: u64,
     /// For each member, its record and what tells its file from one that was made anew.
-    pub(super) records: Vec<(Option<Box<dyn MemberRecord>>, String)>,
+    pub(super) records: Vec<(Option<Arc<dyn MemberRecord>>, String)>,
     pub(super) witnesses: Vec<Option<Box<dyn Witness>>>,
 }
 
@@ -25,24 +27,29 @@ pub(super) struct Failed {
 }
 
 impl Journal {
-    fn record(&self, index: usize) -> Option<&dyn MemberRecord> {
-        self.records.get(index)?.0.as_deref()
+    fn record(&self, index: usize) -> Option<Arc<dyn MemberRecord>> {
+        self.records.get(index)?.0.clone()
     }
 
-    /// Does something to the record of each of these; answers for whom it failed.
-    pub(super) fn each(
+    /// Does something to the record of each of these, all at once; answers for whom it failed.
+    pub(super) fn each<S: FnOnce(&dyn MemberRecord) -> Result<()> + Send + 'static>(
         &self,
         members: &[Active],
-        mut save: impl FnMut(usize, &dyn MemberRecord) -> Result<()>,
+        save: impl Fn(usize) -> S,
     ) -> Vec<Failed> {
         let one = |active: &Active| {
-            let result = match self.record(active.index) {
-                Some(record) => save(active.index, record),
+            let (record, save) = (self.record(active.index), save(active.index));
+            active.call(move |_| match record {
+                Some(record) => save(&*record),
                 None => Err(VolumeError::new(ErrorKind::WriteFailed, "it has no record")),
-            };
-            result.err().map(|error| Failed { index: active.index, life: active.life, error })
+            })
         };
-        members.iter().filter_map(one).collect()
+        let results = lane::together(members.iter().map(one).collect(), false);
+        members
+            .iter()
+            .zip(results)
+            .filter_map(|(active, result)| Some(active.failed(result.err()?)))
+            .collect()
     }
 }
 
@@ -71,10 +78,11 @@ impl MirrorVolume {
     /// Saves the header beside each of these members.
     fn save(&self, journal: &Journal, members: &[Active], clean: bool) -> Vec<Failed> {
         let header = self.header(journal, &self.shared(), clean);
-        journal.each(members, |index, record| {
+        journal.each(members, |index| {
             let own = header.members.get(index).map_or(0, |listed| listed.id);
             let born = journal.records.get(index).map(|(_, born)| born.clone()).unwrap_or_default();
-            record.save_header(&Header { own, born, ..header.clone() })
+            let header = Header { own, born, ..header.clone() };
+            move |record| record.save_header(&header)
         })
     }
 
@@ -173,13 +181,18 @@ impl MirrorVolume {
         let is_out = |(index, life): &&(usize, u64)| {
             shared.members.get(*index).is_some_and(|m| m.life == *life && m.role == Role::Out)
         };
-        let dropped: Vec<usize> = dropped.iter().filter(is_out).map(|(index, _)| *index).collect();
+        let dropped = dropped.iter().filter(is_out);
+        let dropped =
+            dropped.filter_map(|(index, _)| Some((*index, Arc::clone(&shared.members.get(*index)?.lane))));
+        let dropped: Vec<_> = dropped.collect();
         drop(shared);
-        for index in dropped {
+        for (index, lane) in dropped {
             let own = header.members.get(index).map_or(0, |listed| listed.id);
             let born = journal.records.get(index).map(|(_, born)| born.clone()).unwrap_or_default();
             if let Some(record) = journal.record(index) {
-                let _ = record.save_header(&Header { own, born, ..header.clone() });
+                let header = Header { own, born, ..header.clone() };
+                let run = Box::new(move || record.save_header(&header));
+                let _ = lane::together(vec![Call { lane, counts: false, run }], true);
             }
         }
     }
@@ -195,7 +208,11 @@ impl MirrorVolume {
 
     /// Saves all bits beside each of these members.
     pub(super) fn save_bits(journal: &Journal, members: &[Active], bits: &Bits) -> Vec<Failed> {
-        journal.each(members, |_, record| record.save_bits(bits))
+        let bits = Arc::new(bits.clone());
+        journal.each(members, |_| {
+            let bits = Arc::clone(&bits);
+            move |record| record.save_bits(&bits)
+        })
     }
 
     /// Ends the use of the mirror: where all is flushed, the next start need not compare anything. What is written

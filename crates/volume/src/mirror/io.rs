@@ -1,10 +1,11 @@
 //! What clients do to a mirror.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::commit::Failed;
 use super::member::Active;
-use super::{MirrorVolume, Role};
+use super::{MirrorVolume, Role, lane};
 use crate::{Durability, ErrorKind, Health, Mapping, Result, Volume, VolumeError, range};
 
 /// Reads of so many bytes beside each other go to the same member, so that it reads ahead for them.
@@ -17,7 +18,7 @@ impl MirrorVolume {
         &self,
         offset: u64,
         length: u64,
-        change: &dyn Fn(&dyn Volume) -> Result<()>,
+        change: impl Fn(&dyn Volume) -> Result<()> + Send + Sync + 'static,
     ) -> Result<()> {
         self.count_call();
         range::check(self.capacity, offset, length)?;
@@ -34,8 +35,12 @@ impl MirrorVolume {
         self.check_promises()?;
         self.mark(offset, length)?;
         let members = self.shared().active();
-        let outcomes: Vec<Result<()>> =
-            members.iter().map(|active| change(&*active.volume).and_then(|()| check_lasts(active))).collect();
+        let change = Arc::new(change);
+        let call = |active: &Active| {
+            let change = Arc::clone(&change);
+            active.call(move |active| change(&*active.volume).and_then(|()| check_lasts(active)))
+        };
+        let outcomes = lane::together(members.iter().map(call).collect(), false);
         let result = self.judge(&members, outcomes, Some((offset, length)));
         self.touch(offset, length);
         result
@@ -46,14 +51,7 @@ impl MirrorVolume {
         self.check_promises()?;
         let members = self.shared().active();
         let flush = |active: &Active| active.volume.flush().and_then(|()| check_lasts(active));
-        let outcomes = match members.as_slice() {
-            [only] => vec![flush(only)],
-            _ => std::thread::scope(|scope| {
-                let threads: Vec<_> = members.iter().map(|active| scope.spawn(|| flush(active))).collect();
-                let lost = || Err(VolumeError::new(ErrorKind::FlushFailed, "a flush ended with a defect"));
-                threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| lost())).collect()
-            }),
-        };
+        let outcomes = lane::together(members.iter().map(|active| active.call(flush)).collect(), false);
         self.judge(&members, outcomes, None)
     }
 
@@ -65,9 +63,8 @@ impl MirrorVolume {
         if done && outcomes.iter().all(Result::is_ok) {
             return self.commit_what_is_due();
         }
-        let failed = members.iter().zip(outcomes).filter_map(|(active, outcome)| {
-            outcome.err().map(|error| Failed { index: active.index, life: active.life, error })
-        });
+        let failed = members.iter().zip(outcomes);
+        let failed = failed.filter_map(|(active, outcome)| Some(active.failed(outcome.err()?)));
         let failed: Vec<Failed> = failed.collect();
         if done {
             return self.drop_members(failed).and_then(|()| self.commit_what_is_due());
@@ -124,8 +121,11 @@ impl MirrorVolume {
         regions.clone().for_each(|region| marked.set(region));
         let first = super::Bits::byte_of(*regions.start());
         let last = super::Bits::byte_of(*regions.end());
-        let bytes = marked.bytes().get(first..=last).unwrap_or_default();
-        let failed = journal.each(&members, |_, record| record.write_bits(first, bytes, true));
+        let bytes: Arc<[u8]> = marked.bytes().get(first..=last).unwrap_or_default().into();
+        let failed = journal.each(&members, |_| {
+            let bytes = Arc::clone(&bytes);
+            move |record| record.write_bits(first, &bytes, true)
+        });
         if !failed.is_empty() {
             self.drop_locked(&mut journal, failed)?;
         }
@@ -167,32 +167,54 @@ impl MirrorVolume {
         if differ {
             return self.read_where_they_differ(offset, buffer);
         }
-        let mut bad: Vec<Active> = Vec::new();
-        let mut first = None;
-        for active in readers {
-            match active.volume.read(offset, buffer) {
-                Ok(()) if bad.is_empty() => return Ok(()),
-                Ok(()) => return self.repair(offset, buffer, &active, bad),
-                Err(error) => {
-                    self.note_bad_read(&active, &error);
-                    first.get_or_insert(error);
-                    bad.push(active);
-                }
+        match (self.ask(&readers, reading(offset, buffer.len())), halfway(offset, buffer.len())) {
+            (Ok((data, good, bad)), _) => {
+                buffer.copy_from_slice(&data);
+                if bad.is_empty() { Ok(()) } else { self.repair(offset, buffer, &good, bad) }
             }
-        }
-        match halfway(offset, buffer.len()) {
             // No member has all of it. Perhaps each part of it is on some member.
-            Some(half) if bad.len() > 1 => {
+            (Err(_), Some(half)) if readers.len() > 1 => {
                 let (front, back) = buffer.split_at_mut(half);
                 let middle = offset + range::length_of(front);
                 self.read_somewhere(offset, front)?;
                 self.read_somewhere(middle, back)
             }
-            _ => {
-                Err(first
-                    .unwrap_or_else(|| VolumeError::new(ErrorKind::ReadFailed, "the mirror has no member")))
-            }
+            (Err(error), _) => Err(error),
         }
+    }
+
+    /// Asks members until one has answered; answers what, which, and who could not. Who does not answer in time is
+    /// dropped.
+    pub(super) fn ask<T: Send + 'static>(
+        &self,
+        readers: &[Active],
+        what: impl Fn(&dyn Volume) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<(T, Active, Vec<Active>)> {
+        let what = Arc::new(what);
+        let call = |active: &Active| {
+            let what = Arc::clone(&what);
+            active.call(move |active| what(&*active.volume))
+        };
+        let asked = lane::in_turn(readers.iter().map(call).collect());
+        let mut bad = Vec::new();
+        for (index, error) in &asked.failed {
+            let Some(active) = readers.get(*index) else { continue };
+            self.note_bad_read(active, error);
+            bad.push(active.clone());
+        }
+        let answer = asked.answer.and_then(|(index, answer)| Some((answer, readers.get(index)?.clone())));
+        let Some((answer, good)) = answer else {
+            let first = asked.failed.into_iter().chain(asked.hung).next().map(|(_, error)| error);
+            let nobody = || VolumeError::new(ErrorKind::ReadFailed, "the mirror has no member");
+            return Err(first.unwrap_or_else(nobody));
+        };
+        let hung =
+            asked.hung.into_iter().filter_map(|(index, error)| Some(readers.get(index)?.failed(error)));
+        let hung: Vec<Failed> = hung.collect();
+        if !hung.is_empty() && !self.read_only {
+            self.drop_members(hung)?;
+        }
+        Ok((answer, good, bad))
     }
 
     fn note_bad_read(&self, active: &Active, error: &VolumeError) {
@@ -225,7 +247,8 @@ impl MirrorVolume {
             drop(alone);
             return self.read_somewhere(offset, buffer);
         }
-        good.volume.read(offset, buffer)?;
+        let (data, ..) = self.ask(std::slice::from_ref(good), reading(offset, buffer.len()))?;
+        buffer.copy_from_slice(&data);
         let is_shut = self.closed.load(Ordering::SeqCst) || self.flush_failed.load(Ordering::SeqCst);
         if is_shut || self.mark(offset, length).is_err() {
             // What was read is good all the same.
@@ -239,12 +262,18 @@ impl MirrorVolume {
 
     /// Writes to some members. Who can't take it is dropped.
     pub(super) fn write_to(&self, offset: u64, data: &[u8], members: &[Active]) -> Result<()> {
-        let failed = members.iter().filter_map(|active| {
-            let written = active.volume.write(offset, data, Durability::Volatile);
-            let error = written.and_then(|()| check_lasts(active)).err()?;
-            Some(Failed { index: active.index, life: active.life, error })
-        });
-        let failed: Vec<Failed> = failed.collect();
+        let data: Arc<[u8]> = data.into();
+        let call = |active: &Active| {
+            let data = Arc::clone(&data);
+            active.call(move |active| {
+                active.volume.write(offset, &data, Durability::Volatile).and_then(|()| check_lasts(active))
+            })
+        };
+        // The data are from a member that is in.
+        let results = lane::together(members.iter().map(call).collect(), true);
+        let failed = members.iter().zip(results);
+        let failed: Vec<Failed> =
+            failed.filter_map(|(active, result)| Some(active.failed(result.err()?))).collect();
         if failed.is_empty() { Ok(()) } else { self.drop_members(failed) }
     }
 
@@ -255,49 +284,35 @@ impl MirrorVolume {
         let _alone = self.ranges.take(offset, length);
         let mut readers = self.shared().readable();
         readers.sort_by_key(Active::has_lost);
-        let mut first = None;
-        for (position, active) in readers.iter().enumerate() {
-            match active.volume.read(offset, buffer) {
-                Ok(()) => {
-                    if self.closed.load(Ordering::SeqCst) {
-                        return Ok(());
-                    }
-                    let mut others = readers.clone();
-                    others.remove(position);
-                    self.write_to(offset, buffer, &others)?;
-                    self.touch(offset, length);
-                    return Ok(());
-                }
-                Err(error) => {
-                    self.note_bad_read(active, &error);
-                    first.get_or_insert(error);
-                }
-            }
+        let (data, good, _) = self.ask(&readers, reading(offset, buffer.len()))?;
+        buffer.copy_from_slice(&data);
+        if !self.closed.load(Ordering::SeqCst) {
+            readers.retain(|reader| reader.index != good.index);
+            self.write_to(offset, buffer, &readers)?;
+            self.touch(offset, length);
         }
-        Err(first.unwrap_or_else(|| VolumeError::new(ErrorKind::ReadFailed, "the mirror has no member")))
+        Ok(())
     }
 
     pub(super) fn read_at_hand(&self, offset: u64, buffer: &mut [u8]) -> bool {
         let (readers, differ) = self.readers(offset, range::length_of(buffer));
-        let first = readers.first().filter(|_| !differ);
+        let first = readers.first().filter(|first| !differ && !first.lane.is_hung());
         first.is_some_and(|active| active.volume.read_cached(offset, buffer).unwrap_or(false))
     }
 
     pub(super) fn mapping_somewhere(&self, offset: u64) -> Result<Mapping> {
-        let mut first = None;
-        for active in self.shared().readable() {
-            match active.volume.mapping(offset) {
-                // A member may be longer.
-                Ok(mapping) => {
-                    let length = mapping.length.min(self.capacity - offset);
-                    return Ok(Mapping { length, ..mapping });
-                }
-                Err(error) => {
-                    first.get_or_insert(error);
-                }
-            }
-        }
-        Err(first.unwrap_or_else(|| VolumeError::new(ErrorKind::ReadFailed, "the mirror has no member")))
+        let readers = self.shared().readable();
+        let (mapping, ..) = self.ask(&readers, move |volume| volume.mapping(offset))?;
+        // A member may be longer.
+        Ok(Mapping { length: mapping.length.min(self.capacity - offset), ..mapping })
+    }
+}
+
+/// Reads into a buffer of its own, which may be filled when nobody wants it any more.
+fn reading(offset: u64, length: usize) -> impl Fn(&dyn Volume) -> Result<Vec<u8>> + Send + Sync + 'static {
+    move |volume| {
+        let mut data = vec![0; length];
+        volume.read(offset, &mut data).map(|()| data)
     }
 }
 

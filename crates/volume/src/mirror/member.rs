@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::commit::Failed;
+use super::lane::{Call, Lane};
 use super::{Bits, Role};
-use crate::{Health, Volume};
+use crate::{Health, Result, Volume, VolumeError};
 
 /// What is known of all members.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ pub(super) struct Member {
     pub(super) floor: u64,
     pub(super) left: u64,
     pub(super) volume: Option<Arc<dyn Volume>>,
+    pub(super) lane: Arc<Lane>,
     /// Counts those that had this place.
     pub(super) life: u64,
     /// Regions that it does not have yet as the first member does.
@@ -50,10 +53,22 @@ pub(super) struct Active {
     pub(super) life: u64,
     pub(super) role: Role,
     pub(super) volume: Arc<dyn Volume>,
+    pub(super) lane: Arc<Lane>,
     pub(super) failures_before: u64,
 }
 
 impl Active {
+    /// What is to be asked of it.
+    pub(super) fn call<T>(&self, run: impl FnOnce(&Active) -> Result<T> + Send + 'static) -> Call<T> {
+        let active = self.clone();
+        let (lane, counts) = (Arc::clone(&self.lane), self.role == Role::In);
+        Call { lane, counts, run: Box::new(move || run(&active)) }
+    }
+
+    pub(super) fn failed(&self, error: VolumeError) -> Failed {
+        Failed { index: self.index, life: self.life, error }
+    }
+
     /// Whether a flush has failed that took writes of this mirror along, whoever asked for it.
     pub(super) fn has_lost(&self) -> bool {
         self.volume.failed_flushes() != self.failures_before
@@ -64,7 +79,7 @@ impl Member {
     fn active(&self, index: usize) -> Option<Active> {
         let volume = self.volume.clone().filter(|_| self.role != Role::Out)?;
         let Self { life, role, failures_before, .. } = *self;
-        Some(Active { index, life, role, volume, failures_before })
+        Some(Active { index, life, role, volume, lane: Arc::clone(&self.lane), failures_before })
     }
 }
 

@@ -6,11 +6,13 @@
 //!   differ; the first member counts, and the others are made like it.
 //! - A member that fails is dropped: the others write down that it is out, under a new generation, before anybody is
 //!   told that the write went well. While somebody is out, marks stay, so that he gets what he misses when he is back.
+//! - A member that does not answer is dropped as one that fails, as soon as another has answered: see [`lane`].
 //! - Who may be believed when a mirror is opened is for [`resolve`] to say.
 
 mod commit;
 mod header;
 mod io;
+mod lane;
 mod member;
 mod open;
 mod record;
@@ -24,7 +26,8 @@ mod tidy;
 mod tests;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::bits::Bits;
 use crate::ranges::Ranges;
@@ -62,6 +65,8 @@ pub struct MirrorVolume {
     /// Calls of clients so far.
     calls: AtomicU64,
     scrub: Mutex<scrub::Scrub>,
+    /// How long a member may take to answer.
+    patience: Option<Duration>,
     tell: Tell,
 }
 
@@ -144,7 +149,9 @@ impl Volume for MirrorVolume {
     }
 
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
-        self.change(offset, range::length_of(data), &|volume| volume.write(offset, data, durability))
+        // A call that does not return keeps its own copy.
+        let bytes: Arc<[u8]> = data.into();
+        self.change(offset, range::length_of(data), move |volume| volume.write(offset, &bytes, durability))
     }
 
     fn flush(&self) -> Result<()> {
@@ -153,7 +160,7 @@ impl Volume for MirrorVolume {
     }
 
     fn deallocate(&self, offset: u64, length: u64) -> Result<()> {
-        self.change(offset, length, &|volume| volume.deallocate(offset, length))
+        self.change(offset, length, move |volume| volume.deallocate(offset, length))
     }
 
     fn write_zeroes(
@@ -163,12 +170,14 @@ impl Volume for MirrorVolume {
         allocation: Allocation,
         durability: Durability,
     ) -> Result<()> {
-        self.change(offset, length, &|volume| volume.write_zeroes(offset, length, allocation, durability))
+        self.change(offset, length, move |volume| volume.write_zeroes(offset, length, allocation, durability))
     }
 
     /// Of the members that are in or about to be; nobody reaches those that are out.
     fn erase_leftovers(&self) -> Result<()> {
-        self.shared().active().iter().try_for_each(|active| active.volume.erase_leftovers())
+        let active = self.shared().active();
+        let calls = active.iter().map(|active| active.call(|active| active.volume.erase_leftovers()));
+        lane::together(calls.collect(), false).into_iter().collect()
     }
 
     fn mapping(&self, offset: u64) -> Result<Mapping> {
@@ -180,8 +189,10 @@ impl Volume for MirrorVolume {
     fn space(&self) -> Result<Option<Space>> {
         let mut whole: Option<Space> = None;
         let active = self.shared().active();
-        for active in active {
-            let Some(space) = active.volume.space()? else { return Ok(None) };
+        let calls = active.iter().map(|active| active.call(|active| active.volume.space()));
+        let spaces = lane::together(calls.collect(), false);
+        for (_, space) in active.iter().zip(spaces).filter(|(active, _)| !active.lane.is_hung()) {
+            let Some(space) = space? else { return Ok(None) };
             whole = Some(whole.map_or(space, |first| Space {
                 used: first.used.max(space.used),
                 available: first.available.min(space.available),

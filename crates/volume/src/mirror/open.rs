@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::commit::Journal;
 use super::header::{Header, Role};
+use super::lane::Lane;
 use super::member::{Member, Shared};
 use super::resolve::{self, Decision, File, Found, Part};
 use super::{Bits, MemberRecord, MirrorVolume, USUAL_REGIONS, Witness};
@@ -40,15 +42,21 @@ pub struct MirrorOptions {
     pub read_only: bool,
     /// Bytes of a region of a mirror that is made and not large: it is resynced as a whole after a crash.
     pub smallest_region: u64,
+    /// How long a member may take to answer while another has, before it is dropped. With none all wait for ever, and
+    /// members are asked one after another.
+    pub patience: Option<Duration>,
     /// Who is told what happens.
     pub tell: Tell,
 }
 
 impl MirrorOptions {
+    /// How long a member may take to answer, if nothing else is said: clients wait for 30 s or longer.
+    pub const PATIENCE: Duration = Duration::from_secs(10);
+
     /// A mirror that is written, of regions that are compared in a moment.
     #[must_use]
     pub fn new(tell: Tell) -> Self {
-        Self { read_only: false, smallest_region: 1 << 20, tell }
+        Self { read_only: false, smallest_region: 1 << 20, patience: Some(Self::PATIENCE), tell }
     }
 }
 
@@ -143,12 +151,13 @@ impl MirrorVolume {
                 left,
                 failures_before: volume.as_ref().map_or(0, |volume| volume.failed_flushes()),
                 volume,
+                lane: Lane::new(options.patience),
                 life: 0,
                 todo,
                 read_errors: 0,
                 reason,
             });
-            journal.records.push((member.record, member.born));
+            journal.records.push((member.record.map(Arc::from), member.born));
             journal.witnesses.push(member.witness);
         }
         let shared = Shared {
@@ -172,6 +181,7 @@ impl MirrorVolume {
             closed: AtomicBool::new(false),
             calls: AtomicU64::new(0),
             scrub: Mutex::default(),
+            patience: options.patience,
             tell: options.tell,
         })
     }

@@ -31,6 +31,8 @@ pub struct MemberReport {
     pub read_errors: u64,
     /// Why it is out.
     pub reason: String,
+    /// A call to it has not returned, and nobody waits for that any more.
+    pub hung: bool,
 }
 
 impl MirrorVolume {
@@ -48,6 +50,7 @@ impl MirrorVolume {
             lacking: member.todo.total().saturating_mul(self.region).min(self.capacity),
             read_errors: member.read_errors,
             reason: member.reason.clone(),
+            hung: member.lane.is_hung(),
         };
         let members = shared.members.iter().map(member).collect();
         drop(shared);

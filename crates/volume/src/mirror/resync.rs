@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 
 use super::commit::Failed;
 use super::header::Role;
+use super::lane::{Call, Lane};
 use super::member::{Active, Member};
-use super::{Bits, MirrorMember, MirrorVolume, resolve};
+use super::{Bits, MemberRecord, MirrorMember, MirrorVolume, lane, resolve};
 use crate::{Allocation, Durability, ErrorKind, Result, Volume, VolumeError};
 
 /// Bytes that are compared and copied at once.
@@ -96,31 +97,35 @@ impl MirrorVolume {
         if targets.is_empty() {
             return Ok(true);
         }
-        let sources = sources.into_iter().filter(|source| source.role == Role::In);
-        let mut data = vec![0; usize::try_from(length).unwrap_or(0)];
-        let mut found = None;
-        for source in sources {
-            match read_sparse(&*source.volume, offset, &mut data) {
-                Ok(is_hole) => {
-                    found = Some(is_hole);
-                    break;
-                }
-                Err(error) => {
-                    self.tell(&format!("bytes {offset} and on can't be resynced from a member: {error}"));
-                }
+        let sources: Vec<Active> = sources.into_iter().filter(|source| source.role == Role::In).collect();
+        let length_in_memory = usize::try_from(length).unwrap_or(0);
+        let read = move |volume: &dyn Volume| {
+            let mut data = vec![0; length_in_memory];
+            read_sparse(volume, offset, &mut data).map(|is_hole| (data, is_hole))
+        };
+        let (data, is_hole) = match self.ask(&sources, read) {
+            Ok((found, ..)) => found,
+            Err(error) => {
+                self.tell(&format!("bytes {offset} and on can't be resynced from a member: {error}"));
+                return Ok(false);
             }
-        }
-        let Some(is_hole) = found else { return Ok(false) };
-        let mut failed = Vec::new();
-        for target in targets {
-            if let Err(error) = make_like(&*target.volume, offset, &data, is_hole) {
-                failed.push(Failed { index: target.index, life: target.life, error });
-            }
-        }
-        if !failed.is_empty() {
-            self.drop_members(failed)?;
-        }
+        };
+        let data: Arc<[u8]> = data.into();
+        let copy = |target: &Active| {
+            let data = Arc::clone(&data);
+            target.call(move |target| make_like(&*target.volume, offset, &data, is_hole))
+        };
+        self.drop_who_failed(&targets, copy)?;
         Ok(true)
+    }
+
+    /// Has something done by members who get what others have. Who can't is dropped.
+    fn drop_who_failed(&self, targets: &[Active], call: impl Fn(&Active) -> Call<()>) -> Result<()> {
+        let results = lane::together(targets.iter().map(call).collect(), true);
+        let failed = targets.iter().zip(results);
+        let failed: Vec<Failed> =
+            failed.filter_map(|(target, result)| Some(target.failed(result.err()?))).collect();
+        if failed.is_empty() { Ok(()) } else { self.drop_members(failed) }
     }
 
     /// The targets have the region as the others do, as soon as it is flushed; unless something went wrong since.
@@ -128,15 +133,7 @@ impl MirrorVolume {
         if self.is_closed() {
             return Ok(());
         }
-        let mut failed = Vec::new();
-        for Active { index, life, volume, .. } in targets {
-            if let Err(error) = volume.flush() {
-                failed.push(Failed { index: *index, life: *life, error });
-            }
-        }
-        if !failed.is_empty() {
-            self.drop_members(failed)?;
-        }
+        self.drop_who_failed(targets, |target| target.call(|target| target.volume.flush()))?;
         let mut shared = self.shared();
         if shared.differing != differing {
             return Ok(());
@@ -191,19 +188,28 @@ impl MirrorVolume {
                 self.capacity
             ));
         }
-        let own = record.header().ok().flatten();
+        let record: Arc<dyn MemberRecord> = record.into();
+        let lane = Lane::new(self.patience);
+        let own = ask_record(&lane, &record, |record| record.header()).ok().flatten();
         let mut journal = self.journal();
         let is_out = |member: &Member| member.role == Role::Out;
         if !self.shared().members.get(index).is_some_and(is_out) {
             return refuse(format!("{name} would take the place of a member that is not out"));
+        }
+        let is_at_it = |member: &Member| member.place == place && member.lane.is_hung();
+        if self.shared().members.get(index).is_some_and(is_at_it) {
+            return refuse(format!(
+                "a call to {name} that did not return in time still may, and write what is old: wait until it has"
+            ));
         }
         let now = self.header_now(&journal);
         let returns = own.filter(|own| {
             now.members.get(index).is_some_and(|listed| listed.id == own.own)
                 && resolve::misses_only_marks(own, &born, &now)
         });
+        let regions = now.regions();
         let (id, misses) = match &returns {
-            Some(own) => (own.own, record.bits(now.regions())?),
+            Some(own) => (own.own, ask_record(&lane, &record, move |record| record.bits(regions))?),
             None => (super::open::random()?, Bits::all(now.regions())),
         };
         // Before anybody calls it a member, it and the others have the marks of what it misses.
@@ -212,7 +218,8 @@ impl MirrorVolume {
             (shared.marked.clone(), shared.active())
         };
         marked.merge(&misses);
-        record.save_bits(&marked)?;
+        let bits = marked.clone();
+        ask_record(&lane, &record, move |record| record.save_bits(&bits))?;
         let failed = Self::save_bits(&journal, &active, &marked);
         if !failed.is_empty() {
             self.drop_locked(&mut journal, failed)?;
@@ -223,7 +230,7 @@ impl MirrorVolume {
         if let Some(slot) = journal.witnesses.get_mut(index) {
             *slot = witness;
         }
-        self.put(index, Newcomer { name, id, place, volume, todo: marked.clone() }, marked);
+        self.put(index, Newcomer { name, id, place, volume, lane, todo: marked.clone() }, marked);
         self.commit(&mut journal)?;
         let shared = self.shared();
         match shared.members.get(index) {
@@ -243,7 +250,7 @@ impl MirrorVolume {
         let mut shared = self.shared();
         shared.marked = marked;
         let Some(member) = shared.members.get_mut(index) else { return };
-        let Newcomer { name, id, place, volume, todo } = new;
+        let Newcomer { name, id, place, volume, lane, todo } = new;
         *member = Member {
             name,
             id,
@@ -253,6 +260,7 @@ impl MirrorVolume {
             left: 0,
             failures_before: volume.failed_flushes(),
             volume: Some(volume),
+            lane,
             life: member.life + 1,
             todo,
             read_errors: 0,
@@ -268,7 +276,20 @@ struct Newcomer {
     id: u64,
     place: u64,
     volume: Arc<dyn Volume>,
+    lane: Arc<Lane>,
     todo: Bits,
+}
+
+/// Asks the record of a newcomer, who has to answer in time.
+fn ask_record<T: Send + 'static>(
+    lane: &Arc<Lane>,
+    record: &Arc<dyn MemberRecord>,
+    what: impl FnOnce(&dyn MemberRecord) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (lane, record) = (Arc::clone(lane), Arc::clone(record));
+    let call = Call { lane, counts: false, run: Box::new(move || what(&*record)) };
+    let nothing = || Err(VolumeError::new(ErrorKind::WriteFailed, "it was not asked"));
+    lane::together(vec![call], true).pop().unwrap_or_else(nothing)
 }
 
 /// Reads a range; answers whether all of it is a hole.

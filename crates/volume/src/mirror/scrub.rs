@@ -5,7 +5,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use super::member::Active;
 use super::resync::CHUNK;
-use super::{MirrorVolume, io};
+use super::{MirrorVolume, io, lane};
 use crate::{Health, Result, Volume};
 
 /// How far a comparison is.
@@ -77,11 +77,18 @@ impl MirrorVolume {
     fn compare_members(&self, offset: u64, length: u64, readers: &[Active]) -> Result<u64> {
         let mut right: Option<Vec<u8>> = None;
         let mut wrong: Vec<Active> = Vec::new();
-        for active in readers {
-            let mut data = vec![0; usize::try_from(length).unwrap_or(0)];
-            match (active.volume.read(offset, &mut data), &right) {
-                (Ok(()), None) => right = Some(data),
-                (Ok(()), Some(right)) if *right == data => {}
+        let length_in_memory = usize::try_from(length).unwrap_or(0);
+        let calls = readers.iter().map(|active| {
+            active.call(move |active| {
+                let mut data = vec![0; length_in_memory];
+                active.volume.read(offset, &mut data).map(|()| data)
+            })
+        });
+        let found = lane::together(calls.collect(), false);
+        for (active, found) in readers.iter().zip(found) {
+            match (found, &right) {
+                (Ok(data), None) => right = Some(data),
+                (Ok(data), Some(right)) if *right == data => {}
                 _ => wrong.push(active.clone()),
             }
         }

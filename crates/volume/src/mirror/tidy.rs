@@ -1,5 +1,6 @@
 //! Taking marks away.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Bits, MirrorVolume, Role};
@@ -46,7 +47,11 @@ impl MirrorVolume {
         for run in bytes.chunk_by(|one, next| one + 1 == *next) {
             let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
             let cleared = marked.bytes().get(*first..=*last).unwrap_or_default();
-            failed = journal.each(&active, |_, record| record.write_bits(*first, cleared, false));
+            let (first, cleared): (usize, Arc<[u8]>) = (*first, cleared.into());
+            failed = journal.each(&active, |_| {
+                let cleared = Arc::clone(&cleared);
+                move |record| record.write_bits(first, &cleared, false)
+            });
             if !failed.is_empty() {
                 break;
             }

@@ -1,6 +1,7 @@
 //! Disks, and records beside them, that forget in a power cut what was not flushed.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use crate::mirror::{Bits, Header, MemberRecord, MirrorMember, MirrorOptions, MirrorVolume, Witness};
 use crate::{Allocation, Durability, ErrorKind, Health, Mapping, Result, Volume, VolumeError, range};
@@ -63,6 +64,14 @@ pub(super) struct Faults {
     pub(super) records: bool,
 }
 
+/// Calls that do not return.
+#[derive(Debug, Default)]
+struct Gate {
+    /// How long each call takes; none if it is not stuck.
+    shut: Option<Duration>,
+    waiting: usize,
+}
+
 /// A disk with its record.
 #[derive(Debug)]
 pub(super) struct Disk {
@@ -71,6 +80,8 @@ pub(super) struct Disk {
     pub(super) durable: Mutex<Vec<u8>>,
     cached: Mutex<Vec<u8>>,
     pub(super) faults: Mutex<Faults>,
+    gate: Mutex<Gate>,
+    opened: Condvar,
     failures: Mutex<(u64, bool)>,
     header: Mutex<Option<Header>>,
     bits: Mutex<(Vec<u8>, Vec<u8>)>,
@@ -90,6 +101,8 @@ impl Disk {
             durable: bytes(),
             cached: bytes(),
             faults: Mutex::default(),
+            gate: Mutex::default(),
+            opened: Condvar::new(),
             failures: Mutex::default(),
             header: Mutex::default(),
             bits: Mutex::default(),
@@ -146,6 +159,7 @@ impl Disk {
 
     /// A new daemon comes, and the cable is good again; but a flush that failed is remembered.
     pub(super) fn mend(&self) {
+        self.free();
         *self.faults.lock().unwrap() = Faults::default();
         self.failures.lock().unwrap().0 = 0;
         *self.made.lock().unwrap() = false;
@@ -169,8 +183,42 @@ impl Disk {
         *self.header.lock().unwrap() = header;
     }
 
+    /// From now on each call takes so long, or until it is [freed](Self::free).
+    pub(super) fn stick(&self, time: Duration) {
+        self.gate.lock().unwrap().shut = Some(time);
+    }
+
+    /// Lets calls go on, and waits until they have.
+    pub(super) fn free(&self) {
+        let mut gate = self.gate.lock().unwrap();
+        gate.shut = None;
+        self.opened.notify_all();
+        while gate.waiting > 0 {
+            gate = self.opened.wait(gate).unwrap();
+        }
+    }
+
+    /// How many calls wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.gate.lock().unwrap().waiting
+    }
+
+    /// Whether a call is answered, when it is.
+    fn call(&self) -> Result<()> {
+        let mut gate = self.gate.lock().unwrap();
+        if let Some(time) = gate.shut.filter(|_| !self.power.is_cut()) {
+            gate.waiting += 1;
+            gate = self.opened.wait_timeout_while(gate, time, |gate| gate.shut.is_some()).unwrap().0;
+            gate.waiting -= 1;
+            self.opened.notify_all();
+        }
+        let answer = self.power.call();
+        drop(gate);
+        answer
+    }
+
     fn flush_cached(&self) -> Result<()> {
-        self.power.call()?;
+        self.call()?;
         if self.failures.lock().unwrap().1 {
             return Err(error(ErrorKind::FlushFailed));
         }
@@ -205,7 +253,7 @@ impl Volume for Disk {
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        self.power.call()?;
+        self.call()?;
         if self.faults.lock().unwrap().reads {
             return Err(error(ErrorKind::ReadFailed));
         }
@@ -216,7 +264,7 @@ impl Volume for Disk {
     }
 
     fn write(&self, offset: u64, data: &[u8], durability: Durability) -> Result<()> {
-        self.power.call()?;
+        self.call()?;
         if self.failures.lock().unwrap().1 {
             return Err(error(ErrorKind::FlushFailed));
         }
@@ -254,7 +302,7 @@ pub(super) struct Record(pub(super) Arc<Disk>);
 
 impl Record {
     fn call(&self) -> Result<()> {
-        self.0.power.call()?;
+        self.0.call()?;
         if self.0.faults.lock().unwrap().records { Err(error(ErrorKind::WriteFailed)) } else { Ok(()) }
     }
 }
@@ -315,13 +363,14 @@ pub(super) struct Shelf {
     pub(super) power: Arc<Power>,
     pub(super) disks: Vec<Arc<Disk>>,
     pub(super) told: Arc<Mutex<Vec<String>>>,
+    pub(super) patience: Option<Duration>,
 }
 
 impl Shelf {
     pub(super) fn new(count: usize, seed: u64) -> Self {
         let power = Power::new(seed);
         let disks = (0..count).map(|n| Disk::new(&power, &format!("extent{n}"), CAPACITY)).collect();
-        Self { power, disks, told: Arc::default() }
+        Self { power, disks, told: Arc::default(), patience: None }
     }
 
     pub(super) fn member(&self, index: usize, missing: bool) -> MirrorMember {
@@ -333,7 +382,8 @@ impl Shelf {
         let members = (0..self.disks.len()).map(|index| self.member(index, missing.contains(&index)));
         let told = Arc::clone(&self.told);
         let tell = Box::new(move |words: &str| told.lock().unwrap().push(words.to_owned()));
-        let options = MirrorOptions { smallest_region: REGION, ..MirrorOptions::new(tell) };
+        let options =
+            MirrorOptions { smallest_region: REGION, patience: self.patience, ..MirrorOptions::new(tell) };
         MirrorVolume::open(members.collect(), options)
     }
 
@@ -354,12 +404,14 @@ impl Shelf {
     /// Kills the daemon that has the mirror: what is written stays, nothing is put in order.
     pub(super) fn kill(&self, mirror: Arc<MirrorVolume>) {
         self.power.cut_after(Some(0));
+        self.disks.iter().for_each(|disk| disk.free());
         drop(mirror);
         self.mend();
     }
 
     pub(super) fn lose_power(&self, mirror: Option<Arc<MirrorVolume>>) {
         self.power.cut_after(Some(0));
+        self.disks.iter().for_each(|disk| disk.free());
         drop(mirror);
         self.disks.iter().for_each(|disk| disk.lose_power());
         self.mend();

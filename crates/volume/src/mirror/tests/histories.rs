@@ -2,12 +2,19 @@
 //! read once is not followed by older data, and in the end all members are alike.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::double::{CAPACITY, SECTOR, Shelf, resync};
 use crate::mirror::{MirrorVolume, Role};
 use crate::{Durability, Health, Volume};
+
+/// Members may take so long while others have answered.
+const PATIENCE: Duration = Duration::from_millis(4);
+
+/// Members that are stuck take so long.
+const SLOW: Duration = Duration::from_millis(15);
 
 const SECTORS: u64 = CAPACITY / SECTOR;
 
@@ -23,6 +30,11 @@ enum Step {
     FailWrites(usize),
     FailFlushes(usize),
     FailRecords(usize),
+    /// Its calls take longer than anybody waits for while there is another.
+    Stick(usize),
+    Free(usize),
+    /// A member that is out is taken back.
+    Replace(usize),
     /// A person accepts the loss of failed flushes.
     Accept,
     /// After so many calls nothing works.
@@ -47,6 +59,9 @@ fn steps(count: usize) -> impl Strategy<Value = Step> {
         1 => (0..count).prop_map(Step::FailWrites),
         1 => (0..count).prop_map(Step::FailFlushes),
         1 => (0..count).prop_map(Step::FailRecords),
+        1 => (0..count).prop_map(Step::Stick),
+        1 => (0..count).prop_map(Step::Free),
+        2 => (0..count).prop_map(Step::Replace),
         1 => Just(Step::Accept),
         2 => (0..40u64).prop_map(Step::CutAfter),
         1 => missing().prop_map(Step::Restart),
@@ -78,7 +93,10 @@ struct Run {
 
 impl Run {
     fn new(members: usize, seed: u64) -> Self {
-        let shelf = Shelf::new(members, seed);
+        Self::on(Shelf::new(members, seed))
+    }
+
+    fn on(shelf: Shelf) -> Self {
         let mirror = Some(shelf.open());
         Self {
             shelf,
@@ -119,6 +137,15 @@ impl Run {
             Step::FailWrites(index) => disk(index).writes = true,
             Step::FailFlushes(index) => disk(index).flushes = true,
             Step::FailRecords(index) => disk(index).records = true,
+            Step::Stick(index) if self.shelf.patience.is_some() => self.shelf.disks[index].stick(SLOW),
+            Step::Stick(_) => {}
+            Step::Free(index) => self.shelf.disks[index].free(),
+            Step::Replace(index) if mirror.report().members[index].role == Role::Out => {
+                self.shelf.disks[index].accept();
+                let _ = mirror.replace(index, self.shelf.member(index, false));
+                self.note_failed_flush(&mirror, false);
+            }
+            Step::Replace(_) => {}
             Step::Accept => {
                 self.shelf.disks.iter().for_each(|disk| disk.accept());
                 self.flush(&mirror);
@@ -221,6 +248,7 @@ impl Run {
         if let Some(mirror) = self.mirror.take() {
             self.shelf.kill(mirror);
         }
+        self.shelf.patience = None;
         // With all members there the mirror starts.
         let mirror = self.shelf.open();
         self.note_failed_flush(&mirror, false);
@@ -257,6 +285,21 @@ proptest! {
         steps in proptest::collection::vec(steps(2), 1..60),
     ) {
         let mut run = Run::new(members, seed);
+        steps.iter().for_each(|step| run.step(step));
+        run.end();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn no_read_returns_older_data_even_if_calls_return_when_nobody_waits_for_them(
+        members in 2..4usize,
+        seed in any::<u64>(),
+        steps in proptest::collection::vec(steps(2), 1..60),
+    ) {
+        let mut run = Run::on(Shelf { patience: Some(PATIENCE), ..Shelf::new(members, seed) });
         steps.iter().for_each(|step| run.step(step));
         run.end();
     }

@@ -3,6 +3,7 @@
 mod double;
 mod dropping;
 mod files;
+mod hanging;
 mod histories;
 mod opening;
 mod resyncing;
