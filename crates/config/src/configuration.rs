@@ -138,8 +138,33 @@ pub struct Device {
     pub level: Level,
     /// The members in written order; at least one, and two for a mirror. A member is in no other device.
     pub members: Vec<Storage>,
+    /// How a mirror is looked after.
+    pub care: Care,
     /// Where the record is in the `targets` file, in bytes.
     pub span: Range<usize>,
+}
+
+/// How a mirror is looked after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Care {
+    /// Seconds that a member may take to answer; none if nothing is said.
+    pub timeout: Option<u16>,
+    /// How often the members are compared.
+    pub scrub: Scrub,
+}
+
+/// How often the members of a mirror are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scrub {
+    /// `never`, but when somebody asks for it.
+    #[default]
+    Never,
+    /// `daily`.
+    Daily,
+    /// `weekly`.
+    Weekly,
+    /// `monthly`: every thirty days.
+    Monthly,
 }
 
 /// How a device's members make one.

@@ -1,6 +1,6 @@
 //! `deviceN level member…`.
 
-use crate::configuration::{Device, Extent, Length, Level, Storage};
+use crate::configuration::{Care, Device, Extent, Length, Level, Storage};
 use crate::keys::{Holder, Keys};
 use crate::lines::{Field, Line};
 use crate::nearest::nearest;
@@ -62,6 +62,7 @@ impl Reader<'_, '_> {
             );
             return None;
         }
+        let care = self.care(level, &keys);
         if self.journal.mistakes.len() > mistakes_before {
             return None;
         }
@@ -73,7 +74,7 @@ impl Reader<'_, '_> {
         self.measures.push(measure);
         self.defaults.insert(Storage::Device(index), Defaults::of(&keys));
         let name = first.text.clone();
-        self.configuration.devices.push(Device { name, level, members, span: line.span.clone() });
+        self.configuration.devices.push(Device { name, level, members, care, span: line.span.clone() });
         Some(Storage::Device(index))
     }
 
@@ -107,6 +108,18 @@ impl Reader<'_, '_> {
             );
         }
         !in_memory
+    }
+
+    /// What the keys of a mirror say; of other devices they would mean nothing.
+    fn care(&mut self, level: Level, keys: &Keys<'_>) -> Care {
+        let places = [keys.timeout.as_ref().map(|said| &said.1), keys.scrub.as_ref().map(|said| &said.1)];
+        if level != Level::Mirror {
+            for place in places.into_iter().flatten() {
+                let message = "only a mirror has members that are copies of each other";
+                self.journal.mistake(place.clone(), message, "leave it out, or write `RAID1`");
+            }
+        }
+        keys.care()
     }
 
     /// What a member says for the targets that name it is not what the device says.

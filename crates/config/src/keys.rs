@@ -1,7 +1,7 @@
 //! The `key=value` fields after a line's last field.
 
 use crate::auths::{People, Standing};
-use crate::configuration::AccessState;
+use crate::configuration::{AccessState, Care, Scrub};
 use crate::journal::Journal;
 use crate::lines::Field;
 use crate::nearest::{nearest, suggestion};
@@ -48,12 +48,14 @@ const fn key(holder: Holder, name: &'static str, take: Take) -> Key {
 
 /// Every key that both readings take. What an extent or a device says holds for the targets that name it and say
 /// nothing themselves.
-const KEYS: [Key; 14] = [
+const KEYS: [Key; 16] = [
     key(Holder::Extent, "serial", |keys, value, journal| keys.serial(value, journal)),
     key(Holder::Extent, "block", |keys, value, journal| keys.block(value, journal)),
     key(Holder::Extent, "direct", |keys, value, journal| keys.direct(value, journal)),
     key(Holder::Device, "serial", |keys, value, journal| keys.serial(value, journal)),
     key(Holder::Device, "block", |keys, value, journal| keys.block(value, journal)),
+    key(Holder::Device, "timeout", |keys, value, journal| keys.timeout(value, journal)),
+    key(Holder::Device, "scrub", |keys, value, journal| keys.scrub(value, journal)),
     key(Holder::Target, "auth", |keys, value, journal| keys.auth(value, journal)),
     key(Holder::Target, "users", |keys, value, journal| keys.users(value, journal)),
     key(Holder::Target, "mutual", |keys, value, journal| keys.mutual(value, journal)),
@@ -80,6 +82,17 @@ const STRICT_KEYS: [Key; 9] = [
 
 /// Block lengths that a line can ask for: those that initiators know.
 pub(crate) const BLOCK_LENGTHS: [(&str, u32); 2] = [("512", 512), ("4096", 4096)];
+
+/// Words for how often a mirror's members are compared.
+pub(crate) const SCRUBS: [(&str, Scrub); 4] = [
+    ("never", Scrub::Never),
+    ("daily", Scrub::Daily),
+    ("weekly", Scrub::Weekly),
+    ("monthly", Scrub::Monthly),
+];
+
+/// The longest time that a member of a mirror is waited for, in seconds: an hour.
+const LONGEST_TIMEOUT: u16 = 3600;
 
 /// The largest LUN of the flat space addressing method (SAM-5 4.7.7.3).
 const LARGEST_LUN: u16 = 0x3fff;
@@ -151,9 +164,20 @@ pub(crate) struct Keys<'a> {
     pub(crate) explicit: Said<bool>,
     pub(crate) state: Said<AccessState>,
     pub(crate) preferred: Said<bool>,
+    /// Seconds.
+    pub(crate) timeout: Said<u16>,
+    pub(crate) scrub: Said<Scrub>,
 }
 
 impl<'a> Keys<'a> {
+    /// How a device is to be looked after.
+    pub(crate) fn care(&self) -> Care {
+        Care {
+            timeout: self.timeout.as_ref().map(|said| said.0),
+            scrub: self.scrub.as_ref().map_or(Scrub::Never, |said| said.0),
+        }
+    }
+
     /// Reads the fields; mistakes go to the journal. A field without `=` is passed over.
     pub(crate) fn read<'f>(
         fields: impl IntoIterator<Item = &'f Field>,
@@ -163,6 +187,7 @@ impl<'a> Keys<'a> {
     ) -> Self {
         let (auth, users, mutual, lun, serial, block, direct) = (None, None, None, None, None, None, None);
         let (portals, explicit, state, preferred, checksum, physical) = (None, None, None, None, None, None);
+        let (timeout, scrub) = (None, None);
         let mut keys = Self {
             people,
             auth,
@@ -178,6 +203,8 @@ impl<'a> Keys<'a> {
             explicit,
             state,
             preferred,
+            timeout,
+            scrub,
         };
         let mut seen: Vec<&str> = Vec::new();
         for field in fields {
@@ -305,6 +332,28 @@ impl<'a> Keys<'a> {
 
     fn preferred(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
         self.preferred = either(value, ["no", "yes"], "is neither `yes` nor `no`", journal);
+    }
+
+    fn timeout(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
+        let plain = value.text.bytes().all(|byte| byte.is_ascii_digit());
+        match value.text.parse().ok().filter(|seconds| plain && (1..=LONGEST_TIMEOUT).contains(seconds)) {
+            Some(seconds) => self.timeout = Some((seconds, value.field.span.clone())),
+            None => value.mistake(
+                "is not a number of seconds",
+                format!("write a number from 1 to {LONGEST_TIMEOUT}, such as `timeout=10`"),
+                journal,
+            ),
+        }
+    }
+
+    fn scrub(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
+        match SCRUBS.iter().find(|row| row.0 == value.text) {
+            Some((_, scrub)) => self.scrub = Some((*scrub, value.field.span.clone())),
+            None => {
+                let known = SCRUBS.map(|row| row.0);
+                value.mistake("does not say how often", suggestion(value.text, &known), journal);
+            }
+        }
     }
 
     /// The name as the `auths` file spells it; a mistake if it has no such user.

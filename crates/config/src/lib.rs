@@ -40,8 +40,8 @@ mod value;
 pub use access::AccessList;
 pub use auths::{User, redacted};
 pub use configuration::{
-    AccessState, Authentication, Configuration, DEFAULT_IQN_BASE, Device, Discovery, Extent, FileSize,
-    Length, Level, Options, Outcome, PortalGroup, Reading, Storage, Target,
+    AccessState, Authentication, Care, Configuration, DEFAULT_IQN_BASE, Device, Discovery, Extent, FileSize,
+    Length, Level, Options, Outcome, PortalGroup, Reading, Scrub, Storage, Target,
 };
 pub use journal::{File, Mistake, Notice, Remark, Source};
 pub use name::iscsi_name;

@@ -1,10 +1,10 @@
 //! A configuration as a `targets` text, for both readings.
 
 use crate::configuration::{
-    AccessState, Authentication, Configuration, Device, Extent, Length, Level, Options, PortalGroup, Storage,
-    Target,
+    AccessState, Authentication, Configuration, Device, Extent, Length, Level, Options, PortalGroup, Scrub,
+    Storage, Target,
 };
-use crate::keys::BLOCK_LENGTHS;
+use crate::keys::{BLOCK_LENGTHS, SCRUBS};
 use crate::name::iscsi_name;
 use crate::portals::{PORTAL, STATES};
 use crate::reader::DISCOVERY;
@@ -109,6 +109,11 @@ impl Printer<'_> {
             );
             self.comment(&fields.join(" "));
             return;
+        }
+        fields.extend(device.care.timeout.map(|seconds| format!("timeout={seconds}")));
+        if device.care.scrub != Scrub::Never {
+            let word = SCRUBS.iter().find(|row| row.1 == device.care.scrub).map_or("", |row| row.0);
+            fields.push(format!("scrub={word}"));
         }
         self.line(&device.name, &fields);
     }

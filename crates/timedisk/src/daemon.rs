@@ -11,7 +11,7 @@ use timedisk_volume::{Health, MirrorVolume, Volume};
 use crate::command_line::ServeOptions;
 use crate::control::{self, AccessState, DiskState, Erasing, Refusal, RefusalKind, Reloaded, Status};
 use crate::descriptors;
-use crate::inventory::{Inventory, Mirror, check_path};
+use crate::inventory::{Comparisons, Inventory, Mirror, check_path};
 use crate::plan::{self, Disk, Part, Plan, Unplanned};
 use crate::portals;
 use crate::rooms::Rooms;
@@ -51,7 +51,7 @@ pub(crate) struct Shown {
     pub(crate) disk: Disk,
     pub(crate) served: Arc<Served>,
     /// With the names of their devices. Who asks how they are must not keep them open.
-    mirrors: Vec<(String, Weak<MirrorVolume>)>,
+    mirrors: Vec<(String, Weak<MirrorVolume>, Arc<Comparisons>)>,
 }
 
 impl Daemon {
@@ -274,8 +274,9 @@ impl Shown {
             Some(Health::Good) => DiskState::Online,
             Some(Health::FlushFailed) => DiskState::Failed,
         };
-        let mirror = |(name, mirror): &(String, Weak<MirrorVolume>)| {
-            Some(control::Mirror::of(name, &mirror.upgrade()?.report()))
+        let mirror = |(name, mirror, comparisons): &(String, Weak<MirrorVolume>, Arc<Comparisons>)| {
+            let times = [comparisons.last(), comparisons.next()];
+            Some(control::Mirror::of(name, &mirror.upgrade()?.report(), times))
         };
         let allocated = |part: &Part| rooms.allocated(&part.path);
         let traffic = unit.counters().traffic();
@@ -340,8 +341,8 @@ fn session_status(session: SessionStatus) -> control::Session {
     }
 }
 
-fn weakly(mirror: &Mirror) -> (String, Weak<MirrorVolume>) {
-    (mirror.name.clone(), Arc::downgrade(&mirror.volume))
+fn weakly(mirror: &Mirror) -> (String, Weak<MirrorVolume>, Arc<Comparisons>) {
+    (mirror.name.clone(), Arc::downgrade(&mirror.volume), Arc::clone(&mirror.comparisons))
 }
 
 fn shown(inventory: &Inventory) -> Vec<Shown> {

@@ -50,7 +50,13 @@ impl Reader<'_, '_> {
         self.devices.insert(name.text.clone(), index);
         self.depths.push(depth);
         let span = entry.line.span.clone();
-        self.configuration.devices.push(Device { name: name.text.clone(), level, members, span });
+        self.configuration.devices.push(Device {
+            name: name.text.clone(),
+            level,
+            members,
+            care: keys.care(),
+            span,
+        });
     }
 
     fn depth(&self, storage: Storage) -> usize {

@@ -2,7 +2,7 @@
 //! directions, and discovery that asks for users.
 
 use super::{good, mistakes, only_mistake, read, read_both};
-use crate::{Authentication, Configuration, Outcome, Target};
+use crate::{Authentication, Care, Configuration, Options, Outcome, Scrub, Target};
 
 const EXTENTS: &str = "extent0 /a 0 1MB\nextent1 /b 0 1MB\nextent2 /c 0 1MB\n";
 const AUTHS: &str = "alice:chap:0123456789ab\nbob:chap:ba9876543210\nserver:chap:zyxwvutsrqpo\n";
@@ -305,4 +305,33 @@ fn the_length_of_physical_blocks_is_that_of_the_target_or_its_storage() {
         assert_eq!(mistakes(&text), [place], "{lines}");
         assert!(only_mistake(&read(&text)).contains(help), "{lines}: {}", only_mistake(&read(&text)));
     }
+}
+
+#[test]
+fn a_mirror_says_how_it_is_looked_after() {
+    let mirror =
+        |keys: &str| format!("{EXTENTS}device0 RAID1 extent0 extent1 {keys}\ntarget0 rw device0 any\n");
+    let care = |keys: &str| asked_of(&mirror(keys)).devices[0].care;
+    assert_eq!(care(""), Care { timeout: None, scrub: Scrub::Never });
+    assert_eq!(care("timeout=25 scrub=weekly"), Care { timeout: Some(25), scrub: Scrub::Weekly });
+    assert_eq!(care("scrub=never timeout=1"), Care { timeout: Some(1), scrub: Scrub::Never });
+    let printed = asked_of(&mirror("scrub=daily timeout=3600")).print(&Options::default()).text;
+    assert!(printed.contains("device0 RAID1 extent0 extent1 timeout=3600 scrub=daily\n"), "{printed}");
+    for (keys, words) in [
+        ("timeout=0", "not a number of seconds"),
+        ("timeout=3601", "not a number of seconds"),
+        ("timeout=+5", "not a number of seconds"),
+        ("timeout=", "not a number of seconds"),
+        ("scrub=sometimes", "does not say how often"),
+    ] {
+        assert!(only_mistake(&read(&mirror(keys))).contains(words), "{keys}");
+    }
+    let chain = format!("{EXTENTS}device0 RAID0 extent0 extent1 scrub=daily\ntarget0 rw device0 any\n");
+    let mistake = read(&chain).mistakes.into_iter().next().unwrap();
+    assert!(mistake.message.contains("only a mirror"), "{mistake:?}");
+}
+
+fn asked_of(text: &str) -> Configuration {
+    let outcome = read_both(text, None);
+    outcome.configuration.unwrap_or_else(|| panic!("{text}: {:#?}", outcome.mistakes))
 }

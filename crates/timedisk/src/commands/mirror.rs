@@ -1,13 +1,14 @@
 //! `mirror status`, `mirror replace` and `mirror scrub`.
 
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 
 use super::disk::named;
 use super::table::{Table, short};
 use super::{DaemonOptions, TO_TELL, tell};
-use crate::control::{Disk, MemberState, Refusal, RefusalKind, Status, Trouble};
+use crate::control::{Disk, MemberState, Mirror, Refusal, RefusalKind, Status, Trouble};
 
 /// Look after mirrors (RAID1 devices) of a running daemon.
 #[derive(Debug, Subcommand)]
@@ -88,6 +89,7 @@ fn shown(status: &Status, wanted: Option<&str>) -> Result<Table, Trouble> {
         |disk: &&Disk| wanted.is_none_or(|name| disk.name == name || disk.iqn == name || disk.is_in(name));
     let mut table = Table::new(&["DISK", "MIRROR", "MEMBER", "STATE", "LACKS", "READ ERRORS", "WHY"]);
     let mut any = false;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     for disk in status.disks.iter().filter(is_wanted) {
         for mirror in &disk.mirrors {
             any = true;
@@ -106,9 +108,7 @@ fn shown(status: &Status, wanted: Option<&str>) -> Result<Table, Trouble> {
                     member.reason.clone().unwrap_or_default(),
                 ]);
             }
-            if let Some(scrub) = &mirror.scrub {
-                let words = format!("{} repaired", short(scrub.repaired_bytes));
-                let state = format!("compared {}%", scrub.percent);
+            if let Some((state, words)) = compared(mirror, now) {
                 let (disk, mirror) = (disk.name.clone(), mirror.name.clone());
                 table.line(vec![disk, mirror, String::new(), state, String::new(), String::new(), words]);
             }
@@ -119,4 +119,24 @@ fn shown(status: &Status, wanted: Option<&str>) -> Result<Table, Trouble> {
         None => "no disk has a mirror".to_owned(),
     };
     if any { Ok(table) } else { Err(Trouble::Refused(Refusal::new(RefusalKind::NotFound, error()))) }
+}
+
+/// How far a comparison of the members is; what it found, when the last one ended and when the next begins.
+fn compared(mirror: &Mirror, now: u64) -> Option<(String, String)> {
+    let state = mirror.scrub.as_ref().map(|scrub| format!("compared {}%", scrub.percent));
+    let repaired = mirror.scrub.as_ref().map(|scrub| format!("{} repaired", short(scrub.repaired_bytes)));
+    let last = mirror.last_scrub.map(|last| format!("last {} ago", span(now.saturating_sub(last))));
+    let next = mirror.next_scrub.map(|next| format!("next in {}", span(next.saturating_sub(now))));
+    let words: Vec<String> = [repaired, last, next].into_iter().flatten().collect();
+    (!words.is_empty()).then(|| (state.unwrap_or_else(|| "compared".into()), words.join(", ")))
+}
+
+/// A span of time in its largest unit, rounded to it.
+fn span(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(24 * 60 * 60, "days"), (60 * 60, "hours"), (60, "minutes")];
+    let unit = UNITS.iter().find(|(length, _)| seconds >= 2 * length);
+    unit.map_or_else(
+        || format!("{seconds} seconds"),
+        |(length, name)| format!("{} {name}", (seconds + length / 2) / length),
+    )
 }

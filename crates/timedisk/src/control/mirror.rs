@@ -17,6 +17,12 @@ pub(crate) struct Mirror {
     /// The last comparison of the members, if one was asked for since the disk is served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) scrub: Option<Scrub>,
+    /// When the last comparison ended that the disk remembers, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_scrub: Option<u64>,
+    /// When the next one begins without being asked for, likewise; none if none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next_scrub: Option<u64>,
 }
 
 /// How a mirror is.
@@ -78,7 +84,11 @@ pub(crate) struct ReplaceRequest {
 }
 
 impl Mirror {
-    pub(crate) fn of(name: &str, report: &MirrorReport) -> Mirror {
+    pub(crate) fn of(
+        name: &str,
+        report: &MirrorReport,
+        [last_scrub, next_scrub]: [Option<u64>; 2],
+    ) -> Mirror {
         let any = |role| report.members.iter().any(|member| member.role == role);
         let lacks = report.members.iter().map(|member| member.lacking).max().unwrap_or(0);
         let state = match (any(Role::Out), lacks > 0 || any(Role::Syncing)) {
@@ -95,7 +105,7 @@ impl Mirror {
             },
             lacking_bytes: member.lacking,
             read_errors: member.read_errors,
-            reason: (member.role == Role::Out).then(|| member.reason.clone()),
+            reason: (member.role == Role::Out).then(|| reason(member)),
         };
         Mirror {
             name: name.into(),
@@ -106,6 +116,8 @@ impl Mirror {
                 percent: percent(done, report.capacity),
                 repaired_bytes: report.repaired,
             }),
+            last_scrub,
+            next_scrub,
         }
     }
 
@@ -120,6 +132,11 @@ impl Mirror {
             MirrorState::Degraded => Some("degraded".into()),
         }
     }
+}
+
+fn reason(member: &timedisk_volume::MemberReport) -> String {
+    let more = if member.hung { ", and a call to it has not returned yet" } else { "" };
+    format!("{}{more}", member.reason)
 }
 
 /// 100 only when all is done.

@@ -382,7 +382,7 @@ impl Changes {
         self.added.push(disk.name.clone());
         let capacity = stack.volume.capacity();
         let serial = stack.state().map(|state| identity_of(state).0).unwrap_or_default();
-        let healing = Healing::start(&disk.name, stack.mirrors);
+        let healing = Healing::start(&disk.name, stack.mirrors, &saved);
         let unit = Unit { disk, served, files: stack.files, healing, saved, serial, may_shrink: false };
         remembered::note_disk(&unit, capacity);
         unit

@@ -40,11 +40,17 @@ impl Inventory {
         let (mirror, index) = found.with_context(|| {
             format!("no mirror of {name} has a member {member:?}; see `timedisk mirror status {name}`")
         })?;
-        let role = mirror.volume.report().members.get(index).map(|member| member.role);
+        let report = mirror.volume.report();
+        let role = report.members.get(index).map(|member| member.role);
         ensure!(
             role == Some(Role::Out),
             "{member} is a member of {} that is not out: only a member that the mirror goes on without can be replaced",
             mirror.name
+        );
+        let hangs = path.is_none() && report.members.get(index).is_some_and(|member| member.hung);
+        ensure!(
+            !hangs,
+            "a call to {member} that did not return in time has not returned yet: wait until it has, or name a new path"
         );
         ensure!(!unit.disk.read_only, "{name} is served read-only: nothing is written to its mirrors");
         let parts = mirror.parts_of(index);
@@ -57,7 +63,7 @@ impl Inventory {
         let Some(mut healing) = unit.healing.take() else { bail!("{name} has no mirror") };
         let mut mirrors = healing.mirrors.clone();
         if !healing.stop(Instant::now() + TO_CLOSE) {
-            unit.healing = Healing::start(&unit.disk.name, mirrors);
+            unit.healing = Healing::start(&unit.disk.name, mirrors, &unit.saved);
             bail!("a mirror of {} does not end what it is at; try again later", unit.disk.name);
         }
         drop(healing);
@@ -70,7 +76,7 @@ impl Inventory {
             mirrors.extend(leg.mirrors.iter().cloned());
             unit.files.extend(leg.files.iter().cloned());
         }
-        unit.healing = Healing::start(&unit.disk.name, mirrors);
+        unit.healing = Healing::start(&unit.disk.name, mirrors, &unit.saved);
         result?;
         if let (Some(path), [part]) = (path, parts.as_slice()) {
             let described = self.plan.disks.iter_mut().zip(&self.unit_of);

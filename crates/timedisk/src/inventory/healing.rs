@@ -2,11 +2,14 @@
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use timedisk_scsi::SettingsStore;
 use timedisk_volume::{MirrorVolume, Resynced};
 
 use super::mirrors::Mirror;
+use super::opened::Saved;
+use super::schedule::Schedule;
 
 /// How often is looked whether there is something to do.
 const LOOK: Duration = Duration::from_millis(200);
@@ -50,14 +53,15 @@ impl Stop {
 
 impl Healing {
     /// Starts the work, if there is any.
-    pub(super) fn start(name: &str, mirrors: Vec<Mirror>) -> Option<Healing> {
+    pub(super) fn start(name: &str, mirrors: Vec<Mirror>, saved: &Arc<Saved>) -> Option<Healing> {
         if mirrors.is_empty() {
             return None;
         }
         let stop = Arc::new(Stop::default());
-        let (volumes, told) = (volumes(&mirrors), Arc::clone(&stop));
+        let rounds: Vec<Round> = mirrors.iter().map(|mirror| Round::new(mirror, saved)).collect();
+        let told = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("mirror".into());
-        let thread = thread.spawn(move || work(&volumes, &told));
+        let thread = thread.spawn(move || work(rounds, &told));
         if let Err(error) = &thread {
             tracing::error!("{name}: no thread could be started that resyncs its mirrors: {error}");
         }
@@ -84,22 +88,17 @@ impl Drop for Healing {
     }
 }
 
-fn volumes(mirrors: &[Mirror]) -> Vec<Arc<MirrorVolume>> {
-    mirrors.iter().map(|mirror| Arc::clone(&mirror.volume)).collect()
-}
-
 /// What is known of one mirror from one round to the next.
 struct Round {
     volume: Arc<MirrorVolume>,
     from: u64,
     since: u64,
     rest: Option<Instant>,
+    schedule: Schedule,
 }
 
-fn work(volumes: &[Arc<MirrorVolume>], stop: &Stop) {
-    let round =
-        |volume: &Arc<MirrorVolume>| Round { volume: Arc::clone(volume), from: 0, since: 0, rest: None };
-    let mut rounds: Vec<Round> = volumes.iter().map(round).collect();
+fn work(mut rounds: Vec<Round>, stop: &Stop) {
+    rounds.iter().for_each(Round::begin_what_is_due);
     let mut tidied = Instant::now();
     let mut pause = Duration::ZERO;
     while !stop.within(pause) {
@@ -110,12 +109,26 @@ fn work(volumes: &[Arc<MirrorVolume>], stop: &Stop) {
         if tidied.elapsed() >= TIDY {
             tidied = Instant::now();
             rounds.iter_mut().for_each(Round::tidy);
+            rounds.iter().for_each(Round::begin_what_is_due);
         }
         pause = if is_busy { Duration::ZERO } else { LOOK };
     }
 }
 
 impl Round {
+    fn new(mirror: &Mirror, saved: &Arc<Saved>) -> Round {
+        let store: Arc<dyn SettingsStore> = Arc::<Saved>::clone(saved);
+        let shown = Arc::clone(&mirror.comparisons);
+        let schedule = Schedule::new(&mirror.name, mirror.scrub, store, shown, SystemTime::now());
+        Round { volume: Arc::clone(&mirror.volume), from: 0, since: 0, rest: None, schedule }
+    }
+
+    fn begin_what_is_due(&self) {
+        if !self.volume.is_scrubbing() && self.schedule.is_due(SystemTime::now()) {
+            self.volume.start_scrub();
+        }
+    }
+
     /// Makes one region alike. Answers whether there may be more to do.
     fn heal(&mut self, stop: &Stop) -> bool {
         if self.rest.is_some_and(|rest| Instant::now() < rest) {
@@ -138,10 +151,18 @@ impl Round {
     }
 
     fn scrub(&mut self, stop: &Stop) -> bool {
+        if !self.volume.is_scrubbing() {
+            return false;
+        }
         let mut giving_way = GivingWay::new(&self.volume, stop);
         match self.volume.scrub_step() {
             Ok(true) => giving_way.go_on(),
-            Ok(false) => false,
+            Ok(false) => {
+                if !self.volume.is_scrubbing() {
+                    self.schedule.ended(SystemTime::now());
+                }
+                false
+            }
             Err(error) => {
                 tracing::error!("the members of a mirror can't be compared: {error}");
                 false

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::anyhow;
-use timedisk_config::Length;
+use timedisk_config::{Care, Length, Scrub};
 use timedisk_volume::{
     ConcatenatedVolume, DiskState, ErrorKind, FileRecord, FileVolume, FileWitness, Health, MemberRecord,
     MirrorMember, MirrorOptions, MirrorVolume, OpenOptions, Volume, VolumeError, Witness,
@@ -15,6 +15,7 @@ use timedisk_volume::{
 
 use super::opened::{Opener, is_missing, state_beside};
 use super::places::same_places;
+use super::schedule::Comparisons;
 use crate::plan::{Disk, Layout, Part};
 
 /// A mirror of a disk that is open.
@@ -23,6 +24,9 @@ pub(crate) struct Mirror {
     /// The device's name.
     pub(crate) name: String,
     pub(crate) volume: Arc<MirrorVolume>,
+    /// How often its members are compared.
+    pub(super) scrub: Scrub,
+    pub(crate) comparisons: Arc<Comparisons>,
     /// How many mirrors its members' records have to tell apart.
     height: usize,
     members: Vec<(String, Layout)>,
@@ -135,9 +139,9 @@ impl<'a> Builder<'a> {
                 None => Err(Trouble::Absent("it is not described".into())),
             },
             Layout::Chain(members) => self.chain(members, in_mirror),
-            Layout::Mirror { name, members } => {
+            Layout::Mirror { name, members, care } => {
                 let makes = self.makes;
-                let built = self.mirror(name, members);
+                let built = self.mirror(name, members, *care);
                 self.makes = makes;
                 built
             }
@@ -203,7 +207,7 @@ impl<'a> Builder<'a> {
         Ok(first)
     }
 
-    fn mirror(&mut self, name: &str, members: &[(String, Layout)]) -> Result<Leg, Trouble> {
+    fn mirror(&mut self, name: &str, members: &[(String, Layout)], care: Care) -> Result<Leg, Trouble> {
         let height = members.iter().map(|(_, layout)| layout.height()).max().unwrap_or(0) + 1;
         self.makes &= !self.is_anything_there(members, height);
         let mut legs = Vec::new();
@@ -232,6 +236,7 @@ impl<'a> Builder<'a> {
         let told = format!("{}: {name}", self.disk.name);
         let options = MirrorOptions {
             read_only: self.disk.read_only,
+            patience: Some(patience(care, height)),
             ..MirrorOptions::new(Box::new(move |words| tracing::warn!("{told}: {words}")))
         };
         let volume = MirrorVolume::open(prepared, options)
@@ -248,7 +253,14 @@ impl<'a> Builder<'a> {
             born: "mirror".into(),
             made,
             files: Vec::new(),
-            mirrors: vec![Mirror { name: name.into(), volume, height, members: members.to_vec() }],
+            mirrors: vec![Mirror {
+                name: name.into(),
+                comparisons: Arc::default(),
+                volume,
+                scrub: care.scrub,
+                height,
+                members: members.to_vec(),
+            }],
             leftovers,
         };
         let states = std::mem::take(&mut whole.states);
@@ -334,13 +346,22 @@ pub(super) fn remove_all(paths: &[PathBuf]) {
 pub(super) fn check_same(before: &Disk, now: &Disk) -> anyhow::Result<()> {
     let lengths = |disk: &Disk| disk.parts.iter().map(|part| part.length).collect::<Vec<_>>();
     anyhow::ensure!(
-        same_places(before, now) && before.layout == now.layout && lengths(before) == lengths(now),
+        same_places(before, now)
+            && before.layout.without_care() == now.layout.without_care()
+            && lengths(before) == lengths(now),
         "the members of {0} would be others: of a mirror that is served, members are exchanged with `timedisk mirror \
          replace {0}`; for anything else take it offline (`timedisk offline {0}`), reload, and take it \
          online, or start timedisk anew",
         now.name
     );
     Ok(())
+}
+
+/// How long a member may take to answer. Mirrors that are members themselves need a moment to drop theirs.
+fn patience(care: Care, height: usize) -> Duration {
+    let one = care.timeout.map_or(MirrorOptions::PATIENCE, |seconds| Duration::from_secs(seconds.into()));
+    let more = u32::try_from(height.saturating_sub(1)).unwrap_or(u32::MAX);
+    one.saturating_add((one / 2).saturating_mul(more))
 }
 
 /// A number for a place, the same on each machine and at each start.

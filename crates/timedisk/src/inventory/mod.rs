@@ -11,6 +11,7 @@ mod operation;
 mod places;
 mod remembered;
 mod room;
+mod schedule;
 mod sums;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ use memory::identity_of;
 pub(crate) use mirrors::Mirror;
 use opened::{Opener, Saved, Stack};
 use places::is_same_file;
+pub(crate) use schedule::Comparisons;
 use sums::AllSums;
 
 /// The disks that are open.
@@ -68,7 +70,7 @@ impl Unit {
         self.saved.live_in(Some(stack.memory()));
         self.served.unit().medium().put(stack.volume);
         self.files = stack.files;
-        self.healing = Healing::start(&self.disk.name, stack.mirrors);
+        self.healing = Healing::start(&self.disk.name, stack.mirrors, &self.saved);
     }
 
     /// Whether these files are those of this disk, and not of another that has taken their place.

@@ -50,7 +50,7 @@ impl Unit {
     fn put_back(&mut self, volume: Arc<dyn Volume>) {
         self.served.unit().medium().put(volume);
         if let Some(healing) = self.healing.take() {
-            self.healing = Healing::start(&self.disk.name, healing.mirrors.clone());
+            self.healing = Healing::start(&self.disk.name, healing.mirrors.clone(), &self.saved);
         }
     }
 

@@ -1,6 +1,6 @@
 //! How the parts of a disk make one.
 
-use timedisk_config::{Configuration, Level, Storage, Target};
+use timedisk_config::{Care, Configuration, Level, Storage, Target};
 
 /// A part, or several seen as one. Parts are indexes into [`Disk::parts`](super::Disk::parts), in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,7 @@ pub(crate) enum Layout {
         name: String,
         /// With the names of their extents or devices.
         members: Vec<(String, Layout)>,
+        care: Care,
     },
 }
 
@@ -32,12 +33,24 @@ impl Layout {
         }
     }
 
+    /// The same, looked after as if nothing were said of that.
+    pub(crate) fn without_care(&self) -> Layout {
+        match self {
+            Layout::Part(index) => Layout::Part(*index),
+            Layout::Chain(members) => Layout::Chain(members.iter().map(Layout::without_care).collect()),
+            Layout::Mirror { name, members, .. } => {
+                let members = members.iter().map(|(name, layout)| (name.clone(), layout.without_care()));
+                Layout::Mirror { name: name.clone(), members: members.collect(), care: Care::default() }
+            }
+        }
+    }
+
     /// The names of all mirrors.
     pub(crate) fn mirrors(&self) -> Vec<String> {
         match self {
             Layout::Part(_) => Vec::new(),
             Layout::Chain(members) => members.iter().flat_map(Layout::mirrors).collect(),
-            Layout::Mirror { name, members } => {
+            Layout::Mirror { name, members, .. } => {
                 let inner = members.iter().flat_map(|(_, layout)| layout.mirrors());
                 [name.clone()].into_iter().chain(inner).collect()
             }
@@ -82,7 +95,8 @@ fn layout(configuration: &Configuration, storage: Storage, next: &mut usize) -> 
         Level::Mirror => {
             let member =
                 |storage: &Storage| (name_of(configuration, *storage), layout(configuration, *storage, next));
-            Layout::Mirror { name: device.name.clone(), members: device.members.iter().map(member).collect() }
+            let members = device.members.iter().map(member).collect();
+            Layout::Mirror { name: device.name.clone(), members, care: device.care }
         }
         Level::Concatenation | Level::Other(_) => {
             let member = |storage: &Storage| layout(configuration, *storage, next);

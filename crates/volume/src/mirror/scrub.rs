@@ -24,6 +24,11 @@ impl MirrorVolume {
         *self.scrub() = Scrub { wanted: true, done: Some(0), repaired: 0 };
     }
 
+    /// Whether one was asked for that has not ended.
+    pub fn is_scrubbing(&self) -> bool {
+        self.scrub().wanted
+    }
+
     pub(super) fn scrub_state(&self) -> Scrub {
         *self.scrub()
     }

@@ -84,3 +84,40 @@ fn a_concatenation_of_mirrors_grows_by_another_at_the_next_start() {
     shop.assert_holds("target0", 0, 7);
     assert_eq!(fs::read(shop.path("d")).unwrap()[..512], [8; 512]);
 }
+
+#[test]
+fn members_are_compared_when_it_is_time_and_a_restart_does_not_forget_when_that_was() {
+    use timedisk_scsi::SettingsStore;
+    let pair = PAIR.replace("extent0 extent1\n", "extent0 extent1 scrub=daily\n");
+    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let times = |shop: &Shop| {
+        let comparisons = &shop.unit("target0").healing.as_ref().unwrap().mirrors[0].comparisons;
+        (comparisons.last(), comparisons.next())
+    };
+    let mut shop = shop();
+    shop.to(&pair);
+    let (last, next) = times(&shop);
+    assert_eq!(last, None, "it begins a day after it was first said");
+    assert!((now() + 86_000..now() + 86_401).contains(&next.unwrap()));
+    shop.write("target0", 0, 7);
+    let long_ago = now() - 100_000;
+    shop.unit("target0").saved.save("scrub.device0", &format!("ended {long_ago}")).unwrap();
+    again(&mut shop);
+    let mut file = fs::OpenOptions::new().write(true).open(shop.path("b")).unwrap();
+    std::io::Write::write_all(&mut file, b"other").unwrap();
+    shop.to(&pair);
+    let until = Instant::now() + Duration::from_secs(20);
+    while times(&shop).0.is_none_or(|last| last == long_ago) {
+        assert!(Instant::now() < until, "{:?}", times(&shop));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(fs::read(shop.path("b")).unwrap()[..512], [7; 512]);
+    let before = times(&shop);
+    assert!((now() + 86_000..now() + 86_401).contains(&before.1.unwrap()));
+    again(&mut shop);
+    shop.to(&pair);
+    assert_eq!(times(&shop), before);
+    again(&mut shop);
+    shop.to(PAIR);
+    assert_eq!(times(&shop), (before.0, None));
+}
