@@ -249,6 +249,7 @@ impl DeviceServer {
             unit.set_modes(ModeParameters::saved(unit.settings()));
             unit.reservations().reset();
             unit.thresholds().reset();
+            unit.exceptions().reset();
             unit.attentions().reset(&BUS_DEVICE_RESET);
         }
     }

@@ -21,6 +21,7 @@ mod compare_and_write;
 mod conformance;
 mod defect_data;
 mod device_server;
+mod exceptions;
 mod extended_copy;
 mod flush_debt;
 #[doc(hidden)]

@@ -1,12 +1,10 @@
 //! LOG SENSE (SPC-4 6.8, 7.3): one table of the pages.
 
-use timedisk_volume::Health;
-
 use crate::LogicalUnit;
 use crate::cdb::{Cdb, Field};
 use crate::running::{Outcome, Running, Stop};
 use crate::sense::Sense;
-use crate::thresholds;
+use crate::{exceptions, thresholds};
 
 pub(crate) const ALLOCATION_LENGTH: Field = Field { byte: 7, width: 2 };
 
@@ -118,9 +116,9 @@ fn general_statistics(unit: &LogicalUnit) -> Vec<u8> {
     [parameter(0x0001, &value), parameter(0x0002, &[0; 8]), parameter(0x0003, &[0; 8])].concat()
 }
 
-/// Informational Exceptions (SPC-4 7.3.11): FAILURE PREDICTION THRESHOLD EXCEEDED once a flush has failed. The
-/// temperature is not known.
+/// Informational Exceptions (SPC-4 7.3.11): FAILURE PREDICTION THRESHOLD EXCEEDED once a flush has failed, and as long
+/// as a mirror is without a member. The temperature is not known.
 fn informational_exceptions(unit: &LogicalUnit) -> Vec<u8> {
-    let is_good = unit.volume().is_ok_and(|volume| volume.health() == Health::Good);
-    parameter(0x0000, &[if is_good { 0 } else { 0x5d }, 0, 0xff, 0])
+    let is_bad = unit.volume().is_err() || exceptions::is_predicted(unit);
+    parameter(0x0000, &[if is_bad { 0x5d } else { 0 }, 0, 0xff, 0])
 }

@@ -10,6 +10,7 @@ use crate::access_states::{AccessState, AccessStates, Cause, PortGroup, Unchange
 use crate::buffer::Echoes;
 use crate::cdb::BlockRange;
 use crate::command_table::{Command, Needs};
+use crate::exceptions::Exceptions;
 use crate::extended_copy::results::Copies;
 use crate::extended_copy::rod::Rods;
 use crate::limits;
@@ -90,6 +91,7 @@ pub struct LogicalUnit {
     echoes: Echoes,
     access_states: AccessStates,
     thresholds: Thresholds,
+    exceptions: Exceptions,
     timestamp: Timestamp,
     generations: Generations,
 }
@@ -136,14 +138,14 @@ impl LogicalUnit {
     ) -> LogicalUnit {
         let reservations = Reservations::new(settings.as_deref());
         let overhaul = Overhaul::new(settings.as_deref());
-        let modes = Mutex::new(ModeParameters::saved(settings.as_deref()));
+        let modes = ModeParameters::saved(settings.as_deref());
         LogicalUnit {
             read_only: AtomicBool::new(volume.is_read_only()),
             medium: Medium::new(volume),
             identity,
             format,
             settings,
-            modes,
+            modes: Mutex::new(modes),
             attentions: UnitAttentions::default(),
             counters: Counters::default(),
             overlap: Overlap::default(),
@@ -154,6 +156,7 @@ impl LogicalUnit {
             echoes: Echoes::default(),
             access_states: AccessStates::default(),
             thresholds: Thresholds::default(),
+            exceptions: Exceptions::new(&modes),
             timestamp: Timestamp::default(),
             generations: Generations::default(),
         }
@@ -256,6 +259,10 @@ impl LogicalUnit {
         self.access_states.groups()
     }
 
+    pub(crate) fn exceptions(&self) -> &Exceptions {
+        &self.exceptions
+    }
+
     pub(crate) fn thresholds(&self) -> &Thresholds {
         &self.thresholds
     }
@@ -346,6 +353,7 @@ impl LogicalUnit {
     /// What the nexus is to be told next, after which it is no longer pending. To a command that writes or flushes it
     /// is said only if it can't wait for another.
     pub(crate) fn take_attention(&self, nexus: NexusId, is_pressing: bool) -> Option<Sense> {
+        self.exceptions.look(self);
         let condition = match is_pressing {
             true => self.attentions.take_pressing(nexus)?,
             false => self.attentions.take(nexus).or_else(|| self.thresholds.take())?,
@@ -394,6 +402,7 @@ impl LogicalUnit {
 
     /// Sets mode parameters; answers what they were.
     pub(crate) fn set_modes(&self, modes: ModeParameters) -> ModeParameters {
+        self.exceptions.follow(&modes);
         let mut current = self.modes.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *current, modes)
     }

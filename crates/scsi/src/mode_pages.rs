@@ -2,6 +2,7 @@
 //! can change.
 
 use crate::SettingsStore;
+use crate::exceptions;
 use crate::thresholds::Threshold;
 
 /// What MODE SELECT can change.
@@ -19,6 +20,10 @@ pub(crate) struct ModeParameters {
     pub(crate) task_aborted_status: bool,
     /// LBPERE of the read-write error recovery mode page: thresholds are told of.
     pub(crate) tells_of_thresholds: bool,
+    /// DEXCPT of the informational exceptions control mode page: nobody is told that the disk may fail.
+    pub(crate) exceptions_disabled: bool,
+    /// MRIE of that page: how it is told.
+    pub(crate) exceptions_method: u8,
     /// SITUA of the logical block provisioning mode page: only the nexus is told that has come to a threshold.
     pub(crate) tells_one_nexus: bool,
     /// Of the available resources, of the used ones, and of the share of the available ones in percent.
@@ -203,13 +208,22 @@ pub(crate) static MODE_PAGES: &[ModePage] = &[
         parameters: &[],
         numbers: &[],
     },
-    // Informational exceptions control (SPC-4 7.5.12): none are reported.
+    // Informational exceptions control (SPC-4 7.5.12): none are reported, unless a client wants them to be.
     ModePage {
         code: 0x1c,
         subpage: 0,
         name: "Informational Exceptions Control",
-        fixed: &[0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        parameters: &[],
+        fixed: &[0; 10],
+        parameters: &[
+            Parameter::flag(2, 0x08, "exceptions-disabled", |modes| &mut modes.exceptions_disabled),
+            Parameter::choice(
+                3,
+                0x0f,
+                "exceptions-method",
+                |modes| &mut modes.exceptions_method,
+                &exceptions::METHODS,
+            ),
+        ],
         numbers: &[],
     },
     // Logical block provisioning (SBC-5 6.5.9): three soft thresholds, all off. Those of the available resources are
@@ -259,6 +273,8 @@ impl ModeParameters {
         interlock: 0,
         task_aborted_status: false,
         tells_of_thresholds: true,
+        exceptions_disabled: true,
+        exceptions_method: 0,
         tells_one_nexus: false,
         thresholds: [Threshold { enabled: false, count: 0 }; 3],
     };

@@ -1,6 +1,7 @@
 //! REQUEST SENSE (SPC-4 6.39).
 
 use crate::cdb::Field;
+use crate::exceptions;
 use crate::running::{Outcome, Running};
 use crate::sense::{LOGICAL_UNIT_NOT_SUPPORTED, NO_SENSE, Sense};
 
@@ -11,7 +12,10 @@ pub(crate) fn request_sense(command: &mut Running<'_>) -> Outcome {
     let sense = match command.unit {
         Some(unit) => {
             let pending = unit.take_attention(command.nexus, false);
-            pending.or_else(|| unit.overhaul().sense()).unwrap_or((&NO_SENSE).into())
+            pending
+                .or_else(|| unit.overhaul().sense())
+                .or_else(|| exceptions::on_request(unit))
+                .unwrap_or((&NO_SENSE).into())
         }
         None => Sense::from(&LOGICAL_UNIT_NOT_SUPPORTED),
     };

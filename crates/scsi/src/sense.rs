@@ -103,6 +103,7 @@ conditions! {
     DEVICE_IDENTIFIER_CHANGED: UnitAttention 0x3f 0x05 "device identifier changed";
     REPORTED_LUNS_CHANGED: UnitAttention 0x3f 0x0e "reported LUNs data has changed";
     INSUFFICIENT_REGISTRATION_RESOURCES: IllegalRequest 0x55 0x04 "insufficient registration resources";
+    FAILURE_PREDICTED: UnitAttention 0x5d 0x00 "failure prediction threshold exceeded";
     SET_TARGET_PORT_GROUPS_FAILED: HardwareError 0x67 0x0a "set target port groups command failed";
     INSUFFICIENT_RESOURCES_FOR_TOKEN: IllegalRequest 0x55 0x0d "insufficient resources to create ROD token";
     INTERNAL_TARGET_FAILURE: HardwareError 0x44 0x00 "internal target failure";
@@ -135,6 +136,10 @@ pub(crate) struct Sense {
     command_specific: Option<u32>,
     key_specific: Option<KeySpecific>,
 }
+
+/// The same as an answer to REQUEST SENSE (SPC-4 7.5.12, MRIE 6h).
+pub(crate) static FAILURE_PREDICTED_ON_REQUEST: Condition =
+    Condition { key: SenseKey::NoSense, ..FAILURE_PREDICTED };
 
 impl From<&'static Condition> for Sense {
     fn from(condition: &'static Condition) -> Self {

@@ -5,9 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::NexusId;
 use crate::sense::{
-    ACCESS_STATE_CHANGED, BECAME_READY, CAPACITY_CHANGED, Condition, MODE_PARAMETERS_CHANGED,
-    REPORTED_LUNS_CHANGED, Sense, THRESHOLD_REACHED,
+    ACCESS_STATE_CHANGED, BECAME_READY, CAPACITY_CHANGED, Condition, FAILURE_PREDICTED,
+    MODE_PARAMETERS_CHANGED, REPORTED_LUNS_CHANGED, Sense, THRESHOLD_REACHED,
 };
+
+/// What can wait for a command that neither writes nor flushes.
+const PATIENT: [&Condition; 2] = [&THRESHOLD_REACHED, &FAILURE_PREDICTED];
 
 /// What clients are told that happened to a logical unit without their doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +119,7 @@ impl UnitAttentions {
     pub(crate) fn take_pressing(&self, nexus: NexusId) -> Option<&'static Condition> {
         let mut nexuses = self.nexuses();
         let queue = nexuses.get_mut(&nexus)?;
-        queue.remove(queue.iter().position(|pending| *pending != &THRESHOLD_REACHED)?)
+        queue.remove(queue.iter().position(|pending| !PATIENT.contains(pending))?)
     }
 
     /// A condition that was taken is pending again, as the oldest.

@@ -20,6 +20,11 @@ pub trait Volume: Send + Sync + std::fmt::Debug {
     /// Whether the volume still keeps its promises.
     fn health(&self) -> Health;
 
+    /// Whether it goes on without something that it should have, so that the next failure may be the end of it.
+    fn is_degraded(&self) -> bool {
+        false
+    }
+
     /// How many flushes have failed since the volume was opened, even if that was accepted meanwhile. Who leaves the
     /// flush of a write to others asks before the write and after the flush: only if it is the same, the write lasts.
     fn failed_flushes(&self) -> u64;
@@ -184,6 +189,10 @@ impl<V: Volume + ?Sized> Volume for Arc<V> {
 
     fn health(&self) -> Health {
         (**self).health()
+    }
+
+    fn is_degraded(&self) -> bool {
+        (**self).is_degraded()
     }
 
     fn failed_flushes(&self) -> u64 {

@@ -9,6 +9,7 @@ mod attention;
 mod boundaries;
 mod copies;
 mod device_identification;
+mod exceptions;
 mod faults;
 mod flush_debts;
 mod long_commands;

@@ -36,6 +36,8 @@ pub(super) struct Probe {
     pub(super) read_only: AtomicBool,
     /// A flush has failed some time.
     pub(super) is_failed: AtomicBool,
+    /// It goes on without something.
+    pub(super) is_degraded: AtomicBool,
     /// The error of every call from now on.
     pub(super) error: Mutex<Option<ErrorKind>>,
     /// Runs of holes and data, in bytes, in place of the truth.
@@ -64,6 +66,7 @@ impl Probe {
             writes_wait: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
             is_failed: AtomicBool::new(false),
+            is_degraded: AtomicBool::new(false),
             error: Mutex::new(None),
             mappings: Vec::new(),
             space: Mutex::new(None),
@@ -109,6 +112,10 @@ impl Volume for Probe {
 
     fn health(&self) -> Health {
         if self.is_failed.load(SeqCst) { Health::FlushFailed } else { Health::Good }
+    }
+
+    fn is_degraded(&self) -> bool {
+        self.is_degraded.load(SeqCst)
     }
 
     fn failed_flushes(&self) -> u64 {

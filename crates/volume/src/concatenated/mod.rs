@@ -117,6 +117,10 @@ impl Volume for ConcatenatedVolume {
         if failed { Health::FlushFailed } else { Health::Good }
     }
 
+    fn is_degraded(&self) -> bool {
+        self.members.iter().any(|member| member.volume.is_degraded())
+    }
+
     fn failed_flushes(&self) -> u64 {
         self.members.iter().map(|member| member.volume.failed_flushes()).sum()
     }

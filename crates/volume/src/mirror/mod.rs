@@ -119,6 +119,14 @@ impl Volume for MirrorVolume {
         if failed { Health::FlushFailed } else { Health::Good }
     }
 
+    /// As long as a member is out, or about to be in.
+    fn is_degraded(&self) -> bool {
+        let is_whole = |member: &member::Member| {
+            member.role == Role::In && member.volume.as_ref().is_some_and(|volume| !volume.is_degraded())
+        };
+        !self.shared().members.iter().all(is_whole)
+    }
+
     /// Of a member that fails alone nobody hears: it is dropped.
     fn failed_flushes(&self) -> u64 {
         self.failures.load(Ordering::SeqCst)

@@ -20,6 +20,12 @@ fn a_member_that_fails_a_write_is_dropped_and_the_write_is_good() {
     let told = shelf.told.lock().unwrap().clone();
     assert!(told.iter().any(|words| words.contains("goes on without extent1")), "{told:?}");
     assert_eq!((mirror.health(), mirror.failed_flushes()), (Health::Good, 0));
+    assert!(mirror.is_degraded());
+    fault(&shelf, 1, |faults| faults.writes = false);
+    mirror.replace(1, shelf.member(1, false)).unwrap();
+    assert!(mirror.is_degraded(), "until it has all");
+    resync(&mirror);
+    assert!(!mirror.is_degraded());
 }
 
 #[test]
