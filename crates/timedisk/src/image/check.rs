@@ -173,6 +173,9 @@ impl Findings {
         if let Some(parts) = &disk.parts {
             self.note(format!("{named}it is part of a disk of several extents ({parts})"));
         }
+        for mirror in &disk.mirrors {
+            self.note(format!("{named}it is a member of a mirror {mirror}"));
+        }
         let has = info.size_bytes.saturating_sub(disk.start);
         if let (Some(before), None) = (disk.last_served_bytes.filter(|before| *before > has), &disk.parts) {
             self.problem(format!(

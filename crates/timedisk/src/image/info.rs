@@ -110,6 +110,7 @@ fn disk_lines(disk: &Remembered, lines: &mut Vec<(&str, String)>) {
     let serial = disk.serial.as_deref().unwrap_or("?");
     lines.push(("disk", format!("at byte {}, serial number {serial}, {served}", disk.start)));
     lines.push(("", format!("remembered in {}", disk.state_file.as_deref().unwrap_or("?"))));
+    disk.mirrors.iter().for_each(|mirror| lines.push(("mirror", mirror.clone())));
     let health = match (&disk.flush_failure, &disk.erasing) {
         (Some(reason), _) => format!("a flush failed ({reason}): it takes no writes"),
         (None, Some(erasing)) => format!("being erased for a client ({erasing})"),

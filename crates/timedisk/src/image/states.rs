@@ -4,10 +4,13 @@ use std::ops::Range;
 use std::path::Path;
 
 use serde::Serialize;
-use timedisk_volume::DiskState;
+use timedisk_volume::{DiskState, Header, Role};
 
 /// Under this name the disk's server keeps how far the erasing of a disk is.
 const OVERHAUL: &str = "overhaul";
+
+/// Under this name, and others that begin with it and a point, is what a mirror must not forget.
+const MIRROR: &str = "mirror";
 
 /// Under this name are the parts of a disk that is made of several.
 const LAYOUT: &str = "layout";
@@ -27,6 +30,8 @@ pub(crate) struct Remembered {
     pub(super) erasing: Option<String>,
     /// Serial numbers and bytes of the parts of a disk of several.
     pub(super) parts: Option<String>,
+    /// What it is to each mirror that it is a member of, in words.
+    pub(super) mirrors: Vec<String>,
     /// The bytes of the disk of which an atomic write was cut off.
     pub(super) cut_off_write: Option<Range<u64>>,
     /// Why its state can't be read.
@@ -44,6 +49,7 @@ impl Remembered {
             flush_failure: None,
             erasing: None,
             parts: None,
+            mirrors: Vec::new(),
             cut_off_write: None,
             error: None,
         };
@@ -63,11 +69,33 @@ impl Remembered {
             flush_failure: state.flush_failure(),
             erasing: state.setting(OVERHAUL).filter(|text| !text.is_empty()),
             parts: state.setting(LAYOUT).filter(|text| !text.is_empty()),
+            mirrors: mirrors_of(&state),
             cut_off_write: cut_off_write.ok().flatten(),
             error,
             ..nothing
         })
     }
+}
+
+fn mirrors_of(state: &DiskState) -> Vec<String> {
+    let is_mirror = |key: &str| key == MIRROR || key.starts_with(&format!("{MIRROR}."));
+    let records = state.settings().into_iter().filter(|(key, _)| is_mirror(key));
+    records
+        .map(|(_, text)| Header::parse(&text).map_or("that can't be understood".into(), in_words))
+        .collect()
+}
+
+fn in_words(header: Header) -> String {
+    let role = match header.member(header.own).map(|own| own.role) {
+        Some(Role::In) => "it has all that was written",
+        Some(Role::Syncing) => "it had not got all yet",
+        Some(Role::Out) | None => "it is out, and misses what was written since",
+    };
+    let end = match header.clean {
+        true => "closed in order",
+        false => "not closed in order, or open: members may differ where it was written last",
+    };
+    format!("of {} members, generation {}: {role}; {end}", header.members.len(), header.generation)
 }
 
 /// Refuses an image that may have a part of an atomic write: only a start makes it what clients will see.
