@@ -36,6 +36,10 @@ pub enum ErrorKind {
     /// The file beside the image that holds the disk's identity is damaged or of a newer version; or the one that
     /// holds an atomic write is of another disk, or can't be written into the image.
     BadState,
+    /// Something else is under way that does not end; it may be tried again.
+    Busy,
+    /// What a view showed is not known any more.
+    Broken,
 }
 
 /// An error of a volume: what, where, and the system's own word on it.

@@ -9,7 +9,8 @@
 //! [`ImageFiles`] lets several disks lie in one file.
 //! [`DiskState`] is the small file beside an image that remembers who the disk is. Both reach the file system only
 //! through [`FileCalls`], in the order in which things must happen. [`FailingVolume`] and [`HeldVolume`] go
-//! around another volume and make it misbehave.
+//! around another volume and make it misbehave; [`ViewedVolume`] goes around one and lets others read what it held
+//! at one moment.
 
 #![forbid(unsafe_code)]
 
@@ -28,6 +29,7 @@ mod range;
 mod ranges;
 mod redo;
 mod state;
+mod view;
 mod volume;
 
 pub use bits::Bits;
@@ -49,6 +51,7 @@ pub use mirror::{
     MirrorVolume, Resynced, Role, Tell, Witness,
 };
 pub use state::{DiskState, FileWitness};
+pub use view::{Compacted, MOST_VIEWS, Scratch, View, ViewedVolume};
 pub use volume::{Allocation, Durability, Health, Lent, Mapping, Space, Volume};
 
 /// Shorthand for the results of this crate.
