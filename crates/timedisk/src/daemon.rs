@@ -148,8 +148,7 @@ impl Daemon {
         let mut inventory = lock(&self.inventory, turn)
             .map_err(|error| Refusal::new(RefusalKind::Busy, error.to_string()))?;
         let Some(position) = inventory.find(name) else {
-            let error = format!("there is no disk {name:?}; see `timedisk status` for those there are");
-            return Err(Refusal::new(RefusalKind::NotFound, error));
+            return Err(no_disk(name));
         };
         let result = act(&mut inventory, position);
         let served = inventory.unit(position).map(|unit| Arc::clone(&unit.served));
@@ -261,6 +260,18 @@ impl control::Daemon for Daemon {
         self.on(disk, |inventory, position| inventory.scrub(position).map(|()| Vec::new()))
     }
 
+    fn viewed(&self, disk: &str) -> Result<control::Viewed, Refusal> {
+        let inventory = lock(&self.inventory, Instant::now() + FOR_A_TURN)
+            .map_err(|error| Refusal::new(RefusalKind::Busy, error.to_string()))?;
+        let unit = inventory.find(disk).and_then(|position| inventory.unit(position));
+        let unit = unit.ok_or_else(|| no_disk(disk))?;
+        let name = unit.disk.name.clone();
+        match unit.viewed() {
+            Some(volume) => Ok(control::Viewed { volume, scratch: inventory.scratch_directory(unit), name }),
+            None => Err(Refusal::new(RefusalKind::Conflict, format!("{name} is offline: copy its file"))),
+        }
+    }
+
     fn accept_loss(&self, disk: &str) -> Result<(), Refusal> {
         self.on(disk, |inventory, position| inventory.accept_loss(position).map(|()| Vec::new()))
     }
@@ -306,6 +317,11 @@ impl Shown {
             access: portals::shown(&unit.port_groups(), &disk.portals),
         }
     }
+}
+
+fn no_disk(name: &str) -> Refusal {
+    let error = format!("there is no disk {name:?}; see `timedisk status` for those there are");
+    Refusal::new(RefusalKind::NotFound, error)
 }
 
 /// What one change at a time has. Another one may be waiting for a file that never answers.

@@ -204,7 +204,11 @@ fn disks_of_targets_are_either_end_and_holes_stay_holes() {
     has_all(&lab.bad(&["copy", "a", first]), &["would be lost", "--overwrite"]);
     has_all(&lab.bad(&["copy", first, first, "--overwrite"]), &["source itself"]);
     has_all(&lab.bad(&["copy", second, first, "--overwrite"]), &["too small"]);
-    has_all(&lab.bad(&["copy", "there", "b"]), &["in use", first, "timedisk offline target0"]);
+    lab.good(&["copy", "there", "c"]);
+    same(&there, &lab.path("c"));
+    lab.good(&["copy", "disk:target0", "d", "--verify"]);
+    same(&there, &lab.path("d"));
+    has_all(&lab.bad(&["copy", "disk:nobody", "e"]), &["no disk", "nobody"]);
     has_all(&lab.bad(&["copy", "a", "there", "--overwrite"]), &["in use", first]);
 
     lab.good(&["copy", "a", first, "--overwrite", "--verify"]);

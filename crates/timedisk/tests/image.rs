@@ -137,14 +137,17 @@ fn zeros_become_holes_and_the_content_stays() {
 }
 
 #[test]
-fn an_image_that_is_served_is_neither_compacted_nor_resized_and_the_way_is_told() {
+fn an_image_that_is_served_is_compacted_by_its_daemon_and_not_resized() {
     let lab = Lab::new();
     let path = lab.sparse("a", 8 * MIB, [0]);
+    File::options().write(true).open(&path).unwrap().write_all_at(&vec![0; MIB as usize], 4 * MIB).unwrap();
+    let before = fs::read(&path).unwrap();
     let served = lab.serve(&["a"]);
-    has_all(
-        &lab.bad(&["image", "compact", "a"]),
-        &["in use", "timedisk offline target0", "timedisk online target0"],
-    );
+    let dry = lab.json(&["image", "compact", "a", "--json", "--dry-run"]);
+    let done = lab.json(&["image", "compact", "a", "--json"]);
+    assert_eq!((&dry["zero_bytes"], &done["zero_bytes"]), (&MIB.into(), &MIB.into()));
+    assert_eq!((&done["allocated_bytes"], &done["is_whole"]), (&4096.into(), &true.into()));
+    assert!(fs::read(&path).unwrap() == before);
     has_all(&lab.bad(&["image", "resize", "a", "9MB"]), &["in use", "timedisk resize target0 9MB"]);
     assert_eq!(fs::metadata(&path).unwrap().len(), 8 * MIB);
     lab.good(&["offline", "target0"]);

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::endpoint::{connect, owner};
 use super::mirror::ReplaceRequest;
+use super::point::{CompactRequest, Compacted, Map, Point, PointRequest};
 use super::types::{AccessRequest, AccessState, Refusal, ReloadRequest, Reloaded, ResizeRequest, Status};
 
 /// Speaks to the daemon of a state directory.
@@ -100,12 +101,51 @@ impl Client {
         self.ask(Method::POST, &of_disk(disk, "mirror/scrub"), &())
     }
 
+    pub(crate) fn take_point(&self, disk: &str, scratch_bytes: Option<u64>) -> Result<Point, Trouble> {
+        self.ask(Method::POST, &of_disk(disk, "points"), &PointRequest { scratch_bytes })
+    }
+
+    /// Where data are, from a byte on.
+    pub(crate) fn map_of_point(&self, id: &str, offset: u64) -> Result<Map, Trouble> {
+        self.ask(Method::GET, &format!("/v1/points/{id}/map/{offset}"), &())
+    }
+
+    pub(crate) fn read_point(&self, id: &str, offset: u64, length: u64) -> Result<Bytes, Trouble> {
+        let (_, data) =
+            self.exchange(Method::GET, &format!("/v1/points/{id}/data/{offset}/{length}"), &())?;
+        match data.len() as u64 == length {
+            true => Ok(data),
+            false => Err(self.garbled(&format!("it sends {} bytes of {length}", data.len()))),
+        }
+    }
+
+    pub(crate) fn release_point(&self, id: &str) -> Result<(), Trouble> {
+        self.ask(Method::DELETE, &format!("/v1/points/{id}"), &())
+    }
+
+    /// Goes on making holes of zeros from a byte on, for a moment.
+    pub(crate) fn compact(&self, disk: &str, offset: u64, dry_run: bool) -> Result<Compacted, Trouble> {
+        self.ask(Method::POST, &of_disk(disk, "compact"), &CompactRequest { offset, dry_run })
+    }
+
     fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Trouble> {
+        let (status, answer) = self.exchange(method, path, body)?;
+        let answer = if status == StatusCode::NO_CONTENT { b"null" } else { &*answer };
+        serde_json::from_slice(answer).map_err(|error| self.garbled(&error))
+    }
+
+    /// The answer as it is, if it pleases.
+    fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<(StatusCode, Bytes), Trouble> {
         let garbled = |error: &dyn std::fmt::Display| self.garbled(error);
         let body = serde_json::to_vec(body).map_err(|error| garbled(&error))?;
         let request = Request::builder()
@@ -128,8 +168,7 @@ impl Client {
             }
         })?;
         match status {
-            StatusCode::NO_CONTENT => serde_json::from_slice(b"null").map_err(|error| garbled(&error)),
-            StatusCode::OK => serde_json::from_slice(&answer).map_err(|error| garbled(&error)),
+            StatusCode::NO_CONTENT | StatusCode::OK => Ok((status, answer)),
             _ => Err(match serde_json::from_slice::<Refusal>(&answer) {
                 Ok(refusal) => Trouble::Refused(refusal),
                 Err(_) => garbled(&format!("it answers {status}")),

@@ -3,16 +3,25 @@
 //! It runs on a thread of its own. The data side never waits for it; what it asks of the daemon runs on other threads
 //! still, and is waited for only so long.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use timedisk_volume::ViewedVolume;
+
 mod client;
 mod connection;
 mod endpoint;
 mod mirror;
+mod point;
+mod points;
 mod server;
 mod types;
 
 pub(crate) use client::{Client, Trouble};
 pub(crate) use endpoint::{Claim, Endpoint};
 pub(crate) use mirror::{MemberState, Mirror};
+pub(crate) use point::{MapPart, Point};
+pub(crate) use points::LONGEST_READ;
 pub(crate) use server::serve;
 pub(crate) use types::{
     Access, AccessState, Disk, DiskState, Erasing, Refusal, RefusalKind, Reloaded, Session, Status,
@@ -20,6 +29,14 @@ pub(crate) use types::{
 
 #[cfg(test)]
 mod tests;
+
+/// A disk of which points can be taken, and where it is put that is overwritten meanwhile.
+#[derive(Debug)]
+pub(crate) struct Viewed {
+    pub(crate) name: String,
+    pub(crate) volume: Arc<ViewedVolume>,
+    pub(crate) scratch: PathBuf,
+}
 
 /// What a running daemon does for those who look after it. Disks are named as
 /// [`Inventory::find`](crate::inventory::Inventory::find) has it.
@@ -50,6 +67,9 @@ pub(crate) trait Daemon: Send + Sync {
 
     /// Takes a member of a mirror that is out back, or another in its place, at `path` if that is said.
     fn replace_member(&self, disk: &str, member: &str, path: Option<&str>) -> Result<(), Refusal>;
+
+    /// A disk of which points can be taken.
+    fn viewed(&self, disk: &str) -> Result<Viewed, Refusal>;
 
     /// Begins to compare the members of a disk's mirrors.
     fn scrub(&self, disk: &str) -> Result<(), Refusal>;

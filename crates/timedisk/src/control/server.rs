@@ -21,6 +21,8 @@ use utoipa_axum::routes;
 
 use super::connection::{self, Peer};
 use super::mirror::ReplaceRequest;
+use super::point;
+use super::points::Points;
 use super::types::{
     Access, AccessRequest, AccessState, Disk, DiskState, Refusal, RefusalKind, ReloadRequest, Reloaded,
     ResizeRequest, Session, Status,
@@ -48,14 +50,19 @@ const CHANGES: usize = 4;
 /// Sessions that it is told to end at once.
 const KICKS: usize = 4;
 
+/// Reads of points at once.
+const READS: usize = 4;
+
 /// What handlers share.
 #[derive(Clone)]
-struct House {
+pub(super) struct House {
     daemon: Arc<dyn Daemon>,
     /// Places for questions, for changes and for sessions to end. Changes that hang leave the others free.
     questions: Arc<Semaphore>,
     changes: Arc<Semaphore>,
     kicks: Arc<Semaphore>,
+    pub(super) reads: Arc<Semaphore>,
+    pub(super) points: Arc<Points>,
     patience: Duration,
     transfer: Duration,
     /// Who may ask, besides root.
@@ -103,12 +110,13 @@ pub(super) fn serve_within(
     let listener = endpoint.listener()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(QUESTIONS + CHANGES + KICKS)
+        .max_blocking_threads(QUESTIONS + CHANGES + KICKS + READS)
         .build();
     let runtime = runtime.context("can't start the control side")?;
-    let [questions, changes, kicks] =
-        [QUESTIONS, CHANGES, KICKS].map(|places| Arc::new(Semaphore::new(places)));
-    let house = House { daemon, questions, changes, kicks, patience, transfer, owner };
+    let [questions, changes, kicks, reads] =
+        [QUESTIONS, CHANGES, KICKS, READS].map(|places| Arc::new(Semaphore::new(places)));
+    let house =
+        House { daemon, questions, changes, kicks, reads, points: Arc::default(), patience, transfer, owner };
     let thread = std::thread::Builder::new().name("control".into());
     thread.spawn(move || {
         if let Err(error) = runtime.block_on(run(listener, house)) {
@@ -137,6 +145,11 @@ fn open_api() -> (Router<House>, utoipa::openapi::OpenApi) {
         .routes(routes!(set_access))
         .routes(routes!(replace_member))
         .routes(routes!(scrub))
+        .routes(routes!(point::take))
+        .routes(routes!(point::map))
+        .routes(routes!(point::read))
+        .routes(routes!(point::release))
+        .routes(routes!(point::compact))
         .split_for_parts()
 }
 
@@ -193,7 +206,7 @@ impl IntoResponse for Refusal {
 }
 
 /// Asks the daemon on a thread that may wait, and waits for that only so long.
-async fn ask<T: Send + 'static>(
+pub(super) async fn ask<T: Send + 'static>(
     house: House,
     places: Arc<Semaphore>,
     question: impl FnOnce(&dyn Daemon) -> Result<T, Refusal> + Send + 'static,
@@ -231,7 +244,7 @@ async fn change<T: Send + 'static>(
 }
 
 /// The part of a path that says who is meant. What is wrong with it is said as JSON, like everything else.
-struct Named<T>(T);
+pub(super) struct Named<T>(pub(super) T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<House> for Named<T> {
     type Rejection = Response;
@@ -245,7 +258,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<House> for Named<T> {
 }
 
 /// What comes with a request, as JSON and in time.
-struct Sent<T>(T);
+pub(super) struct Sent<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest<House> for Sent<T> {
     type Rejection = Response;

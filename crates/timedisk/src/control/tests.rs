@@ -65,6 +65,10 @@ impl Daemon for Promises {
         self.note(format!("replace {disk} {member} {path:?}"))
     }
 
+    fn viewed(&self, _: &str) -> Result<Viewed, Refusal> {
+        Err(Refusal::new(RefusalKind::NotFound, "no points here"))
+    }
+
     fn scrub(&self, disk: &str) -> Result<(), Refusal> {
         self.note(format!("scrub {disk}"))
     }
@@ -146,11 +150,16 @@ fn the_api_describes_itself_and_answers_what_it_has_not_with_404() {
     let expected = [
         "/v1/disks/{disk}/accept-loss",
         "/v1/disks/{disk}/access",
+        "/v1/disks/{disk}/compact",
         "/v1/disks/{disk}/mirror/replace",
         "/v1/disks/{disk}/mirror/scrub",
         "/v1/disks/{disk}/offline",
         "/v1/disks/{disk}/online",
+        "/v1/disks/{disk}/points",
         "/v1/disks/{disk}/resize",
+        "/v1/points/{point}",
+        "/v1/points/{point}/data/{offset}/{length}",
+        "/v1/points/{point}/map/{offset}",
         "/v1/reload",
         "/v1/sessions/{session}/kick",
         "/v1/status",

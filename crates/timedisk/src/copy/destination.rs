@@ -41,6 +41,7 @@ impl Destination {
         match &task.destination {
             Place::Path(path) if is_device(path) => Destination::device(task, path, source),
             Place::Path(path) => Destination::file(task, path, source),
+            Place::Disk(name) => bail!("disk:{name} is only copied from; to it, by its iscsi:// URL"),
             Place::Url(url) => {
                 let end = End::Disk(Box::new(RemoteDisk::open(url)?));
                 Destination::in_place(task, end, source, format!("{:?}", url.to_string()))

@@ -9,6 +9,7 @@ use timedisk_initiator::Url;
 use timedisk_volume::Lock;
 
 use super::header;
+use super::point::PointOfDisk;
 use super::qcow2::Qcow2Image;
 use super::remote::RemoteDisk;
 use crate::sparse::SparseFile;
@@ -19,8 +20,8 @@ const FILE_GRAIN: u64 = 4096;
 /// Over the network, a command of its own has to pay for itself.
 const REMOTE_GRAIN: u64 = 64 * 1024;
 
-/// Nothing is ever written in QEMU's format.
-const ONLY_READ: &str = "a qcow2 image is only copied from";
+/// Nothing is ever written in QEMU's format, nor to what a disk has been.
+const ONLY_READ: &str = "this is only copied from";
 
 /// One end.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub(super) enum End {
     File(SparseFile),
     Disk(Box<RemoteDisk>),
     Qcow2(Box<Qcow2Image>),
+    Point(Box<PointOfDisk>),
 }
 
 /// What the bytes of a file are.
@@ -44,15 +46,18 @@ pub(super) enum Format {
 pub(super) enum Place {
     Path(std::path::PathBuf),
     Url(Url),
+    /// What a daemon of this machine serves under this name.
+    Disk(String),
 }
 
 impl std::str::FromStr for Place {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Place> {
-        match text.contains("://") {
-            true => Ok(Place::Url(text.parse::<Url>()?)),
-            false => Ok(Place::Path(text.into())),
+        match (text.strip_prefix("disk:"), text.contains("://")) {
+            (Some(name), _) => Ok(Place::Disk(name.to_owned())),
+            (None, true) => Ok(Place::Url(text.parse::<Url>()?)),
+            (None, false) => Ok(Place::Path(text.into())),
         }
     }
 }
@@ -63,6 +68,7 @@ impl std::fmt::Display for Place {
         match self {
             Place::Path(path) => write!(formatter, "{}", path.display()),
             Place::Url(url) => write!(formatter, "{url}"),
+            Place::Disk(name) => write!(formatter, "disk:{name}"),
         }
     }
 }
@@ -76,7 +82,8 @@ impl End {
             }
             (Place::Path(path), Format::Qcow2) => Ok(End::Qcow2(Box::new(Qcow2Image::open(path)?))),
             (Place::Url(url), Format::Raw) => Ok(End::Disk(Box::new(RemoteDisk::open(url)?))),
-            (Place::Url(_), Format::Qcow2) => {
+            (Place::Disk(name), Format::Raw) => bail!("disk:{name} is only copied from"),
+            (Place::Url(_) | Place::Disk(_), Format::Qcow2) => {
                 bail!("what a disk of a target has are its own bytes: --from qcow2 is for files")
             }
         }
@@ -92,13 +99,14 @@ impl End {
             End::File(file) => file.length(),
             End::Disk(disk) => disk.length(),
             End::Qcow2(image) => image.length(),
+            End::Point(point) => point.length(),
         }
     }
 
     /// What reads and writes have to be multiples of.
     pub(super) fn block_length(&self) -> u64 {
         match self {
-            End::File(_) | End::Qcow2(_) => FILE_GRAIN,
+            End::File(_) | End::Qcow2(_) | End::Point(_) => FILE_GRAIN,
             End::Disk(disk) => disk.block_length(),
         }
     }
@@ -106,7 +114,7 @@ impl End {
     /// Runs of zeros that are looked for in data.
     pub(super) fn grain(&self) -> u64 {
         match self {
-            End::File(_) | End::Qcow2(_) => FILE_GRAIN,
+            End::File(_) | End::Qcow2(_) | End::Point(_) => FILE_GRAIN,
             End::Disk(disk) => disk.block_length().max(REMOTE_GRAIN),
         }
     }
@@ -115,6 +123,7 @@ impl End {
     pub(super) fn stamp(&self) -> anyhow::Result<String> {
         match self {
             End::File(file) => file_stamp(file),
+            End::Point(point) => Ok(point.stamp()),
             End::Qcow2(image) => Ok(format!("qcow2 {}", file_stamp(image.file())?)),
             End::Disk(disk) => Ok(format!("disk {:?} of {} bytes", disk.name(), disk.length())),
         }
@@ -125,6 +134,7 @@ impl End {
             End::File(file) => file.next_data(at),
             End::Disk(disk) => disk.next_data(at),
             End::Qcow2(image) => image.next_data(at),
+            End::Point(point) => point.next_data(at),
         }
     }
 
@@ -140,6 +150,7 @@ impl End {
             match self {
                 End::File(file) => file.read(range.start, part)?,
                 End::Qcow2(image) => image.read(range.start, part)?,
+                End::Point(point) => point.read(range.start, part)?,
                 End::Disk(_) => {}
             }
             rest = after;
@@ -154,7 +165,7 @@ impl End {
                 file.write(*offset, buffer.get(bytes.clone()).context("a buffer is too short")?)
             }),
             End::Disk(disk) => disk.write(parts, buffer),
-            End::Qcow2(_) => bail!(ONLY_READ),
+            End::Qcow2(_) | End::Point(_) => bail!(ONLY_READ),
         }
     }
 
@@ -162,7 +173,7 @@ impl End {
         match self {
             End::File(file) => file.clear(range),
             End::Disk(disk) => disk.clear(range),
-            End::Qcow2(_) => bail!(ONLY_READ),
+            End::Qcow2(_) | End::Point(_) => bail!(ONLY_READ),
         }
     }
 
@@ -170,7 +181,7 @@ impl End {
         match self {
             End::File(file) => file.flush(),
             End::Disk(disk) => disk.flush(),
-            End::Qcow2(_) => bail!(ONLY_READ),
+            End::Qcow2(_) | End::Point(_) => bail!(ONLY_READ),
         }
     }
 
@@ -179,6 +190,7 @@ impl End {
         match self {
             End::File(_) | End::Qcow2(_) => Ok(()),
             End::Disk(disk) => disk.tend(),
+            End::Point(point) => point.tend(),
         }
     }
 
@@ -219,7 +231,8 @@ pub(super) fn is_same_file(end: &End, path: &Path) -> bool {
     let file = match end {
         End::File(file) => file,
         End::Qcow2(image) => image.file(),
-        End::Disk(_) => return false,
+        // What is served is locked.
+        End::Disk(_) | End::Point(_) => return false,
     };
     SystemCalls.identify(path) == Ok(file.identity())
 }

@@ -5,6 +5,7 @@ mod end;
 mod header;
 mod journal;
 mod pipeline;
+mod point;
 mod qcow2;
 mod remote;
 mod scale;
@@ -21,10 +22,11 @@ use serde::Serialize;
 use timedisk_config::format_size;
 
 use crate::commands::{DaemonOptions, say, short};
-use crate::image::{check_whole, in_use};
+use crate::image::{check_whole, in_use, served_instead};
 use crate::progress::stop_on_signals;
 use destination::Destination;
 use end::{End, Format, Place};
+use point::PointOfDisk;
 
 /// Ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -35,13 +37,15 @@ const INTERRUPTED: u8 = 130;
 /// interrupted goes on where it was when the same command is typed again. The copy of an image is another disk: it gets
 /// a serial number of its own, unless NAME.timedisk is there.
 ///
-/// An image that is served is copied through its iscsi:// URL (iscsi://[USER%SECRET@]HOST[:PORT]/TARGET/LUN); let no
-/// client write to it meanwhile.
+/// An image that a timedisk serves is copied as it was at one moment, while clients go on: the daemon keeps what they
+/// overwrite aside. disk:NAME is such a disk by its name in `timedisk status`, also one of several files. If that is
+/// interrupted, begin again with --restart: the moment is gone. Copy a disk of another machine through its iscsi://
+/// URL (iscsi://[USER%SECRET@]HOST[:PORT]/TARGET/LUN); let no client write to it meanwhile.
 ///
 /// Example: timedisk copy /srv/a.img /mnt/usb/a.img --verify
 #[derive(Args, Debug)]
 pub(crate) struct CopyOptions {
-    /// A file, a block device or an iscsi:// URL.
+    /// A file, a block device, an iscsi:// URL, or disk:NAME.
     source: String,
     /// Another one.
     destination: String,
@@ -58,6 +62,9 @@ pub(crate) struct CopyOptions {
     /// Read both back and compare them.
     #[arg(long)]
     verify: bool,
+    /// Of a served disk: how much clients may overwrite meanwhile, in parts of 64 KiB [default: 1GiB].
+    #[arg(long, value_name = "SIZE", value_parser = timedisk_config::parse_size)]
+    scratch: Option<u64>,
     /// The result as JSON, one object.
     #[arg(long)]
     json: bool,
@@ -100,15 +107,7 @@ pub(crate) fn run(options: &CopyOptions) -> anyhow::Result<ExitCode> {
         destination: options.destination.parse().context("the destination")?,
         typed: options,
     };
-    let mut source = End::source(&task.source, options.from).map_err(|error| {
-        in_use(error, &options.daemon, |disk| {
-            let (name, url) = (&disk.name, &disk.url);
-            format!(
-                "copy it through its URL, {url}, while no client writes to it; or `timedisk offline {name}`, copy the \
-                 file, `timedisk online {name}`"
-            )
-        })
-    })?;
+    let mut source = task.open_source()?;
     if source.may_be_qcow2() {
         eprintln!(
             "timedisk: {} begins as a qcow2 image does, and is copied byte for byte. If you know that it is one, and \
@@ -116,7 +115,7 @@ pub(crate) fn run(options: &CopyOptions) -> anyhow::Result<ExitCode> {
             task.source
         );
     }
-    if let (Place::Path(path), Format::Raw) = (&task.source, options.from) {
+    if let (Place::Path(path), End::File(_)) = (&task.source, &source) {
         check_whole(path, options.daemon.directory().ok().as_deref())?;
     }
     let stop = stop_on_signals()?;
@@ -131,10 +130,11 @@ pub(crate) fn run(options: &CopyOptions) -> anyhow::Result<ExitCode> {
             );
         }
     }
+    let of_a_point = matches!(source, End::Point(_));
     let moved = pipeline::run(&mut source, &mut destination.end, &mut destination.journal, &stop)
-        .with_context(|| task.kept(&destination))?;
+        .with_context(|| task.kept(&destination, of_a_point))?;
     if moved.is_stopped {
-        return Ok(interrupted(&destination, source.length()));
+        return Ok(interrupted(&destination, &source));
     }
     let verified = options.verify && verify(&mut source, &mut destination, &stop)?;
     if options.verify && !verified {
@@ -171,8 +171,35 @@ pub(crate) fn run(options: &CopyOptions) -> anyhow::Result<ExitCode> {
 }
 
 impl Task<'_> {
+    /// The source; of what a daemon serves, a point.
+    fn open_source(&self) -> anyhow::Result<End> {
+        let typed = self.typed;
+        if let Place::Disk(name) = &self.source {
+            return PointOfDisk::take(name, None, typed);
+        }
+        let error = match End::source(&self.source, typed.from) {
+            Ok(source) => return Ok(source),
+            Err(error) => error,
+        };
+        if let (Some(disk), Place::Path(path), Format::Raw) =
+            (served_instead(&error, &typed.daemon), &self.source, typed.from)
+        {
+            return PointOfDisk::take(&disk.name, Some(path), typed);
+        }
+        Err(in_use(error, &typed.daemon, |disk| {
+            let (name, url) = (&disk.name, &disk.url);
+            format!(
+                "copy it through its URL, {url}, while no client writes to it; or `timedisk offline {name}`, copy the \
+                 file, `timedisk online {name}`"
+            )
+        }))
+    }
+
     /// What is said of an error in the middle.
-    fn kept(&self, destination: &Destination) -> String {
+    fn kept(&self, destination: &Destination, of_a_point: bool) -> String {
+        if of_a_point {
+            return format!("{} is not whole; the copy has to begin again, with --restart", self.destination);
+        }
         format!(
             "{} is not whole; what was done up to byte {} is kept, and the same command goes on from there",
             self.destination,
@@ -208,8 +235,12 @@ fn verify(source: &mut End, destination: &mut Destination, stop: &AtomicBool) ->
     verify::run(source, &mut destination.end, stop)
 }
 
-fn interrupted(destination: &Destination, length: u64) -> ExitCode {
-    let done = destination.journal.done();
+fn interrupted(destination: &Destination, source: &End) -> ExitCode {
+    let (done, length) = (destination.journal.done(), source.length());
+    if matches!(source, End::Point(_)) {
+        eprintln!("timedisk: interrupted; the disk goes on, so the copy has to begin again: --restart");
+        return ExitCode::from(INTERRUPTED);
+    }
     let percent = done as f64 * 100.0 / length.max(1) as f64;
     eprintln!(
         "timedisk: interrupted at byte {done} ({percent:.0}% of the size): the same command goes on from there; with \

@@ -4,13 +4,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde::Serialize;
 use timedisk_volume::Lock;
 
-use super::{in_use, show, states};
+use super::{in_use, served_instead, show, states};
 use crate::commands::{DaemonOptions, short};
 use crate::progress::{Progress, stop_on_signals};
 use crate::sparse::{SparseFile, runs};
@@ -18,13 +19,16 @@ use crate::sparse::{SparseFile, runs};
 /// Bytes of one read.
 const PIECE: usize = 1 << 20;
 
+/// How long the daemon has for each step.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Blocks of a file system: less than one can't be a hole.
 const BLOCK: u64 = 4096;
 
 /// Give the blocks of an image back to the file system that hold nothing but zeros. Its content stays the same.
 ///
-/// The image must not be served: `timedisk offline` first, `timedisk online` after. It may be ended at any time
-/// (Ctrl-C); what is done by then is done.
+/// If a timedisk serves the image, that does it while clients go on, for the whole disk; nothing they write is lost. It
+/// may be ended at any time (Ctrl-C); what is done by then is done.
 ///
 /// Example: timedisk image compact /srv/a.img
 #[derive(Args, Debug)]
@@ -55,13 +59,18 @@ struct Compacted {
 
 pub(super) fn run(options: &CompactOptions) -> anyhow::Result<ExitCode> {
     let path = options.file.as_path();
-    let opened = SparseFile::open(path, !options.dry_run, Some(Lock::Exclusive));
-    let file = opened.map_err(|error| {
-        in_use(error, &options.daemon, |disk| {
-            let name = &disk.name;
-            format!("`timedisk offline {name}` first, and `timedisk online {name}` when this is done")
-        })
-    })?;
+    let file = match SparseFile::open(path, !options.dry_run, Some(Lock::Exclusive)) {
+        Ok(file) => file,
+        Err(error) => {
+            return match served_instead(&error, &options.daemon) {
+                Some(disk) => online(options, &disk.name),
+                None => Err(in_use(error, &options.daemon, |disk| {
+                    let name = &disk.name;
+                    format!("`timedisk offline {name}` first, and `timedisk online {name}` when this is done")
+                })),
+            };
+        }
+    };
     let fallback = options.daemon.directory().ok();
     let failed = states::of_image(path, fallback.as_deref());
     if let Some(reason) = failed.iter().find_map(|disk| disk.flush_failure.as_ref()) {
@@ -78,6 +87,36 @@ pub(super) fn run(options: &CompactOptions) -> anyhow::Result<ExitCode> {
     if !options.dry_run {
         file.flush()?;
     }
+    say(options, before, zero_bytes, is_whole)
+}
+
+/// Has the daemon do it that serves the disk: in steps, so that it ends when this does.
+fn online(options: &CompactOptions, disk: &str) -> anyhow::Result<ExitCode> {
+    let client = options.daemon.client_within(PATIENCE)?;
+    let stop = stop_on_signals()?;
+    let before = allocated(&options.file)?;
+    eprintln!("timedisk: it is served as {disk}, and is compacted while clients go on");
+    let (mut next, mut zero_bytes, mut busy_bytes) = (Some(0), 0, 0);
+    let mut progress = None;
+    while let Some(at) = next {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let done = client.compact(disk, at, options.dry_run)?;
+        ensure!(done.next.is_none_or(|next| next > at), "the daemon does not get on at byte {at} of {disk}");
+        (next, zero_bytes) = (done.next, zero_bytes + done.zero_bytes);
+        busy_bytes += done.busy_bytes;
+        let progress = progress.get_or_insert_with(|| Progress::new("compact", done.size_bytes));
+        progress.at(next.unwrap_or(done.size_bytes));
+    }
+    if busy_bytes > 0 {
+        eprintln!("timedisk: {} of zeros were just being written to, and were left", short(busy_bytes));
+    }
+    say(options, before, zero_bytes, next.is_none())
+}
+
+fn say(options: &CompactOptions, before: u64, zero_bytes: u64, is_whole: bool) -> anyhow::Result<ExitCode> {
+    let path = options.file.as_path();
     let compacted = Compacted {
         path: path.display().to_string(),
         zero_bytes,

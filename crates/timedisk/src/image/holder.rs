@@ -78,6 +78,12 @@ pub(crate) fn in_use(
     anyhow::anyhow!("{} is in use by {holder}: {advice}", image.display())
 }
 
+/// The disk that a daemon of ours serves from the image that an error says somebody has.
+pub(crate) fn served_instead(error: &anyhow::Error, daemon: &DaemonOptions) -> Option<ServedDisk> {
+    let InUse(image) = error.downcast_ref::<InUse>()?;
+    served(image, daemon).filter(|disk| disk.state != DiskState::Offline)
+}
+
 /// Tries for both locks: a daemon that only reads shares its own.
 fn lock(image: &Path) -> anyhow::Result<()> {
     match process(image) {

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::commands::{DaemonOptions, say};
 
-pub(crate) use holder::{Holder, in_use};
+pub(crate) use holder::{Holder, in_use, served_instead};
 pub(crate) use states::check_whole;
 
 /// What is added to the name of a file while it is being copied to.

@@ -383,7 +383,9 @@ impl Changes {
         let capacity = stack.volume.capacity();
         let serial = stack.state().map(|state| identity_of(state).0).unwrap_or_default();
         let healing = Healing::start(&disk.name, stack.mirrors, &saved);
-        let unit = Unit { disk, served, files: stack.files, healing, saved, serial, may_shrink: false };
+        let viewed = Arc::downgrade(&stack.volume);
+        let unit =
+            Unit { disk, served, files: stack.files, healing, viewed, saved, serial, may_shrink: false };
         remembered::note_disk(&unit, capacity);
         unit
     }

@@ -18,10 +18,10 @@ mod sums;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use timedisk_target::{Authentication, Catalogue, Disk as Served, Mount, Target, User};
-use timedisk_volume::{FileVolume, ImageFiles, MemoryFiles, half_of_memory};
+use timedisk_volume::{FileVolume, ImageFiles, MemoryFiles, ViewedVolume, half_of_memory};
 
 use crate::plan::{Chap, Disk, Plan};
 pub(crate) use heal::check_path;
@@ -53,6 +53,8 @@ pub(crate) struct Unit {
     pub(crate) files: Vec<Arc<FileVolume>>,
     /// Its mirrors, while it is online.
     pub(crate) healing: Option<Healing>,
+    /// What its logical unit has, while it is online. Who only looks must not keep the files open.
+    viewed: Weak<ViewedVolume>,
     saved: Arc<Saved>,
     /// Of its first file.
     serial: String,
@@ -65,9 +67,15 @@ impl Unit {
         self.files.is_empty()
     }
 
+    /// Its volume, of which points can be taken; `None` while it is offline.
+    pub(crate) fn viewed(&self) -> Option<Arc<ViewedVolume>> {
+        self.viewed.upgrade()
+    }
+
     /// It goes on, on these files.
     fn put(&mut self, stack: Stack) {
         self.saved.live_in(Some(stack.memory()));
+        self.viewed = Arc::downgrade(&stack.volume);
         self.served.unit().medium().put(stack.volume);
         self.files = stack.files;
         self.healing = Healing::start(&self.disk.name, stack.mirrors, &self.saved);
@@ -115,6 +123,12 @@ impl Inventory {
             .or_else(|| by(&|disk| disk.iqn == name))
             .or_else(|| by(&|disk| format!("{}/{}", disk.iqn, disk.lun) == name))
             .or_else(|| by(&|disk| disk.parts.iter().any(|part| is_same_file(&part.path, Path::new(name)))))
+    }
+
+    /// Where things are put that need not last: in the state directory, else beside the disk's first file.
+    pub(crate) fn scratch_directory(&self, unit: &Unit) -> PathBuf {
+        let beside = || unit.disk.path().parent().map(Path::to_owned).unwrap_or_default();
+        self.opener.state.clone().unwrap_or_else(beside)
     }
 
     pub(crate) fn unit(&self, index: usize) -> Option<&Unit> {

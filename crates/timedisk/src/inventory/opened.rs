@@ -9,7 +9,8 @@ use timedisk_config::{Length, format_size};
 use timedisk_scsi::{BlockFormat, Identity, LogicalUnit, SettingsStore};
 use timedisk_target::Disk as Served;
 use timedisk_volume::{
-    ConcatenatedVolume, DiskState, FileVolume, Health, ImageFiles, MemoryFiles, OpenOptions, Recovery, Volume,
+    ConcatenatedVolume, DiskState, FileVolume, Health, ImageFiles, MemoryFiles, OpenOptions, Recovery,
+    ViewedVolume, Volume,
 };
 
 use super::memory::{Memory, identity_of};
@@ -36,7 +37,8 @@ pub(super) struct Opener {
 #[derive(Debug)]
 pub(super) struct Stack {
     pub(super) files: Vec<Arc<FileVolume>>,
-    pub(super) volume: Arc<dyn Volume>,
+    /// Nobody above has it otherwise than so, or points of it would miss changes.
+    pub(super) volume: Arc<ViewedVolume>,
     pub(super) mirrors: Vec<Mirror>,
     /// The state that is up to date, if it is not the first file's.
     trusted: Option<Arc<DiskState>>,
@@ -112,7 +114,7 @@ impl Opener {
         };
         let stack = Stack {
             files: files.to_vec(),
-            volume,
+            volume: ViewedVolume::new(volume),
             mirrors: Vec::new(),
             trusted: None,
             leftovers: Vec::new(),
@@ -131,6 +133,7 @@ impl Opener {
     fn mirrored(&self, disk: &Disk, served: bool) -> anyhow::Result<Stack> {
         let Leg { volume, files, mirrors, trusted, leftovers, .. } =
             Builder::new(self, disk).whole(served)?;
+        let volume = ViewedVolume::new(volume);
         let stack = Stack { files, volume, mirrors, trusted: Some(trusted), leftovers };
         let remembered = remembered::check_length(stack.state(), stack.volume.capacity(), self.allow_shrink);
         let result = remembered.and_then(|()| match disk.read_only {
@@ -187,7 +190,7 @@ impl Opener {
         let format = BlockFormat { logical_length: block, physical_length: disk.physical_block_length };
         let saved = Arc::new(Saved(Mutex::new(Some(stack.memory()))));
         let store: Arc<dyn SettingsStore> = Arc::<Saved>::clone(&saved);
-        let unit = LogicalUnit::new(Arc::clone(&stack.volume), identity, format, Some(store));
+        let unit = LogicalUnit::new(Arc::<ViewedVolume>::clone(&stack.volume), identity, format, Some(store));
         unit.set_read_only(disk.read_only);
         Ok((Served::new(disk.name.clone(), Arc::new(unit)), saved))
     }

@@ -27,13 +27,11 @@ impl Unit {
             self.put_back(volume);
             bail!("a mirror of {} did not end what it was at in time", self.disk.name);
         }
-        // A command that did not need to wait may still be at it; and so may somebody who asks how the disk is. A
-        // single file, or a single mirror, is the volume itself, so that it is held here twice.
-        let at = Arc::as_ptr(&volume).cast::<()>();
-        let mirrors = self.healing.iter().flat_map(|healing| &healing.mirrors);
-        let held = self.files.iter().filter(|file| Arc::as_ptr(file).cast::<()>() == at).count()
-            + mirrors.filter(|mirror| Arc::as_ptr(&mirror.volume).cast::<()>() == at).count();
-        while Arc::strong_count(&volume) > held + 1 {
+        if let Some(viewed) = self.viewed.upgrade() {
+            viewed.end_views("the disk was taken away");
+        }
+        // A command that did not need to wait may still be at it; and so may somebody who asks how the disk is.
+        while Arc::strong_count(&volume) > 1 {
             if Instant::now() >= deadline {
                 self.put_back(volume);
                 bail!("commands on {} did not end in time", self.disk.name);

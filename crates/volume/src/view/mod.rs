@@ -107,6 +107,10 @@ impl Volume for ViewedVolume {
         self.inner.tells_what_is_cached()
     }
 
+    fn writes_wait(&self) -> bool {
+        self.inner.writes_wait()
+    }
+
     fn lend(&self, offset: u64, length: u64) -> Result<Option<Lent>> {
         self.inner.lend(offset, length)
     }

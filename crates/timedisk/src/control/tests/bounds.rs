@@ -75,6 +75,10 @@ impl Daemon for Stuck {
         self.hang()
     }
 
+    fn viewed(&self, _: &str) -> Result<Viewed, Refusal> {
+        Err(Refusal::new(RefusalKind::NotFound, "no points here"))
+    }
+
     fn scrub(&self, _: &str) -> Result<(), Refusal> {
         self.hang()
     }
