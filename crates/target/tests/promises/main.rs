@@ -20,6 +20,7 @@ mod meanwhile;
 mod memory;
 mod mutual;
 mod overhauls;
+mod points;
 mod portal_groups;
 mod security;
 mod steps;
