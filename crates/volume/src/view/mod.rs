@@ -91,6 +91,10 @@ impl Volume for ViewedVolume {
         self.inner.health()
     }
 
+    fn is_degraded(&self) -> bool {
+        self.inner.is_degraded()
+    }
+
     fn failed_flushes(&self) -> u64 {
         self.inner.failed_flushes()
     }
