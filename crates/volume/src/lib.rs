@@ -48,7 +48,7 @@ pub use file::{
 pub use memory::{MemoryFiles, MemoryVolume, half_of_memory};
 pub use mirror::{
     FileRecord, Header, Listed, MemberRecord, MemberReport, MirrorMember, MirrorOptions, MirrorReport,
-    MirrorVolume, Resynced, Role, Tell, Witness,
+    MirrorVolume, Resynced, Role, Tell, Witness, mirror_headers,
 };
 pub use state::{DiskState, FileWitness};
 pub use view::{Compacted, MOST_VIEWS, Scratch, View, ViewedVolume};

@@ -9,9 +9,6 @@ use timedisk_volume::{DiskState, Header, Role};
 /// Under this name the disk's server keeps how far the erasing of a disk is.
 const OVERHAUL: &str = "overhaul";
 
-/// Under this name, and others that begin with it and a point, is what a mirror must not forget.
-const MIRROR: &str = "mirror";
-
 /// Under this name are the parts of a disk that is made of several.
 const LAYOUT: &str = "layout";
 
@@ -78,11 +75,8 @@ impl Remembered {
 }
 
 fn mirrors_of(state: &DiskState) -> Vec<String> {
-    let is_mirror = |key: &str| key == MIRROR || key.starts_with(&format!("{MIRROR}."));
-    let records = state.settings().into_iter().filter(|(key, _)| is_mirror(key));
-    records
-        .map(|(_, text)| Header::parse(&text).map_or("that can't be understood".into(), in_words))
-        .collect()
+    let records = timedisk_volume::mirror_headers(state).into_iter();
+    records.map(|header| header.map_or("that can't be understood".into(), in_words)).collect()
 }
 
 fn in_words(header: Header) -> String {

@@ -23,6 +23,11 @@ impl Unit {
         let healing = self.healing.as_ref().with_context(|| format!("{name} has no mirror"))?;
         Ok(&healing.mirrors)
     }
+
+    /// Makes sure that its mirrors never believe those again that they go on without, whatever is accepted of them.
+    pub(super) fn write_down_who_is_out(&self) -> anyhow::Result<()> {
+        self.healing.iter().flat_map(|healing| &healing.mirrors).try_for_each(write_down)
+    }
 }
 
 impl Inventory {
@@ -59,6 +64,7 @@ impl Inventory {
             .filter_map(|index| unit.disk.parts.get(*index))
             .map(|part| (part.path.as_path(), part.start))
             .collect();
+        write_down(&mirror)?;
         // What it has open is closed, or it could not be opened anew; mirrors that it is made of too.
         let Some(mut healing) = unit.healing.take() else { bail!("{name} has no mirror") };
         let mut mirrors = healing.mirrors.clone();
@@ -69,7 +75,6 @@ impl Inventory {
         drop(healing);
         let inner = mirror.mirrors_of(index);
         mirrors.retain(|mirror| !inner.contains(&mirror.name));
-        mirror.volume.let_go(index);
         unit.files.retain(|file| !old.contains(&(file.path(), file.start())));
         let result = take_in(&opener, unit, &mirror, index, path);
         if let Ok(leg) = &result {
@@ -153,6 +158,12 @@ impl Unit {
         }
         self.saved.live_in(Some(memory));
     }
+}
+
+/// Before a loss is accepted it has to be known for good who has it.
+fn write_down(mirror: &Mirror) -> anyhow::Result<()> {
+    let written = mirror.volume.write_down();
+    written.with_context(|| format!("which members {} goes on without can't be written down", mirror.name))
 }
 
 /// Opens a member, and gives it to its mirror.

@@ -167,6 +167,7 @@ impl Inventory {
         let failed = |file: &&Arc<FileVolume>| file.health() == Health::FlushFailed;
         let failed: Vec<&Arc<FileVolume>> = unit.files.iter().filter(failed).collect();
         ensure!(!failed.is_empty(), "no flush of {} has failed: there is nothing to accept", unit.disk.name);
+        unit.write_down_who_is_out()?;
         for file in failed {
             file.accept_loss()?;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{FileVolume, Length, OpenOptions, open};
 use crate::calls::{FileCalls, Lock, OpenFile, SystemCalls};
-use crate::{DiskState, ErrorKind, Result, VolumeError};
+use crate::{DiskState, ErrorKind, Result, VolumeError, mirror_headers};
 
 impl FileVolume {
     /// Takes writes again after a failed flush: a person has accepted that what was written since the last
@@ -43,7 +43,8 @@ impl FileVolume {
 /// # Errors
 /// [`ErrorKind::Locked`] if a daemon serves the file: then it has to be told instead;
 /// [`ErrorKind::NothingToAccept`] if no failed flush is marked; [`ErrorKind::FlushFailed`] if flushes still
-/// fail; [`ErrorKind::CannotOpen`] if the file can't be opened; or any of [`DiskState::open`]'s.
+/// fail; [`ErrorKind::CannotOpen`] if the file can't be opened, or is a member of a mirror, where what was lost on it is
+/// on another one, and only the mirror knows; or any of [`DiskState::open`]'s.
 pub fn accept_loss_offline(image: &Path, start: u64, fallback_directory: Option<&Path>) -> Result<String> {
     accept_loss_offline_with(Arc::new(SystemCalls), image, start, fallback_directory)
 }
@@ -72,6 +73,9 @@ pub fn accept_loss_offline_with(
     let state = DiskState::find(calls, image, start, fallback_directory)?;
     let marked = state.and_then(|state| state.flush_failure().map(|reason| (state, reason)));
     let (state, reason) = marked.ok_or_else(|| nothing(image))?;
+    if !mirror_headers(&state).is_empty() {
+        return Err(of_a_mirror(image));
+    }
     file.synchronize_data().map_err(|errno| still_failing(image).caused_by(errno))?;
     if let Ok(status) = file.status() {
         // Advice, which the system may not take; nothing depends on it but what is read meanwhile.
@@ -97,6 +101,15 @@ fn open_alone(calls: &dyn FileCalls, image: &Path) -> Result<Box<dyn OpenFile>> 
 fn nothing(image: &Path) -> VolumeError {
     let message = format!("no flush of {} has failed, so there is no loss to accept", image.display());
     VolumeError::new(ErrorKind::NothingToAccept, message).at(image)
+}
+
+fn of_a_mirror(image: &Path) -> VolumeError {
+    let message = format!(
+        "{} is a member of a mirror, which may have on another member what was lost on this one: start the daemon that \
+         serves the mirror, and tell that (`timedisk mirror status`, `timedisk disk accept-loss`)",
+        image.display()
+    );
+    VolumeError::new(ErrorKind::CannotOpen, message).at(image)
 }
 
 fn still_failing(image: &Path) -> VolumeError {

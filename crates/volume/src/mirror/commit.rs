@@ -197,6 +197,15 @@ impl MirrorVolume {
         }
     }
 
+    /// Makes sure that it is written down who is out. To be called before the loss of a failed flush is accepted: else
+    /// the next start might believe the member that has lost what others have.
+    ///
+    /// # Errors
+    /// It could not be written down; then no loss is to be accepted.
+    pub fn write_down(&self) -> Result<()> {
+        if self.read_only { Ok(()) } else { self.commit_what_is_due() }
+    }
+
     /// Makes sure that what was dropped in memory is written down.
     pub(super) fn commit_what_is_due(&self) -> Result<()> {
         if !self.shared().unsaved {

@@ -35,7 +35,7 @@ use commit::Journal;
 pub use header::{Header, Listed, Role};
 use member::Shared;
 pub use open::{MirrorMember, MirrorOptions, Tell};
-pub use record::{FileRecord, MemberRecord, Witness};
+pub use record::{FileRecord, MemberRecord, Witness, mirror_headers};
 pub use report::{MemberReport, MirrorReport};
 pub use resync::Resynced;
 

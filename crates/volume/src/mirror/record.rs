@@ -75,6 +75,21 @@ struct Place {
     file: Option<Box<dyn OpenFile>>,
 }
 
+/// Under this name a state has the header of the lowest mirror that the disk is a member of.
+const KEY: &str = "mirror";
+
+/// What the name of a higher one has after it, before its height.
+const HIGHER: &str = ".";
+
+/// What a state remembers of the mirrors that its disk is a member of; `None` for what can't be understood.
+#[must_use]
+pub fn mirror_headers(state: &DiskState) -> Vec<Option<Header>> {
+    let is_mirror =
+        |key: &str| key.strip_prefix(KEY).is_some_and(|rest| rest.is_empty() || rest.starts_with(HIGHER));
+    let records = state.settings().into_iter().filter(|(key, _)| is_mirror(key));
+    records.map(|(_, text)| Header::parse(&text)).collect()
+}
+
 impl FileRecord {
     /// The record beside the disks of these states, for the mirror that is the `height`th above them, from 1.
     #[must_use]
@@ -85,14 +100,14 @@ impl FileRecord {
     /// Like [`new`](Self::new), through `calls`.
     #[must_use]
     pub fn with_calls(calls: Arc<dyn FileCalls>, states: &[Arc<DiskState>], height: usize) -> Self {
-        let ending = if height == 1 { String::new() } else { format!(".{height}") };
+        let ending = if height == 1 { String::new() } else { format!("{HIGHER}{height}") };
         let place = |state: &Arc<DiskState>| {
             let mut bits = state.path().as_os_str().to_owned();
             bits.push(format!(".bitmap{ending}"));
             Place { state: Arc::clone(state), bits: bits.into(), file: None }
         };
         let places = Mutex::new(states.iter().map(place).collect());
-        Self { calls, key: format!("mirror{ending}"), places }
+        Self { calls, key: format!("{KEY}{ending}"), places }
     }
 
     /// The files of bits.

@@ -192,6 +192,18 @@ fn loss_is_not_accepted_behind_the_back_of_a_daemon() {
 }
 
 #[test]
+fn the_loss_of_a_member_is_not_accepted_behind_the_back_of_its_mirror() {
+    let (_directory, path) = abandoned();
+    let state = DiskState::open(&path, 0, None).unwrap();
+    state.set_setting("mirror.2", "generation=1").unwrap();
+    drop(state);
+    let error = accept_loss_offline(&path, 0, None).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::CannotOpen);
+    assert!(error.to_string().contains("mirror status"), "{error}");
+    assert!(DiskState::open(&path, 0, None).unwrap().flush_failure().is_some());
+}
+
+#[test]
 fn offline_what_still_fails_cannot_be_accepted_either() {
     let (_directory, path) = abandoned();
     let calls = RecordingCalls::default();

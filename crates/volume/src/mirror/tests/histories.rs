@@ -141,11 +141,14 @@ impl Run {
             Step::Stick(_) => {}
             Step::Free(index) => self.shelf.disks[index].free(),
             Step::Replace(index) if mirror.report().members[index].role == Role::Out => {
-                self.shelf.disks[index].accept();
-                let _ = mirror.replace(index, self.shelf.member(index, false));
+                if mirror.write_down().is_ok() {
+                    self.shelf.disks[index].accept();
+                    let _ = mirror.replace(index, self.shelf.member(index, false));
+                }
                 self.note_failed_flush(&mirror, false);
             }
             Step::Replace(_) => {}
+            Step::Accept if mirror.write_down().is_err() => {}
             Step::Accept => {
                 self.shelf.disks.iter().for_each(|disk| disk.accept());
                 self.flush(&mirror);
@@ -301,6 +304,21 @@ proptest! {
     ) {
         let mut run = Run::on(Shelf { patience: Some(PATIENCE), ..Shelf::new(members, seed) });
         steps.iter().for_each(|step| run.step(step));
+        run.end();
+    }
+}
+
+#[test]
+fn the_loss_of_a_member_is_not_accepted_before_it_is_written_down_that_it_is_out() {
+    for (cut, accept) in (0..40).flat_map(|cut| [(cut, Step::Replace(0)), (cut, Step::Accept)]) {
+        let mut run = Run::new(3, 0);
+        run.step(&Step::CutAfter(cut));
+        run.step(&Step::FailFlushes(0));
+        run.step(&Step::Write(8, 5, false));
+        run.step(&Step::Write(0, 1, false));
+        run.step(&Step::Write(8, 1, false));
+        run.step(&Step::Write(0, 5, true));
+        run.step(&accept);
         run.end();
     }
 }
