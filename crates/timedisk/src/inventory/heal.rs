@@ -75,6 +75,7 @@ impl Inventory {
         drop(healing);
         let inner = mirror.mirrors_of(index);
         mirrors.retain(|mirror| !inner.contains(&mirror.name));
+        mirror.volume.let_go(index);
         unit.files.retain(|file| !old.contains(&(file.path(), file.start())));
         let result = take_in(&opener, unit, &mirror, index, path);
         if let Ok(leg) = &result {

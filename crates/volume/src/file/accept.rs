@@ -43,8 +43,8 @@ impl FileVolume {
 /// # Errors
 /// [`ErrorKind::Locked`] if a daemon serves the file: then it has to be told instead;
 /// [`ErrorKind::NothingToAccept`] if no failed flush is marked; [`ErrorKind::FlushFailed`] if flushes still
-/// fail; [`ErrorKind::CannotOpen`] if the file can't be opened, or is a member of a mirror, where what was lost on it is
-/// on another one, and only the mirror knows; or any of [`DiskState::open`]'s.
+/// fail; [`ErrorKind::CannotOpen`] if the file can't be opened, or is a member of a mirror, where what was lost
+/// on it may be on another one; or any of [`DiskState::open`]'s.
 pub fn accept_loss_offline(image: &Path, start: u64, fallback_directory: Option<&Path>) -> Result<String> {
     accept_loss_offline_with(Arc::new(SystemCalls), image, start, fallback_directory)
 }
