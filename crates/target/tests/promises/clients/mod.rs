@@ -7,6 +7,8 @@ mod edk2;
 mod esxi;
 mod everyone;
 mod ipxe;
+mod linux_sd;
+mod open_iscsi;
 mod windows;
 mod windows_cluster;
 mod windows_storage;
