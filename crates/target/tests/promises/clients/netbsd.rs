@@ -3,7 +3,7 @@
 //! 2.
 
 use timedisk_iscsi::chap;
-use timedisk_iscsi::encoding::{decode, encode_hex};
+use timedisk_iscsi::encoding::{decode, encode_base64, encode_hex};
 use timedisk_target::{Authentication, Limits, Target, User};
 use timedisk_volume::MemoryVolume;
 
@@ -99,20 +99,6 @@ fn guarded(own: Option<User>) -> Lab {
     Lab::with(vec![target], vec![User { name: USER.into(), secret: SECRET.into() }], Limits::default())
 }
 
-/// RFC 4648 §4, after `0b`.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::from("0b");
-    for part in bytes.chunks(3) {
-        let bits = (0..3).fold(0usize, |bits, at| bits << 8 | usize::from(*part.get(at).unwrap_or(&0)));
-        for at in 0..4 {
-            let digit = DIGITS[bits >> (18 - 6 * at) & 63] as char;
-            text.push(if at <= part.len() { digit } else { '=' });
-        }
-    }
-    text
-}
-
 /// As far as its proof, which it sends in base64.
 fn prove(host: &mut Initiator, flags: u8, keys: &[&str]) -> Heard {
     let heard = first(host, SECURITY, "CHAP");
@@ -122,7 +108,7 @@ fn prove(host: &mut Initiator, flags: u8, keys: &[&str]) -> Heard {
     let challenge = decode(heard.get("CHAP_C").unwrap(), 1024).unwrap();
     let identifier = heard.get("CHAP_I").unwrap().parse().unwrap();
     let response = chap::choose("5").unwrap().response(identifier, SECRET.as_bytes(), &challenge);
-    let (user, proof) = (format!("CHAP_N={USER}"), format!("CHAP_R={}", base64(&response)));
+    let (user, proof) = (format!("CHAP_N={USER}"), format!("CHAP_R={}", encode_base64(&response)));
     host.say(flags, &[&[&*user, &proof], keys].concat())
 }
 
@@ -187,7 +173,7 @@ fn netbsd_that_wants_the_targets_proof_goes_on_by_an_empty_request_after_it() {
     let lab = guarded(Some(User { name: "the target".into(), secret: "secret of the target".into() }));
     let mut host = dial(&lab);
     let bytes: Vec<u8> = (100..132).collect();
-    let challenge = format!("CHAP_C={}", base64(&bytes));
+    let challenge = format!("CHAP_C={}", encode_base64(&bytes));
     // It does not ask to go on while it waits for the proof.
     let heard = prove(&mut host, SECURITY, &["CHAP_I=200", &challenge]);
     assert_eq!((heard.status(), heard.flags()), (0, 0));
