@@ -1,6 +1,6 @@
 //! NetBSD's initiator (NetBSD/src: sys/dev/iscsi/iscsi_text.c, iscsi_send.c): it takes numbers, `Yes`, `No` and one
-//! digest for answers to what it has offered, and nothing else; its proofs are in base64; it offers error recovery level
-//! 2.
+//! digest for answers to what it has offered, and nothing else; its proofs are in base64; it offers error recovery
+//! level 2.
 
 use timedisk_iscsi::chap;
 use timedisk_iscsi::encoding::{decode, encode_base64, encode_hex};
