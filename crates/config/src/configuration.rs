@@ -94,6 +94,8 @@ pub struct Extent {
     pub direct: bool,
     /// Whether a sum of each block is kept beside it (`checksum=yes`, of its own or of a device that it is part of).
     pub checksum: bool,
+    /// Whether it is the disk in an image in QEMU's format (`format=qcow2`), which is only read.
+    pub qcow2: bool,
     /// Where the record is in the `targets` file, in bytes.
     pub span: Range<usize>,
     /// Where its path is.

@@ -96,7 +96,8 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// Whether a member is there tomorrow; else it is a mistake: the others would be left with a part of a disk.
+    /// Whether a member is there tomorrow, and its file has the disk's own bytes; else it is a mistake: the others would
+    /// be left with a part of a disk.
     fn lasts(&mut self, member: Storage, field: &Field) -> bool {
         let Storage::Extent(index) = member else { return true };
         let in_memory = self.configuration.extents.get(index).is_some_and(Extent::is_in_memory);
@@ -107,7 +108,15 @@ impl Reader<'_, '_> {
                 "let a target name the extent itself, or put it into a file",
             );
         }
-        !in_memory
+        let is_qcow2 = self.configuration.extents.get(index).is_some_and(|extent| extent.qcow2);
+        if is_qcow2 {
+            self.journal.mistake(
+                field.span.clone(),
+                format!("{} is an image in QEMU's format, and can't be a part of a device", quoted(&field.text)),
+                "let a target name the extent itself, or copy it to a raw image: `timedisk copy --from qcow2`",
+            );
+        }
+        !in_memory && !is_qcow2
     }
 
     /// What the keys of a mirror say; of other devices they would mean nothing.

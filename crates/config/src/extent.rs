@@ -51,6 +51,11 @@ impl Reader<'_, '_> {
                 help,
             );
         }
+        let qcow2 = keys.qcow2.as_ref().is_some_and(|said| said.0);
+        if let Some((_, place)) = keys.qcow2.as_ref().filter(|said| said.0) {
+            let whole = start_at == 0 && bytes == Length::WholeFile;
+            self.qcow2(place, whole, direct || checksum || is_in_memory(&path.text));
+        }
         if self.journal.mistakes.len() > mistakes_before {
             return None;
         }
@@ -63,6 +68,7 @@ impl Reader<'_, '_> {
             length: bytes,
             direct,
             checksum,
+            qcow2,
             span: line.span.clone(),
             path_span: path.span.clone(),
             start_span: start.span.clone(),
@@ -88,6 +94,22 @@ impl Reader<'_, '_> {
         if direct && is_in_memory(&path.text) {
             let help = "leave `direct=yes` out";
             self.journal.mistake(path.span.clone(), "memory has no cache to read and write past", help);
+        }
+    }
+
+    /// Checks an image in QEMU's format, that says itself how long its disk is.
+    fn qcow2(&mut self, place: &std::ops::Range<usize>, whole: bool, other: bool) {
+        if !whole {
+            let help = "write `0 size` for its start and length";
+            self.journal.mistake(place.clone(), "an image in QEMU's format is served as a whole", help);
+        }
+        if other {
+            let help = "leave `direct=yes` and `checksum=yes` out";
+            self.journal.mistake(
+                place.clone(),
+                "an image in QEMU's format is a file that is only read",
+                help,
+            );
         }
     }
 

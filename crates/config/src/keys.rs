@@ -68,11 +68,12 @@ const KEYS: [Key; 16] = [
 ];
 
 /// Keys that NetBSD's reading passes over.
-const STRICT_KEYS: [Key; 9] = [
+const STRICT_KEYS: [Key; 10] = [
     key(Holder::Extent, "physical", |keys, value, journal| keys.physical(value, journal)),
     key(Holder::Device, "physical", |keys, value, journal| keys.physical(value, journal)),
     key(Holder::Target, "physical", |keys, value, journal| keys.physical(value, journal)),
     key(Holder::Extent, "checksum", |keys, value, journal| keys.checksum(value, journal)),
+    key(Holder::Extent, "format", |keys, value, journal| keys.format(value, journal)),
     key(Holder::Device, "checksum", |keys, value, journal| keys.checksum(value, journal)),
     key(Holder::Target, "portals", |keys, value, journal| keys.portals(value, journal)),
     key(Holder::Target, "alua", |keys, value, journal| keys.alua(value, journal)),
@@ -158,6 +159,8 @@ pub(crate) struct Keys<'a> {
     pub(crate) direct: Said<bool>,
     /// Whether a sum of each block is kept.
     pub(crate) checksum: Said<bool>,
+    /// Whether an extent is an image in QEMU's format.
+    pub(crate) qcow2: Said<bool>,
     /// Tags, in ascending order.
     pub(crate) portals: Said<Vec<u16>>,
     /// Whether initiators may change access states.
@@ -187,7 +190,7 @@ impl<'a> Keys<'a> {
     ) -> Self {
         let (auth, users, mutual, lun, serial, block, direct) = (None, None, None, None, None, None, None);
         let (portals, explicit, state, preferred, checksum, physical) = (None, None, None, None, None, None);
-        let (timeout, scrub) = (None, None);
+        let (timeout, scrub, qcow2) = (None, None, None);
         let mut keys = Self {
             people,
             auth,
@@ -199,6 +202,7 @@ impl<'a> Keys<'a> {
             physical,
             direct,
             checksum,
+            qcow2,
             portals,
             explicit,
             state,
@@ -294,6 +298,10 @@ impl<'a> Keys<'a> {
 
     fn direct(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
         self.direct = either(value, ["no", "yes"], "is neither `yes` nor `no`", journal);
+    }
+
+    fn format(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {
+        self.qcow2 = either(value, ["raw", "qcow2"], "is neither `raw` nor `qcow2`", journal);
     }
 
     fn checksum(&mut self, value: &Value<'_>, journal: &mut Journal<'_>) {

@@ -95,6 +95,10 @@ impl Printer<'_> {
         }
         let mut fields = vec![extent.name.clone(), extent.path.clone(), extent.start.to_string(), length];
         fields.extend(extent.direct.then(|| "direct=yes".to_owned()));
+        if extent.qcow2 {
+            self.note(&extent.name, "is an image in QEMU's format, and NetBSD would serve its file as it is");
+            fields.push("format=qcow2".to_owned());
+        }
         fields.extend(extent.checksum.then(|| "checksum=yes".to_owned()));
         self.line(&extent.name, &fields);
     }

@@ -1,7 +1,7 @@
 //! `targetN[=iqn] flags storage [mask] [key=value]…`, and the old form `targetN storage mask`.
 
 use crate::access::AccessList;
-use crate::configuration::{Authentication, Extent, Storage, Target};
+use crate::configuration::{Authentication, Storage, Target};
 use crate::demands::{Demand, Party};
 use crate::keys::{Holder, Keys, Said};
 use crate::lines::{Field, Line};
@@ -67,14 +67,7 @@ impl Reader<'_, '_> {
             return None;
         }
         let storage = storage?;
-        if let (Storage::Extent(index), Some(true)) = (storage, read_only)
-            && self.configuration.extents.get(index).is_some_and(Extent::is_in_memory)
-        {
-            self.journal.mistake(
-                parts.storage.span.clone(),
-                format!("{} is in memory, and nobody could write to it", quoted(&parts.storage.text)),
-                "write `rw`",
-            );
+        if !self.can_be_used(storage, read_only, parts.storage) {
             return None;
         }
         let given = self.defaults.get(&storage).cloned().unwrap_or_default();
@@ -100,6 +93,25 @@ impl Reader<'_, '_> {
             span: line.span.clone(),
             storage_span: parts.storage.span.clone(),
         })
+    }
+
+    /// Whether there is a use in what is written to nobody's disk, or only read where it has to be written; else it is a
+    /// mistake.
+    fn can_be_used(&mut self, storage: Storage, read_only: Option<bool>, field: &Field) -> bool {
+        let Storage::Extent(index) = storage else { return true };
+        let Some(extent) = self.configuration.extents.get(index) else { return true };
+        let (message, help) = match read_only {
+            Some(true) if extent.is_in_memory() => {
+                ("is in memory, and nobody could write to it", "write `rw`")
+            }
+            Some(false) if extent.qcow2 => (
+                "is an image in QEMU's format, which is only read",
+                "write `ro`, or copy it to a raw image: `timedisk copy --from qcow2`",
+            ),
+            _ => return true,
+        };
+        self.journal.mistake(field.span.clone(), format!("{} {message}", quoted(&field.text)), help);
+        false
     }
 
     /// Whether a logical block lies in one physical one.

@@ -18,6 +18,7 @@ mod openness;
 mod plan;
 mod portals;
 mod progress;
+mod qcow2;
 mod rooms;
 mod serve;
 mod service;

@@ -162,6 +162,7 @@ impl<'a, 'b> Reader<'a, 'b> {
             length: Length::Bytes(bytes),
             direct: keys.direct.as_ref().is_some_and(|said| said.0),
             checksum: false,
+            qcow2: false,
             span: entry.line.span.clone(),
             path_span: path.span.clone(),
             start_span: start.span.clone(),

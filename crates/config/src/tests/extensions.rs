@@ -252,6 +252,25 @@ fn an_extent_can_be_in_memory() {
 }
 
 #[test]
+fn an_extent_can_be_an_image_in_the_format_of_qemu() {
+    let configuration = good("extent0 /a.qcow2 0 size format=qcow2\ntarget0 ro extent0 any\n");
+    assert!(configuration.extents[0].qcow2);
+    assert!(!good("extent0 /a 0 size format=raw\ntarget0 rw extent0 any\n").extents[0].qcow2);
+    for (lines, place, help) in [
+        ("extent0 /a 0 1GB format=qcow2", "1:18 format=qcow2", "`0 size`"),
+        ("extent0 /a 0 size format=vmdk", "1:26 vmdk", "qcow2"),
+        ("extent0 /a 0 size format=qcow2 direct=yes", "1:19 format=qcow2", "leave"),
+        ("extent0 /a 0 size format=qcow2 checksum=yes", "1:19 format=qcow2", "leave"),
+        ("extent0 /a 0 size format=qcow2\ntarget0 rw extent0 any", "2:12 extent0", "`ro`"),
+        ("extent0 /a 0 size format=qcow2\ndevice0 RAID0 extent0", "2:15 extent0", "--from qcow2"),
+    ] {
+        let text = format!("{lines}\n{}", super::TARGET);
+        assert_eq!(mistakes(&text), [place], "{lines}");
+        assert!(only_mistake(&read(&text)).contains(help), "{lines}: {}", only_mistake(&read(&text)));
+    }
+}
+
+#[test]
 fn an_extent_can_be_read_and_written_past_the_cache() {
     let configuration = good(
         "extent0 /a 0 1MB direct=yes\nextent1 /a 1048576 1MB block=512 direct=yes\nextent2 /b 0 1MB direct=no\n\

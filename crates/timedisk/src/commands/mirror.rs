@@ -52,8 +52,8 @@ pub(crate) struct ReplaceOptions {
 
 /// Compare the members, and make those like the first that differ.
 ///
-/// There are no checksums, so where members differ nobody can tell which one is right: the first counts that can be
-/// read. It goes on in the background; `timedisk mirror status` shows how far it is.
+/// Which one is right only members with sums of their blocks tell (`checksum=yes`); without, the first counts that can
+/// be read. It goes on in the background; `timedisk mirror status` shows how far it is.
 ///
 /// Example: timedisk mirror scrub target0
 #[derive(Args, Debug)]

@@ -8,10 +8,9 @@ use anyhow::{Context, bail};
 use timedisk_initiator::Url;
 use timedisk_volume::Lock;
 
-use super::header;
 use super::point::PointOfDisk;
-use super::qcow2::Qcow2Image;
 use super::remote::RemoteDisk;
+use crate::qcow2::{self, Qcow2Image};
 use crate::sparse::SparseFile;
 
 /// Runs of zeros that are as long become holes: a block of most file systems.
@@ -91,7 +90,7 @@ impl End {
 
     /// Whether this is a file whose bytes are copied as they are, and which begins as a qcow2 image does.
     pub(super) fn may_be_qcow2(&self) -> bool {
-        matches!(self, End::File(file) if header::begins_as_one(file))
+        matches!(self, End::File(file) if qcow2::begins_as_one(file))
     }
 
     pub(super) fn length(&self) -> u64 {

@@ -2,11 +2,9 @@
 
 mod destination;
 mod end;
-mod header;
 mod journal;
 mod pipeline;
 mod point;
-mod qcow2;
 mod remote;
 mod scale;
 mod verify;

@@ -196,6 +196,9 @@ impl Inventory {
         if is_same || (last.health() != Health::Good && part.length == Length::WholeFile) {
             return Ok(Action::Keep(position));
         }
+        if unit.disk.is_qcow2() {
+            return Ok(Action::Keep(position));
+        }
         if unit.disk.parts.iter().any(|part| part.checksum) {
             return Ok(Action::Reopen(position));
         }

@@ -18,6 +18,7 @@ use super::mirrors::{Builder, Leg, Mirror, remove_all};
 use super::remembered;
 use super::sums::AllSums;
 use crate::plan::{Disk, Origin, Part};
+use crate::qcow2::Qcow2Volume;
 
 /// Opens files for disks.
 #[derive(Clone, Debug)]
@@ -105,8 +106,7 @@ impl Opener {
     }
 
     fn stack_up(&self, disk: &Disk, served: &[Part], files: &[Arc<FileVolume>]) -> anyhow::Result<Stack> {
-        let volumes =
-            files.iter().zip(&disk.parts).map(|(file, part)| self.sums.over(&disk.name, file, part));
+        let volumes = files.iter().zip(&disk.parts).map(|(file, part)| self.over(disk, file, part));
         let mut volumes: Vec<Arc<dyn Volume>> = volumes.collect::<anyhow::Result<_>>()?;
         let volume = match volumes.len() {
             1 => volumes.remove(0),
@@ -120,7 +120,11 @@ impl Opener {
             leftovers: Vec::new(),
         };
         anyhow::ensure!(stack.volume.capacity() > 0, "{} holds not even one block", disk.path().display());
-        remembered::check(&stack.files, self.allow_shrink)?;
+        match disk.is_qcow2() {
+            // Its file may be of any length.
+            true => remembered::check_length(stack.state(), stack.volume.capacity(), self.allow_shrink)?,
+            false => remembered::check(&stack.files, self.allow_shrink)?,
+        }
         self.tell_of_failure(disk, &stack);
         tell_of_recovery(disk, &stack);
         tell_of_surplus(disk, &stack);
@@ -128,6 +132,15 @@ impl Opener {
             tell_of_memory(disk, &stack);
         }
         Ok(stack)
+    }
+
+    /// The disk's bytes in a file of it: the file's own, with sums of them or without, or those of an image in it.
+    fn over(&self, disk: &Disk, file: &Arc<FileVolume>, part: &Part) -> anyhow::Result<Arc<dyn Volume>> {
+        if part.qcow2 {
+            let inner = Arc::clone(file) as Arc<dyn Volume>;
+            return Ok(Qcow2Volume::open(&part.path, inner, disk.block_length)?);
+        }
+        self.sums.over(&disk.name, file, part)
     }
 
     fn mirrored(&self, disk: &Disk, served: bool) -> anyhow::Result<Stack> {
@@ -237,7 +250,7 @@ fn tell_of_recovery(disk: &Disk, stack: &Stack) {
 
 /// NetBSD's daemon writes a block after the end of each extent when it starts a second time.
 fn tell_of_surplus(disk: &Disk, stack: &Stack) {
-    for file in &stack.files {
+    for file in stack.files.iter().filter(|_| !disk.is_qcow2()) {
         if file.surplus().ok() == Some(u64::from(disk.block_length)) {
             tracing::warn!(
                 "{}: {} is longer than the disk by one block, as NetBSD's daemon leaves it; the block is not served. \

@@ -89,9 +89,9 @@ pub(super) fn same_places(one: &Disk, other: &Disk) -> bool {
 }
 
 /// Whether the places of two disks are read and written alike: past the system's cache or through it, with sums or
-/// without.
+/// without, as they are or in QEMU's format.
 pub(super) fn same_way(one: &Disk, other: &Disk) -> bool {
-    let how = |part: &Part| (part.direct, part.checksum);
+    let how = |part: &Part| (part.direct, part.checksum, part.qcow2);
     one.parts.iter().map(how).eq(other.parts.iter().map(how))
 }
 

@@ -64,6 +64,8 @@ pub(crate) struct Part {
     pub(crate) direct: bool,
     /// Whether a sum of each block is kept beside it.
     pub(crate) checksum: bool,
+    /// Whether it is an image in QEMU's format.
+    pub(crate) qcow2: bool,
     /// Where it is described, for a part of a file of targets.
     pub(crate) written: Option<Written>,
 }
@@ -97,6 +99,11 @@ pub(crate) struct Chap {
 }
 
 impl Disk {
+    /// Whether it is in an image in QEMU's format, which is only read.
+    pub(crate) fn is_qcow2(&self) -> bool {
+        self.parts.iter().any(|part| part.qcow2)
+    }
+
     /// Who may see it.
     pub(crate) fn allows(&self) -> Arc<dyn Fn(IpAddr) -> bool + Send + Sync> {
         let access = self.access.clone();
@@ -216,7 +223,15 @@ fn default_disk(state: &Path, options: &timedisk_config::Options) -> Disk {
         name: "target0".into(),
         iqn: format!("{}:target0", options.iqn_base),
         lun: 0,
-        parts: vec![Part { path, start: 0, length, direct: false, checksum: false, written: None }],
+        parts: vec![Part {
+            path,
+            start: 0,
+            length,
+            direct: false,
+            checksum: false,
+            qcow2: false,
+            written: None,
+        }],
         layout: Layout::Part(0),
         read_only: false,
         access: AccessList::everyone(),
@@ -245,6 +260,7 @@ impl Plan {
                 length: extent.length,
                 direct: extent.direct,
                 checksum: extent.checksum,
+                qcow2: extent.qcow2,
                 written: Some(Written {
                     file: files.targets_name().to_owned(),
                     line: files.line_of(extent.span.start),

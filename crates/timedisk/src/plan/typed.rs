@@ -41,6 +41,7 @@ impl Plan {
                 length,
                 direct: false,
                 checksum: false,
+                qcow2: false,
                 written: None,
             }],
             layout: Layout::Part(0),
@@ -65,6 +66,8 @@ impl Plan {
                 ("checksum", "yes" | "no") => {
                     disk.parts.iter_mut().for_each(|part| part.checksum = value == "yes");
                 }
+                ("format", "raw") => {}
+                ("format", "qcow2") => disk.parts.iter_mut().for_each(|part| part.qcow2 = true),
                 ("physical", "512") if disk.block_length == 512 => disk.physical_block_length = 512,
                 ("physical", "4096") => disk.physical_block_length = disk.block_length.max(4096),
                 ("auth", "chap") => asks_for_chap = Some(true),
@@ -77,16 +80,26 @@ impl Plan {
                 ("direct", _) => bail!("direct={value}: write direct=yes or direct=no"),
                 ("auth", _) => bail!("auth={value}: write auth=chap or auth=none"),
                 ("checksum", _) => bail!("checksum={value}: write checksum=yes or checksum=no"),
+                ("format", _) => bail!("format={value}: write format=raw or format=qcow2"),
                 ("physical", _) => {
                     bail!("physical={value}: write physical=4096, or physical=512 for blocks of 512")
                 }
                 _ => bail!(
-                    "there is no key {key:?}; known are ro, auth, users, iqn, direct, checksum, physical"
+                    "there is no key {key:?}; known are ro, auth, users, iqn, direct, checksum, physical, format"
                 ),
             }
         }
         if disk.is_in_memory() && disk.parts.iter().any(|part| part.checksum) {
             bail!("what is in memory is gone before sums of it are of use; leave checksum=yes out");
+        }
+        if let Some(part) = disk.parts.iter().find(|part| part.qcow2) {
+            let is_plain = !part.direct && !part.checksum && part.length == Length::WholeFile;
+            if !disk.read_only || !is_plain || disk.is_in_memory() {
+                bail!(
+                    "an image in QEMU's format is only read, as a whole: write {},format=qcow2,ro=yes",
+                    place
+                );
+            }
         }
         disk.chap = self.typed_chap(asks_for_chap, users)?;
         Ok(disk)

@@ -1,5 +1,8 @@
-//! Images in QEMU's format, to be copied from. The format is only ever what was typed: a guest can write the beginning
-//! of such an image, with the name of any file in it, on a disk of its own.
+//! Images in QEMU's format, to be copied from and to be read by clients. The format is only ever what was typed: a
+//! guest can write the beginning of such an image, with the name of any file in it, on a disk of its own.
+
+mod header;
+mod volume;
 
 use std::fs;
 use std::ops::Range;
@@ -11,12 +14,14 @@ use imago::qcow2::Qcow2;
 use imago::{FormatAccess, Mapping, StorageOpenOptions};
 use timedisk_volume::Lock;
 
-use super::header::Header;
 use crate::sparse::SparseFile;
+use header::Header;
+pub(crate) use header::begins_as_one;
+pub(crate) use volume::Qcow2Volume;
 
 /// An open image, and the file that it is in.
 #[derive(Debug)]
-pub(super) struct Qcow2Image {
+pub(crate) struct Qcow2Image {
     /// Locked.
     file: SparseFile,
     image: FormatAccess<imago::file::File>,
@@ -28,7 +33,7 @@ impl Qcow2Image {
     ///
     /// # Errors
     /// It is none, needs another file, is encrypted, or its last writer has not closed it.
-    pub(super) fn open(path: &Path) -> anyhow::Result<Qcow2Image> {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Qcow2Image> {
         let file = SparseFile::open(path, false, Some(Lock::Shared))?;
         let shown = path.display();
         let header = Header::read(&file).with_context(|| shown.to_string())?;
@@ -45,17 +50,22 @@ impl Qcow2Image {
         Ok(Qcow2Image { file, image, header })
     }
 
-    pub(super) fn file(&self) -> &SparseFile {
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    pub(crate) fn file(&self) -> &SparseFile {
         &self.file
     }
 
     /// Of the disk, in bytes.
-    pub(super) fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.header.size
     }
 
     /// The next run of data at or after a byte.
-    pub(super) fn next_data(&self, mut at: u64) -> anyhow::Result<Option<Range<u64>>> {
+    pub(crate) fn next_data(&self, mut at: u64) -> anyhow::Result<Option<Range<u64>>> {
         while at < self.length() {
             let (is_data, length) = self.mapping(at)?;
             let end = at + length;
@@ -81,14 +91,32 @@ impl Qcow2Image {
         let (is_data, length, place) = found.with_context(|| self.damaged(at))?;
         ensure!(length > 0, "{}", self.damaged(at));
         // The last cluster may end where its data do; what is missing else would read as zeros.
-        let end = place.map_or(0, |place| place.saturating_add(length));
-        let there = self.file.length().saturating_add(self.header.cluster);
-        ensure!(end < there, "{}: the file is cut off", self.damaged(at));
+        let there = self.file.length().next_multiple_of(self.header.cluster);
+        let length = match place {
+            Some(place) => length.min(there.saturating_sub(place)),
+            None => length,
+        };
+        ensure!(length > 0, "{}: the file is cut off", self.damaged(at));
         Ok((is_data, length.min(self.length() - at)))
     }
 
-    pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> anyhow::Result<()> {
-        guarded(|| Ok(self.image.read(buffer, offset)?)).with_context(|| self.damaged(offset))
+    /// Reads from the disk. Where the file is cut off the library would have zeros: so each run is looked at first.
+    pub(crate) fn read(&self, offset: u64, mut buffer: &mut [u8]) -> anyhow::Result<()> {
+        let mut at = offset;
+        while !buffer.is_empty() {
+            let (is_data, length) = self.mapping(at)?;
+            let here = usize::try_from(length).map_or(buffer.len(), |length| length.min(buffer.len()));
+            let (run, rest) = buffer.split_at_mut(here);
+            match is_data {
+                false => run.fill(0),
+                true => {
+                    let read = guarded(|| Ok(self.image.read(&mut *run, at)?));
+                    read.with_context(|| self.damaged(at))?;
+                }
+            }
+            (at, buffer) = (at + here as u64, rest);
+        }
+        Ok(())
     }
 
     fn damaged(&self, at: u64) -> String {

@@ -39,7 +39,7 @@ pub(super) struct Header {
 }
 
 /// Whether a file begins as such an image does. That does not make it one: who may write to a disk can write that too.
-pub(super) fn begins_as_one(file: &SparseFile) -> bool {
+pub(crate) fn begins_as_one(file: &SparseFile) -> bool {
     let mut magic = [0; MAGIC.len()];
     file.length() >= LENGTH as u64 && file.read(0, &mut magic).is_ok() && magic == MAGIC
 }
@@ -66,7 +66,10 @@ impl Header {
             let field = bytes.get(at..at + length).unwrap_or_default();
             field.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
         };
-        ensure!(bytes.starts_with(&MAGIC), "it is no qcow2 image: leave --from out to copy it as it is");
+        ensure!(
+            bytes.starts_with(&MAGIC),
+            "it is no qcow2 image: leave --from (or format=) out to have it as it is"
+        );
         let version = number(4, 4);
         ensure!(matches!(version, 2 | 3), "it is a qcow image of version {version}, and 2 and 3 are known");
         let backing = number(8, 8);
