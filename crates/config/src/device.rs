@@ -96,8 +96,8 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// Whether a member is there tomorrow, and its file has the disk's own bytes; else it is a mistake: the others would
-    /// be left with a part of a disk.
+    /// Whether a member is there tomorrow, and its file has the disk's own bytes; else it is a mistake: the others
+    /// would be left with a part of a disk.
     fn lasts(&mut self, member: Storage, field: &Field) -> bool {
         let Storage::Extent(index) = member else { return true };
         let in_memory = self.configuration.extents.get(index).is_some_and(Extent::is_in_memory);

@@ -95,8 +95,7 @@ impl Reader<'_, '_> {
         })
     }
 
-    /// Whether there is a use in what is written to nobody's disk, or only read where it has to be written; else it is a
-    /// mistake.
+    /// Whether what is in memory can be written, and what is only read is not to be written; else it is a mistake.
     fn can_be_used(&mut self, storage: Storage, read_only: Option<bool>, field: &Field) -> bool {
         let Storage::Extent(index) = storage else { return true };
         let Some(extent) = self.configuration.extents.get(index) else { return true };

@@ -72,8 +72,8 @@ pub(crate) struct ServeOptions {
     pub(crate) auths: Option<PathBuf>,
 
     /// Serve this file as a disk, on loopback unless --listen says otherwise. It is made if it is not there; one that
-    /// is there is used as it is. Keys: ro=yes, auth=chap|none, users=NAME,..., iqn=NAME,
-    /// direct=yes, checksum=yes, physical=512, format=qcow2 (with ro=yes). memory:/NAME:SIZE is a disk in memory, gone at the end.
+    /// is there is used as it is. Keys: ro=yes, auth=chap|none, users=NAME,..., iqn=NAME, direct=yes, checksum=yes,
+    /// physical=512, format=qcow2 (with ro=yes). memory:/NAME:SIZE is a disk in memory, gone at the end.
     #[arg(long = "disk", value_name = "PATH[:SIZE][,KEY=VALUE]...")]
     pub(crate) disks: Vec<String>,
 
