@@ -162,7 +162,17 @@ impl MirrorVolume {
         (readers, false)
     }
 
+    /// Whether members may differ in a range, and it is not written down yet who is out: the next start might believe
+    /// one that has older data than is read now.
+    fn is_unsettled(&self, offset: u64, length: u64) -> bool {
+        let shared = self.shared();
+        shared.unsaved && self.regions(offset, length.max(1)).any(|region| shared.marked.get(region))
+    }
+
     pub(super) fn read_somewhere(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        if self.is_unsettled(offset, range::length_of(buffer)) {
+            self.commit_what_is_due()?;
+        }
         let (readers, differ) = self.readers(offset, range::length_of(buffer));
         if differ {
             return self.read_where_they_differ(offset, buffer);
@@ -295,6 +305,9 @@ impl MirrorVolume {
     }
 
     pub(super) fn read_at_hand(&self, offset: u64, buffer: &mut [u8]) -> bool {
+        if self.is_unsettled(offset, range::length_of(buffer)) {
+            return false;
+        }
         let (readers, differ) = self.readers(offset, range::length_of(buffer));
         let first = readers.first().filter(|first| !differ && !first.lane.is_hung());
         first.is_some_and(|active| active.volume.read_cached(offset, buffer).unwrap_or(false))

@@ -251,13 +251,15 @@ impl MirrorVolume {
         shared.marked = marked;
         let Some(member) = shared.members.get_mut(index) else { return };
         let Newcomer { name, id, place, volume, lane, todo } = new;
+        // Until all have written down that it is back, who it is can be told only by when it left.
+        let (floor, left) = if member.id == id { (member.floor, member.left) } else { (0, 0) };
         *member = Member {
             name,
             id,
             place,
             role: Role::Syncing,
-            floor: 0,
-            left: 0,
+            floor,
+            left,
             failures_before: volume.failed_flushes(),
             volume: Some(volume),
             lane,

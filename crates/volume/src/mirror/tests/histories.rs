@@ -70,6 +70,11 @@ fn steps(count: usize) -> impl Strategy<Value = Step> {
     ]
 }
 
+/// How many members there are, and what happens to each of them.
+fn histories() -> impl Strategy<Value = (usize, Vec<Step>)> {
+    (2..4usize).prop_flat_map(|members| (Just(members), proptest::collection::vec(steps(members), 1..60)))
+}
+
 /// What a sector may hold: the number of a write to it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sector {
@@ -283,9 +288,8 @@ proptest! {
 
     #[test]
     fn no_read_returns_older_data_than_was_promised(
-        members in 2..4usize,
+        (members, steps) in histories(),
         seed in any::<u64>(),
-        steps in proptest::collection::vec(steps(2), 1..60),
     ) {
         let mut run = Run::new(members, seed);
         steps.iter().for_each(|step| run.step(step));
@@ -298,9 +302,8 @@ proptest! {
 
     #[test]
     fn no_read_returns_older_data_even_if_calls_return_when_nobody_waits_for_them(
-        members in 2..4usize,
+        (members, steps) in histories(),
         seed in any::<u64>(),
-        steps in proptest::collection::vec(steps(2), 1..60),
     ) {
         let mut run = Run::on(Shelf { patience: Some(PATIENCE), ..Shelf::new(members, seed) });
         steps.iter().for_each(|step| run.step(step));
@@ -319,6 +322,31 @@ fn the_loss_of_a_member_is_not_accepted_before_it_is_written_down_that_it_is_out
         run.step(&Step::Write(8, 1, false));
         run.step(&Step::Write(0, 5, true));
         run.step(&accept);
+        run.end();
+    }
+}
+
+#[test]
+fn what_a_restart_might_not_have_any_more_is_not_read() {
+    let mut run = Run::new(2, 0);
+    run.step(&Step::Write(0, 1, false));
+    run.step(&Step::FailWrites(0));
+    run.step(&Step::FailRecords(1));
+    // The second member has it, and that only it has it can't be written down.
+    run.step(&Step::Write(0, 2, false));
+    run.step(&Step::Read(0, 1));
+    run.end();
+}
+
+#[test]
+fn wherever_the_power_goes_while_a_member_is_taken_back_the_mirror_starts_again() {
+    for cut in 0..20 {
+        let mut run = Run::new(2, 0);
+        run.step(&Step::Write(0, 1, false));
+        run.step(&Step::Kill(Some(1)));
+        run.step(&Step::Write(4, 1, false));
+        run.step(&Step::CutAfter(cut));
+        run.step(&Step::Replace(1));
         run.end();
     }
 }
