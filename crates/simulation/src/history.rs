@@ -11,15 +11,15 @@ use crate::SECTOR;
 use crate::random::Random;
 
 /// What a sector can hold: 0 for zeros, else the number of what was written.
-pub(crate) type Content = u32;
+pub type Content = u32;
 
 /// Names something that was issued and has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Ticket(u64);
+pub struct Ticket(u64);
 
 /// How a write came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// Acknowledged.
     Done,
     /// Refused: it must never be seen.
@@ -70,7 +70,7 @@ type Snapshot = Vec<Vec<Ticket>>;
 
 /// All of it.
 #[derive(Debug)]
-pub(crate) struct History {
+pub struct History {
     seed: u64,
     sectors: Vec<Sector>,
     /// For each content the address that its sectors carry, where all of them carry the same (WRITE SAME).
@@ -82,7 +82,8 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn new(seed: u64, sectors: u64) -> History {
+    /// Of so many sectors, all of them zeros.
+    pub fn new(seed: u64, sectors: u64) -> History {
         let zeros = Version { content: 0, ticket: Ticket(0), issued: 0, ended: 0 };
         let fresh = || Sector { settled: vec![zeros], lasting: vec![zeros], ..Sector::default() };
         History {
@@ -102,13 +103,13 @@ impl History {
     }
 
     /// Something new to write; the same in all sectors if an address is given, which they then carry.
-    pub(crate) fn content(&mut self, same: Option<u64>) -> Content {
+    pub fn content(&mut self, same: Option<u64>) -> Content {
         self.contents.push(same);
         self.contents.len() as Content - 1
     }
 
     /// The bytes of a sector.
-    pub(crate) fn bytes(&self, content: Content, sector: u64) -> Vec<u8> {
+    pub fn bytes(&self, content: Content, sector: u64) -> Vec<u8> {
         if content == 0 {
             return vec![0; SECTOR];
         }
@@ -121,7 +122,7 @@ impl History {
     }
 
     /// A write is sent.
-    pub(crate) fn write(&mut self, content: Content, first: u64, sectors: u64, is_durable: bool) -> Ticket {
+    pub fn write(&mut self, content: Content, first: u64, sectors: u64, is_durable: bool) -> Ticket {
         let issued = self.tick();
         let ticket = Ticket(issued);
         let version = Version { content, ticket, issued, ended: NOT_YET };
@@ -143,7 +144,7 @@ impl History {
     }
 
     /// A write has ended.
-    pub(crate) fn end_write(&mut self, ticket: Ticket, end: End) {
+    pub fn end_write(&mut self, ticket: Ticket, end: End) {
         let now = self.tick();
         let Some(write) = self.writes.remove(&ticket) else { return };
         for sector in &mut self.sectors[write.first as usize..][..write.sectors as usize] {
@@ -168,7 +169,7 @@ impl History {
     }
 
     /// A flush of all is sent.
-    pub(crate) fn flush(&mut self) -> Ticket {
+    pub fn flush(&mut self) -> Ticket {
         let issued = self.tick();
         let tickets =
             |sector: &Sector| sector.settled.iter().chain(&sector.open).map(|it| it.ticket).collect();
@@ -178,7 +179,7 @@ impl History {
     }
 
     /// A flush has ended, well or not.
-    pub(crate) fn end_flush(&mut self, ticket: Ticket, is_done: bool) {
+    pub fn end_flush(&mut self, ticket: Ticket, is_done: bool) {
         let Some((issued, snapshot)) = self.flushes.remove(&ticket).filter(|_| is_done) else { return };
         for (sector, known) in self.sectors.iter_mut().zip(snapshot) {
             sector.lasting.retain(|version| version.issued > issued || known.contains(&version.ticket));
@@ -186,7 +187,7 @@ impl History {
     }
 
     /// A read is sent.
-    pub(crate) fn read(&mut self, first: u64, sectors: u64) -> Ticket {
+    pub fn read(&mut self, first: u64, sectors: u64) -> Ticket {
         let ticket = Ticket(self.tick());
         let allowed = |sector: &Sector| {
             let contents = sector.settled.iter().chain(&sector.open).map(|version| version.content);
@@ -201,7 +202,7 @@ impl History {
     ///
     /// # Errors
     /// What is wrong with the data.
-    pub(crate) fn end_read(&mut self, ticket: Ticket, data: Option<&[u8]>) -> Result<(), String> {
+    pub fn end_read(&mut self, ticket: Ticket, data: Option<&[u8]>) -> Result<(), String> {
         let Some(read) = self.reads.remove(&ticket) else { return Ok(()) };
         let Some(data) = data else { return Ok(()) };
         for ((number, bytes), (allowed, is_alone)) in
@@ -230,15 +231,28 @@ impl History {
         if !is_known || self.bytes(content, number) != bytes {
             let address =
                 bytes.get(4..12).and_then(|bytes| bytes.first_chunk()).map(|it| u64::from_be_bytes(*it));
+            let kind = match address {
+                Some(address) if is_known && address != number => "misdirected",
+                _ if is_known => "torn",
+                _ => "unknown",
+            };
             return Err(format!(
-                "sector {number} returned what was never written there: {content} {address:?}"
+                "sector {number} returned what was never written there ({kind}): {content} {address:?}"
             ));
         }
         Ok(content)
     }
 
+    /// What a sector holds, where only one thing can be there and nothing is under way.
+    pub fn certain(&self, sector: u64) -> Option<Content> {
+        match self.sectors.get(sector as usize)? {
+            Sector { settled, open, .. } if settled.len() == 1 && open.is_empty() => Some(settled[0].content),
+            _ => None,
+        }
+    }
+
     /// The target's process has ended: what was under way was done or not.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let open: Vec<Ticket> = self.writes.keys().copied().collect();
         open.into_iter().for_each(|ticket| self.end_write(ticket, End::Unknown));
         self.reads.clear();
@@ -246,7 +260,7 @@ impl History {
     }
 
     /// The power has gone.
-    pub(crate) fn cut_power(&mut self) {
+    pub fn cut_power(&mut self) {
         self.kill();
         let ended = self.tick();
         for sector in &mut self.sectors {

@@ -12,14 +12,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod client;
-mod history;
+pub mod history;
 mod house;
 mod medium;
 mod pipe;
-mod random;
+pub mod random;
 mod world;
 
 pub use world::{Report, Troubles, run};
 
 /// Bytes of a sector, and of a logical block.
-const SECTOR: usize = 512;
+pub const SECTOR: usize = 512;

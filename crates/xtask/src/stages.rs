@@ -34,6 +34,7 @@ static STAGES: &[Stage] = &[
     Stage { name: "cli", what: "what a person meets at the command line, from the first start on", run: cli },
     Stage { name: "control", what: "a daemon that is looked after, is not there, or hangs", run: control },
     Stage { name: "mirror", what: "members of mirrors that fail, go missing and come back", run: mirror },
+    Stage { name: "kills", what: "a daemon that is killed at any moment, 200 times and more", run: kills },
     Stage { name: "forms", what: "all that a disk can be made of: devices, large files, memory", run: forms },
     Stage { name: "image", what: "the tools for images: copied, compacted, checked, resized", run: image },
     Stage { name: "service", what: "as a service: files, readiness, watchdog, passed sockets", run: service },
@@ -177,6 +178,15 @@ fn control(context: &mut Context<'_>) -> Result<()> {
 
 fn mirror(context: &mut Context<'_>) -> Result<()> {
     script(context, "tests/mirror/run", Duration::from_secs(6 * 60))
+}
+
+/// At most 2 minutes, for 200 rounds; `timedisk-kills --rounds N` does more.
+fn kills(context: &mut Context<'_>) -> Result<()> {
+    cargo::release_build(context)?;
+    let mut command = context.command("cargo");
+    command.args(["run", "--release", "--quiet", "--package", "timedisk-kills", "--", "--binary"]);
+    command.arg(context.workspace.binary()?);
+    counted(context, "kills", command, Duration::from_secs(6 * 60))
 }
 
 fn forms(context: &mut Context<'_>) -> Result<()> {
