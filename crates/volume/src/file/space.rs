@@ -89,8 +89,18 @@ impl Extent {
             match uninterrupted(|| self.file.seek_data(at)) {
                 Ok(data) if data > at => return Ok(upto(false, data)),
                 Ok(_) => {}
-                // No data from here on.
-                Err(Errno::NXIO) => return Ok(upto(false, end)),
+                // No data from here on, as far as the file goes.
+                Err(Errno::NXIO) => {
+                    let length = uninterrupted(|| self.file.status()).map(|status| status.length);
+                    return match length {
+                        Ok(length) if length > at => Ok(upto(false, length)),
+                        // Somebody has made it shorter. It is no hole, which would count as zeros: reading says so.
+                        Ok(_) => Ok(upto(true, end)),
+                        Err(errno) => {
+                            Err(self.failure(ErrorKind::ReadFailed, "ask for the length of", at, errno))
+                        }
+                    };
+                }
                 Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(upto(true, end)),
                 Err(errno) => {
                     return Err(self.failure(ErrorKind::ReadFailed, "ask for the holes of", at, errno));

@@ -53,6 +53,20 @@ fn the_mapping_shows_holes_and_data_within_the_extent() {
 }
 
 #[test]
+fn what_is_missing_of_a_file_that_somebody_shortened_is_no_hole() {
+    let (directory, _calls, volume) = recorded();
+    volume.write(0, &vec![1; MIB as usize], Durability::Volatile).unwrap();
+    volume.deallocate(MIB / 4, MIB / 4).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(directory.path().join("disk")).unwrap();
+    file.set_len(MIB / 2).unwrap();
+    // Clients take a hole for zeros and don't read it; what they read here fails, as it has to.
+    assert_eq!(volume.mapping(MIB / 4).unwrap(), Mapping { allocated: false, length: MIB / 4 });
+    assert_eq!(volume.mapping(MIB / 2).unwrap(), Mapping { allocated: true, length: MIB / 2 });
+    assert_eq!(volume.mapping(MIB - 512).unwrap(), Mapping { allocated: true, length: 512 });
+    assert_eq!(volume.read(MIB / 2, &mut [0; 512]).unwrap_err().kind, ErrorKind::ReadFailed);
+}
+
+#[test]
 fn zeros_that_keep_their_space_keep_it() {
     let (_directory, _calls, volume) = recorded();
     volume.write(0, &[1; 8192], Durability::Volatile).unwrap();
